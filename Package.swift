@@ -1,0 +1,118 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+    name: "t4",
+    products: [
+        .executable(name: "t4", targets: ["t4"]),
+        .library(name: "T4Protocols", targets: ["T4Protocols"]),
+        .library(name: "T4Core", targets: ["T4Core"]),
+        .library(name: "T4Config", targets: ["T4Config"]),
+        .library(name: "T4BuiltIns", targets: ["T4BuiltIns"]),
+        .library(name: "T4Server", targets: ["T4Server"]),
+        .library(name: "T4Conformance", targets: ["T4Conformance"]),
+    ],
+    traits: [
+        .trait(name: "LMDB", description: "The lmdb engine; needs liblmdb-dev."),
+        .default(enabledTraits: ["LMDB"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+    ],
+    targets: [
+        // The seams. Arrows point one way: t4 -> T4Server -> T4Core -> T4Protocols, T4Server -> RPC.
+        .target(
+            name: "T4Protocols", dependencies: [.product(name: "Logging", package: "swift-log")],
+            swiftSettings: settings),
+        .systemLibrary(
+            name: "CLMDB", path: "Sources/CLibraries/CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+        .systemLibrary(
+            name: "CNGHTTP2", path: "Sources/CLibraries/CNGHTTP2", pkgConfig: "libnghttp2",
+            providers: [.apt(["libnghttp2-dev"])]),
+        .target(
+            name: "MemoryEngine", dependencies: ["T4Protocols"], path: "Sources/Backends/Memory",
+            swiftSettings: settings),
+        .target(
+            name: "LMDBEngine", dependencies: ["T4Protocols", "CLMDB"], path: "Sources/Backends/LMDB",
+            swiftSettings: settings),
+        .target(
+            name: "T4Core", dependencies: ["T4Protocols", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: settings),
+        .target(
+            name: "T4Config", dependencies: ["T4Protocols", "T4Core", .product(name: "TOMLKit", package: "TOMLKit")],
+            swiftSettings: settings),
+        .target(
+            name: "T4BuiltIns",
+            dependencies: [
+                "T4Protocols", "MemoryEngine", .target(name: "LMDBEngine", condition: .when(traits: ["LMDB"])),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "EtcdAPI", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            swiftSettings: [.enableUpcomingFeature("MemberImportVisibility")]),
+        .target(
+            name: "RPC",
+            dependencies: [
+                "CNGHTTP2", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"), .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "T4Server",
+            dependencies: [
+                "T4Core", "T4Protocols", "RPC", "EtcdAPI", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "t4",
+            dependencies: [
+                "T4Server", "T4Core", "T4Protocols", "T4Config", "T4BuiltIns", "RPC",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+
+        // Tests.
+        .target(
+            name: "T4Conformance", dependencies: ["T4Protocols"], path: "Tests/Conformance/Suite",
+            swiftSettings: settings),
+        .testTarget(
+            name: "ConformanceRunner", dependencies: ["T4Conformance", "T4BuiltIns", "T4Protocols"],
+            path: "Tests/Conformance/Runner", swiftSettings: settings),
+        .testTarget(
+            name: "T4CoreTests", dependencies: ["T4Core", "T4Protocols", "T4BuiltIns"], swiftSettings: settings),
+        .testTarget(
+            name: "T4ConfigTests", dependencies: ["T4Config", "T4Core", "T4Protocols", "T4BuiltIns"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "RPCTests",
+            dependencies: ["RPC", "CNGHTTP2", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio")],
+            swiftSettings: settings),
+        .testTarget(
+            name: "T4ServerTests",
+            dependencies: [
+                "T4Server", "T4Core", "T4Protocols", "T4BuiltIns", "RPC", "EtcdAPI",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+        // Whole processes: the built t4 binary, etcd and etcdctl, kill -9.
+        .testTarget(name: "ProcessTests", dependencies: ["t4"], swiftSettings: settings),
+        .testTarget(name: "TidyTests", swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,154 @@
+public import Logging
+
+/// The backends that a configuration can name, as a value: no global state.
+///
+/// ```swift
+/// var registry = BackendRegistry.builtIn      // T4BuiltIns; or an empty BackendRegistry()
+/// registry.register(engine: "tape", settings: TapeSettings.self) { settings, context throws(BackendError) in
+///     try TapeEngine(settings, directory: context.directory)
+/// }
+/// ```
+public struct BackendRegistry: Sendable {
+    private typealias EngineMaker = @Sendable (any SettingsSource, EngineContext) throws -> any LocalEngine
+    private typealias StoreMaker = @Sendable (any SettingsSource, StoreContext) async throws -> any ObjectStore
+    private typealias ElectionMaker = @Sendable (any SettingsSource, ElectionContext) async throws -> any Election
+
+    private var engines: [String: EngineMaker] = [:]
+    private var stores: [String: StoreMaker] = [:]
+    private var elections: [String: ElectionMaker] = [:]
+
+    /// A registry that knows no backend.
+    public init() {}
+
+    /// Names of the known engines, sorted.
+    public var engineNames: [String] { engines.keys.sorted() }
+    /// Names of the known object stores, sorted.
+    public var storeNames: [String] { stores.keys.sorted() }
+    /// Names of the known elections, sorted.
+    public var electionNames: [String] { elections.keys.sorted() }
+
+    /// Makes an engine selectable as `[engine] type = "name"`, its settings read from `[engine.name]`.
+    ///
+    /// A second registration of a name replaces the first.
+    public mutating func register<Settings: Decodable & Sendable>(
+        engine name: String, settings: Settings.Type,
+        make: @escaping @Sendable (Settings, EngineContext) throws -> any LocalEngine
+    ) {
+        engines[name] = { source, context in try make(source.decode(settings), context) }
+    }
+
+    /// Makes an object store selectable as `[store] type = "name"`, its settings read from `[store.name]`.
+    public mutating func register<Settings: Decodable & Sendable>(
+        store name: String, settings: Settings.Type,
+        make: @escaping @Sendable (Settings, StoreContext) async throws -> any ObjectStore
+    ) {
+        stores[name] = { source, context in try await make(source.decode(settings), context) }
+    }
+
+    /// Makes an election selectable as `[election] type = "name"`, its settings read from `[election.name]`.
+    public mutating func register<Settings: Decodable & Sendable>(
+        election name: String, settings: Settings.Type,
+        make: @escaping @Sendable (Settings, ElectionContext) async throws -> any Election
+    ) {
+        elections[name] = { source, context in try await make(source.decode(settings), context) }
+    }
+
+    /// Opens the engine of that name.
+    /// - Throws: `BackendError.unknown` when no engine has the name; whatever the settings or the engine throw.
+    public func makeEngine(
+        _ name: String, settings: any SettingsSource, context: EngineContext
+    ) throws -> any LocalEngine {
+        guard let make = engines[name] else {
+            throw BackendError.unknown(kind: "engine", name: name, known: engineNames)
+        }
+        return try make(settings, context)
+    }
+
+    /// Opens the object store of that name; errors as `makeEngine`.
+    public func makeStore(
+        _ name: String, settings: any SettingsSource, context: StoreContext
+    ) async throws -> any ObjectStore {
+        guard let make = stores[name] else {
+            throw BackendError.unknown(kind: "store", name: name, known: storeNames)
+        }
+        return try await make(settings, context)
+    }
+
+    /// Opens the election of that name; errors as `makeEngine`.
+    public func makeElection(
+        _ name: String, settings: any SettingsSource, context: ElectionContext
+    ) async throws -> any Election {
+        guard let make = elections[name] else {
+            throw BackendError.unknown(kind: "election", name: name, known: electionNames)
+        }
+        return try await make(settings, context)
+    }
+}
+
+/// Where a backend's settings come from: a table of the TOML file, the environment, or a test's dictionary.
+public protocol SettingsSource: Sendable {
+    /// Reads the settings, refusing keys that `Settings` does not know.
+    func decode<Settings: Decodable & Sendable>(_ type: Settings.Type) throws -> Settings
+}
+
+/// What an engine may use.
+public struct EngineContext: Sendable {
+    /// An existing directory that belongs to this engine alone.
+    public var directory: String
+    /// Open without changing anything; `apply`, `sync` and `bulkLoad` throw `.unsupported`.
+    public var isReadOnly: Bool
+    /// For messages of this engine.
+    public var logger: Logger
+
+    /// Describes an engine's surroundings.
+    public init(directory: String, isReadOnly: Bool, logger: Logger) {
+        self.directory = directory
+        self.isReadOnly = isReadOnly
+        self.logger = logger
+    }
+}
+
+/// What an object store may use.
+public struct StoreContext: Sendable {
+    /// The node's data directory.
+    public var dataDirectory: String
+    /// For messages of this store.
+    public var logger: Logger
+
+    /// Describes a store's surroundings.
+    public init(dataDirectory: String, logger: Logger) {
+        self.dataDirectory = dataDirectory
+        self.logger = logger
+    }
+}
+
+/// What an election may use.
+public struct ElectionContext: Sendable {
+    /// The node's data directory.
+    public var dataDirectory: String
+    /// The configured object store; nil when there is none.
+    public var store: (any ObjectStore)?
+    /// For messages of this election.
+    public var logger: Logger
+
+    /// Describes an election's surroundings.
+    public init(dataDirectory: String, store: (any ObjectStore)?, logger: Logger) {
+        self.dataDirectory = dataDirectory
+        self.store = store
+        self.logger = logger
+    }
+}
+
+/// A backend could not be chosen.
+public enum BackendError: Error, Sendable, CustomStringConvertible {
+    /// No backend of that kind has the name.
+    case unknown(kind: String, name: String, known: [String])
+
+    /// Names the kind, the unknown name and the known ones.
+    public var description: String {
+        switch self {
+        case .unknown(let kind, let name, let known):
+            "no \(kind) named \"\(name)\" in this build (known: \(known.joined(separator: ", ")))"
+        }
+    }
+}
