@@ -99,8 +99,10 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "RPCTests",
-            dependencies: ["RPC", "CNGHTTP2", .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio")],
+            dependencies: [
+                "RPC", "CNGHTTP2", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "T4ServerTests",
