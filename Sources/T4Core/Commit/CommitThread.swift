@@ -12,6 +12,8 @@ package final class CommitThread: @unchecked Sendable {
         package var groupBytesMax = 4 * 1024 * 1024
         /// Groups that are logged and wait to be applied.
         package var depth = 4
+        /// A segment whose first entry is older than this is sealed when the next entry comes.
+        package var segmentAgeMax = Duration.seconds(10)
 
         package init() {}
     }
@@ -90,12 +92,21 @@ package final class CommitThread: @unchecked Sendable {
         while let proposal = proposals.first, byteCount < limits.groupBytesMax {
             if evaluator.needsEmptyPipeline(proposal.kind) { break }
             proposals.removeFirst()
-            guard proposal.kind.freesSpace || log.hasRoom(forBytes: byteCount + proposal.byteCount) else {
+            let size = byteCount + 2 * proposal.byteCount + 4096
+            guard try log.hasRoom(forBytes: size, usingSpare: proposal.kind.freesSpace) else {
                 proposal.complete(.failure(DatabaseError(.noSpace, "the disk of the log is full")))
                 continue
             }
             byteCount += proposal.byteCount
-            let decision = try evaluator.decide(proposal.kind)
+            let decision: Decision
+            do {
+                decision = try evaluator.decide(proposal.kind)
+            } catch {
+                let failed = DatabaseError(.engineFailed, "the local engine cannot be read: \(error)")
+                for (proposal, _) in decided { proposal.complete(.failure(failed)) }
+                proposal.complete(.failure(failed))
+                throw error
+            }
             decided.append((proposal, decision))
             guard !decision.changes.isEmpty else { continue }
             position.index += 1
@@ -107,6 +118,7 @@ package final class CommitThread: @unchecked Sendable {
         time = now
         if !entries.isEmpty {
             do {
+                _ = try log.sealIfOlder(than: limits.segmentAgeMax, now: now)
                 try log.appendAndSync(entries)
             } catch {
                 // It may or may not be on disk; the positions must never be used again.

@@ -67,7 +67,7 @@ package struct Applier {
 }
 
 /// Replays entries of the log into an engine.
-package struct Replay {
+package struct LogReplay {
     private var applier: Applier
     private let reader: StateReader
     /// Keys changed since `reader`, with their newest version.

@@ -1,7 +1,7 @@
 import Glibc
 
 /// A named operating system thread that runs one function and is joined.
-package final class WorkerThread: @unchecked Sendable {
+package final class SystemThread: @unchecked Sendable {
     // Sendable: `handle` is written before `init` returns and read once by `join`, behind an atomic exchange by use:
     // each owner joins its thread from one place.
     private final class Body {
@@ -23,7 +23,7 @@ package final class WorkerThread: @unchecked Sendable {
             &handle, nil,
             { argument in
                 let body = Unmanaged<Body>.fromOpaque(argument!).takeRetainedValue()
-                WorkerThread.setName(body.name)
+                SystemThread.setName(body.name)
                 body.run()
                 return nil
             }, body.toOpaque())
