@@ -19,8 +19,8 @@ public final class MemoryEngine: LocalEngine {
         var position = LogPosition.zero
     }
 
-    private static let keySizeBytes = 1...(32 * 1024)
-    private static let valueSizeBytesMax = 64 * 1024 * 1024
+    private static let keySizeBytes = EngineLimits.keyBytes
+    private static let valueSizeBytesMax = EngineLimits.valueBytesMax
 
     private let state = Mutex(State())
 

@@ -9,6 +9,8 @@ enum CallWork: Sendable {
     case halfClose
     case cancel
     case setReading(Bool)
+    /// Calls the handler's `onWake`.
+    case wake
     /// A client's call leaves.
     case start
 }

@@ -48,6 +48,8 @@ public protocol ServerStreamHandler: AnyObject {
     func onCancel(_ reason: CancelReason)
     /// `isWritable` was false and the queue has gone down: more can be sent.
     func onWritable()
+    /// Somebody called `wake` of the call, from any thread.
+    func onWake()
 }
 
 /// Why a call was taken from its handler.

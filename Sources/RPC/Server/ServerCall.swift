@@ -80,6 +80,9 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// Ends a streaming call after what has been sent; `RPCStatus.ok` for success.
     public func finish(_ status: RPCStatus = .ok) { answer(nil, status) }
 
+    /// Has `onWake` of the call's handler called on the event loop; never from inside this call.
+    public func wake() { loop.post(self, .wake) }
+
     private func answer(_ message: [UInt8]?, _ status: RPCStatus) {
         guard claimAnswer() else { return }
         if loop.eventLoop.inEventLoop {
@@ -109,6 +112,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         case .finish(let message, let status): end(message, status)
         case .cancel: reset(NGHTTP2_CANCEL)
         case .setReading(let reading): applyReading(reading)
+        case .wake: handler?.onWake()
         case .halfClose, .start: preconditionFailure("work of the client's side")
         }
     }

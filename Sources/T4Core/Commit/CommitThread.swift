@@ -4,7 +4,7 @@ package import T4Protocols
 ///
 /// All state is confined to the thread that calls `run`.
 package final class CommitThread: @unchecked Sendable {
-    // Sendable: handed to its thread once, before which `init` has returned; only `run` touches the state.
+    // Sendable: `run` is called once, on its own thread, and `close` only after that thread was joined.
 
     /// How much may be under way.
     package struct Limits: Sendable {
@@ -65,6 +65,9 @@ package final class CommitThread: @unchecked Sendable {
             }
         }
     }
+
+    /// Closes the log. Only after `run` has returned.
+    package func close() { log.close() }
 
     /// Completes what will never be decided; nothing of it has been written.
     private func refuse(_ proposals: ArraySlice<Proposal>) {

@@ -25,16 +25,17 @@ package final class DataDirectory: Sendable {
 
     package let path: String
     package let identity: Identity
-    private let lock: Int32
+    private let lock: Monitor<Int32>
 
     package var wal: String { path + "/wal" }
     package var engine: String { path + "/engine" }
 
-    /// Makes the directory if it does not exist and locks it until the object is gone.
+    /// Makes the directory if it does not exist and locks it, until `unlock` or until the object is gone.
     package init(_ path: String) throws {
         self.path = path
         try DurableFile.makeDirectory(path)
-        lock = try DataDirectory.lock(path)
+        let file = try DataDirectory.lock(path)
+        lock = Monitor(file)
         do {
             if let identity = try DataDirectory.readIdentity(path) {
                 self.identity = identity
@@ -46,12 +47,20 @@ package final class DataDirectory: Sendable {
             }
             try DurableFile.makeDirectory(path + "/engine")
         } catch {
-            close(lock)
+            close(file)
             throw error
         }
     }
 
-    deinit { close(lock) }
+    deinit { unlock() }
+
+    /// Lets another process have the directory. Safe twice.
+    package func unlock() {
+        lock.withLock { file in
+            if file >= 0 { close(file) }
+            file = -1
+        }
+    }
 
     private static func lock(_ path: String) throws -> Int32 {
         let name = path + "/LOCK"

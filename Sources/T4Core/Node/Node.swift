@@ -24,7 +24,7 @@ public final class Node: Sendable {
     private let stage: ApplyStage
     private let directory: DataDirectory
     private let home: EngineHome
-    private let log: LogWriter
+    private let commit: CommitThread
     private let logger: Logger
     private let threads: [SystemThread]
     private let compactionThread: SystemThread
@@ -56,7 +56,7 @@ public final class Node: Sendable {
         var logConfiguration = LogConfiguration()
         logConfiguration.segmentSizeMax = configuration.segmentSizeMax
         let recovered = try Recovery(directory: directory, engine: engine, configuration: logConfiguration).run()
-        log = recovered.writer
+        let log = recovered.writer
         clusterID = directory.identity.database.shortNumber
         memberID = directory.identity.instance.shortNumber
 
@@ -91,6 +91,7 @@ public final class Node: Sendable {
         let commit = try CommitThread(
             engine: engine, log: log, queue: queue, stage: stage, observer: publisher, position: start, time: time,
             clock: clock, limits: limits)
+        self.commit = commit
 
         threads = [SystemThread(name: "t4-commit") { commit.run() }, SystemThread(name: "t4-apply") { stage.run() }]
         compactionThread = SystemThread(name: "t4-compact") { compactor.run() }
@@ -114,6 +115,7 @@ public final class Node: Sendable {
             return !stopped
         }
         guard isFirst else { return }
+        defer { directory.unlock() }
         leases.stop()
         queue.close(DatabaseError(.stopped, "the node is stopping"))
         threads[0].join()
@@ -123,7 +125,7 @@ public final class Node: Sendable {
         threads[1].join()
         watches.close()
         watches.stop()
-        log.close()
+        commit.close()
         try engine.sync()
         try engine.close()
         try home.markClean()
@@ -135,6 +137,11 @@ public final class Node: Sendable {
     /// Hands a proposal to the commit pipeline. `completion` comes exactly once, from any thread.
     package func submit(_ kind: ProposalKind, completion: @escaping Proposal.Completion) {
         queue.submit(Proposal(kind, completion: completion))
+    }
+
+    /// Calls `wake` once the rows below a compacted revision are gone, or the node stops.
+    package func whenCompacted(_ revision: Revision, _ wake: @escaping @Sendable () -> Void) {
+        compactor.whenDone(revision, wake)
     }
 
     /// A consistent view of everything visible.

@@ -39,7 +39,7 @@ public struct NoSettings: SettingsSource {
     public init() {}
 
     /// Decodes settings of which every field has a default or is optional.
-    public func decode<Settings: Decodable>(_ type: Settings.Type) throws -> Settings {
+    public func decode<Settings: Decodable & Sendable>(_ type: Settings.Type) throws -> Settings {
         try Settings(from: EmptyDecoder())
     }
 }

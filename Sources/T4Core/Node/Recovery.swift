@@ -50,8 +50,10 @@ struct Recovery {
                 }
                 return .next
             }
-        } catch let error as LogError where error.code == .stopped {
-            throw error.cause ?? error
+        } catch {
+            // An error of the visitor is what matters, not that it stopped the reader.
+            if error.code == .stopped, let cause = error.cause { throw cause }
+            throw error
         }
         guard opened.end.index >= applied.index, opened.start.index <= applied.index else {
             opened.writer.close()

@@ -9,7 +9,8 @@ extension RawSpan {
 
     /// The big-endian integer at `offset`, which must lie inside the span with all its bytes.
     @inline(__always)
-    package func bigEndian<Integer: FixedWidthInteger>(at offset: Int, as type: Integer.Type = Integer.self) -> Integer {
+    package func bigEndian<Integer: FixedWidthInteger>(at offset: Int, as type: Integer.Type = Integer.self) -> Integer
+    {
         withUnsafeBytes { Integer(bigEndian: $0.loadUnaligned(fromByteOffset: offset, as: Integer.self)) }
     }
 }
