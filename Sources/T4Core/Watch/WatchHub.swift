@@ -7,12 +7,14 @@ import Synchronization
 /// bounded portions, until it has caught up. Every watch gets each change that it asked for exactly once, in revision
 /// order, all of one revision together, or is told that it ended.
 package final class WatchHub: Sendable {
-    private let source: any WatchSource
+    private weak let source: (any WatchSource)?
     private let clock: any ElapsedClock
     private let state: Mutex<WatchHubState>
     private let worker: Mutex<SignalledThread?>
 
     /// Makes a hub that continues from the source's revision; changes at or below it count as published.
+    ///
+    /// The hub does not keep the source alive; without it watches are refused and catching up ends.
     package init(
         source: any WatchSource, settings: WatchSettings = WatchSettings(), clock: any ElapsedClock = BootClock()
     ) {
@@ -72,6 +74,7 @@ package final class WatchHub: Sendable {
     func create(_ spec: WatchSpec, on stream: Int) -> WatchCreation {
         // Read before locking: the source has locks of its own. What it shows and is not yet published here counts as
         // before the watch.
+        guard let source else { return .closed }
         let visible = source.revision.rawValue
         let visibleCompacted = source.compactedRevision.rawValue
         let now = clock.now
@@ -83,12 +86,12 @@ package final class WatchHub: Sendable {
     }
 
     func refuse(_ reason: WatchEnd, on stream: Int) {
-        let visible = source.revision.rawValue
+        let visible = source?.revision.rawValue ?? 0
         perform(state.withLock { $0.refuse(reason, on: stream, visible: visible) })
     }
 
     func cancel(_ id: Int64, on stream: Int) {
-        let visible = source.revision.rawValue
+        let visible = source?.revision.rawValue ?? 0
         perform(state.withLock { $0.cancel(id, on: stream, visible: visible) })
     }
 
@@ -125,12 +128,16 @@ package final class WatchHub: Sendable {
             return (.done, effects)
         }
         if case .toRead(var replay) = stage {
+            let source = source
             do throws(DatabaseError) {
-                if replay.needsSource { try replay.read(from: source) }
+                if replay.needsSource {
+                    guard let source else { throw DatabaseError(.stopped) }
+                    try replay.read(from: source)
+                }
                 let found = replay.match()
                 effects.add(state.withLock { $0.finishReplay(found) })
             } catch {
-                let visible = source.compactedRevision.rawValue
+                let visible = source?.compactedRevision.rawValue ?? 0
                 let failed = replay
                 effects.add(state.withLock { $0.failReplay(failed, error, visibleCompacted: visible) })
             }
