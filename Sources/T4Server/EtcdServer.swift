@@ -1,12 +1,13 @@
 public import Logging
 public import RPC
+import Synchronization
 public import T4Core
 
 /// What the server tells clients about itself, and its limits.
 public struct EtcdServerSettings: Sendable {
     /// The member's name.
     public var name: String
-    /// Where clients reach this node, as `member list` shows it.
+    /// Where clients reach this node, as `member list` shows it; empty for the address it listens on.
     public var clientURLs: [String] = []
     /// Largest write request in bytes.
     public var requestSizeMax = 1536 * 1024
@@ -21,6 +22,11 @@ public struct EtcdServerSettings: Sendable {
 
     /// Settings with defaults for everything but the name.
     public init(name: String) { self.name = name }
+}
+
+/// The addresses in the member list; known once the server listens.
+final class AdvertisedURLs: Sendable {
+    let urls = Mutex<[String]>([])
 }
 
 /// Serves a node to etcd clients on one port.
@@ -50,7 +56,8 @@ public final class EtcdServer: Sendable {
         node: Node, host: String, port: Int, settings: EtcdServerSettings, logger: Logger
     ) async throws(RPCError) -> EtcdServer {
         let origin = ResponseOrigin(clusterID: node.clusterID, memberID: node.memberID, raftTerm: node.term)
-        let context = ServiceContext(node: node, origin: origin, settings: settings)
+        let advertised = AdvertisedURLs()
+        let context = ServiceContext(node: node, origin: origin, settings: settings, advertised: advertised)
         var router = RPCRouter()
         KVService(context: context).register(in: &router)
         WatchService(context: context).register(in: &router)
@@ -61,6 +68,8 @@ public final class EtcdServer: Sendable {
         let server = try await RPCServer.start(
             host: host, port: port, threads: settings.threads, configuration: settings.transport, router: router,
             logger: logger)
+        let listened = "http://\(server.host.contains(":") ? "[\(server.host)]" : server.host):\(server.port)"
+        advertised.urls.withLock { $0 = settings.clientURLs.isEmpty ? [listened] : settings.clientURLs }
         return EtcdServer(server: server, background: settings.background)
     }
 

@@ -146,9 +146,9 @@ extension EtcdServerSettings {
     init(_ configuration: Configuration) {
         self.init(name: configuration.node.id)
         let listen = configuration.node.listen
-        if listen.port != 0 {
-            let host = listen.host == "0.0.0.0" ? "127.0.0.1" : listen.host
-            clientURLs = ["http://\(ListenAddress(host: host, port: listen.port))"]
+        // A wildcard is no address that a client could dial.
+        if listen.port != 0, ["0.0.0.0", "::"].contains(listen.host) {
+            clientURLs = ["http://\(ListenAddress(host: "127.0.0.1", port: listen.port))"]
         }
         requestSizeMax = configuration.server.requestSizeMax.bytes
         txnOperationsMax = configuration.server.txnOperationsMax

@@ -25,6 +25,8 @@ public final class Node: Sendable {
     private let directory: DataDirectory
     private let home: EngineHome
     private let commit: CommitThread
+    /// The lease keeper does not hold it.
+    private let revoker: LeaseRevoker
     private let logger: Logger
     private let threads: [SystemThread]
     private let compactionThread: SystemThread
@@ -74,7 +76,8 @@ public final class Node: Sendable {
         queue = ProposalQueue(countMax: configuration.queueCountMax, bytesMax: configuration.queueBytesMax)
         var leaseSettings = LeaseSettings()
         leaseSettings.minimumTTL = configuration.leaseTTLMin
-        leases = LeaseKeeper(store: LeaseRevoker(queue: queue), settings: leaseSettings)
+        revoker = LeaseRevoker(queue: queue)
+        leases = LeaseKeeper(store: revoker, settings: leaseSettings)
         for lease in try reader.leases() { leases.granted(lease) }
 
         let publisher = Publisher(

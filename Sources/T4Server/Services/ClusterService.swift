@@ -1,6 +1,7 @@
 import EtcdAPI
 import RPC
 import SwiftProtobuf
+import Synchronization
 import T4Core
 
 /// `etcdserverpb.Cluster` of a single node: the list is real, changes are not in this version.
@@ -22,7 +23,7 @@ struct ClusterService: Sendable {
             var member = EtcdMember()
             member.id = context.origin.memberID
             member.name = context.settings.name
-            member.clientUrls = context.settings.clientURLs
+            member.clientUrls = context.advertised.urls.withLock { $0 }
             var answer = EtcdMemberListResponse()
             answer.header = context.message(revision: .none)
             answer.members = [member]

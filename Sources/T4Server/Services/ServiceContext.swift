@@ -6,6 +6,7 @@ struct ServiceContext: Sendable {
     let node: Node
     let origin: ResponseOrigin
     let settings: EtcdServerSettings
+    let advertised: AdvertisedURLs
 
     /// The header of an answer that speaks of no revision of its own.
     func header(revision: Revision) -> ResponseHeader { ResponseHeader(origin: origin, revision: revision) }

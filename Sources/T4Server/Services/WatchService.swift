@@ -14,6 +14,8 @@ struct WatchService: Sendable {
 private final class WatchCall: ServerStreamHandler {
     /// Bytes taken from the hub at a time.
     private static let drainBytes = 256 * 1024
+    /// Answers that may wait before no more requests are read from the client.
+    private static let backlogMax = 1024
 
     private let call: ServerCall
     private let context: ServiceContext
@@ -39,6 +41,7 @@ private final class WatchCall: ServerStreamHandler {
             stream.close()
             call.finish(RPCStatus(describing: error))
         }
+        if stream.backlog.messages > WatchCall.backlogMax { call.pauseReading() }
     }
 
     /// etcd ends the stream when the client ends its side.
@@ -57,7 +60,7 @@ private final class WatchCall: ServerStreamHandler {
         guard let stream else { return }
         while call.isWritable {
             let deliveries = stream.drain(maxBytes: WatchCall.drainBytes)
-            if deliveries.isEmpty { return }
+            if deliveries.isEmpty { return call.resumeReading() }
             for delivery in deliveries { send(delivery) }
         }
     }
