@@ -170,10 +170,14 @@ package final class LogWriter {
 
     private func writeBuffer() throws(LogError) {
         guard !buffer.isEmpty, let file = open?.file, let offset = open?.offset else { return }
-        try file.write(buffer.span.bytes, at: offset)
-        open?.hash.update(buffer.span.bytes)
-        open?.offset = offset + UInt64(buffer.count)
-        if buffer.capacity > Self.bufferSizeKept { buffer = [] } else { buffer.removeAll(keepingCapacity: true) }
+        var bytes: [UInt8] = []
+        swap(&bytes, &buffer)
+        try file.write(bytes.span.bytes, at: offset)
+        open?.hash.update(bytes.span.bytes)
+        open?.offset = offset + UInt64(bytes.count)
+        guard bytes.capacity <= Self.bufferSizeKept else { return }
+        bytes.removeAll(keepingCapacity: true)
+        swap(&bytes, &buffer)
     }
 
     private func syncOpen() throws(LogError) {
@@ -228,7 +232,7 @@ package final class LogWriter {
         requestedAt = open?.offset ?? 0
         if let filled = open?.filled {
             // A segment that was sealed early is the best guess of what the next will hold; else assume they fill up.
-            let last = used.flatMap { $0.size < $0.filled / 2 ? $0 : nil } ?? (filled, filled)
+            let last = used.flatMap { $0.size < $0.filled / 2 ? $0 : nil } ?? (size: filled, filled: filled)
             preparer.request(configuration.preparedSize(afterUsing: last.size, of: last.filled))
         } else {
             preparer.request(UInt64(configuration.preallocationSizeMin))
