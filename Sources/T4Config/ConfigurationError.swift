@@ -52,6 +52,11 @@ public struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvert
     /// What is wrong, at least one.
     public let problems: [Problem]
 
+    /// True when the command line alone is wrong: no file, variable or default has a part in any problem.
+    public var isMisuse: Bool {
+        problems.allSatisfy { if case .flag = $0.location { true } else { false } }
+    }
+
     init(_ problem: Problem) { problems = [problem] }
 
     /// - Precondition: `problems` is not empty.

@@ -9,7 +9,7 @@ extension Configuration {
         var rest = arguments[...]
         while let word = rest.popFirst() {
             guard word.hasPrefix("--"), word.count > 2 else {
-                throw ConfigurationError(.init(at: .none, reason: "unexpected argument \(quoted(word))"))
+                throw ConfigurationError(.init(at: .argument, reason: "unexpected argument \(quoted(word))"))
             }
             let parts = word.dropFirst(2).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             let name = String(parts[0])
