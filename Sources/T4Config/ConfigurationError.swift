@@ -34,6 +34,8 @@ public struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvert
         case environment(String)
         /// A flag of the command line, without its dashes.
         case flag(String)
+        /// A word of the command line that is no flag.
+        case argument
         /// Nowhere in particular: a default, or several values together.
         case none
 
@@ -44,7 +46,7 @@ public struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvert
                 [name, line.map(String.init), column.map(String.init)].compactMap { $0 }.joined(separator: ":")
             case .environment(let name): name
             case .flag(let name): "--\(name)"
-            case .none: ""
+            case .argument, .none: ""
             }
         }
     }
@@ -54,7 +56,12 @@ public struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvert
 
     /// True when the command line alone is wrong: no file, variable or default has a part in any problem.
     public var isMisuse: Bool {
-        problems.allSatisfy { if case .flag = $0.location { true } else { false } }
+        problems.allSatisfy { problem in
+            switch problem.location {
+            case .flag, .argument: true
+            case .file, .environment, .none: false
+            }
+        }
     }
 
     init(_ problem: Problem) { problems = [problem] }

@@ -15,25 +15,31 @@ struct ConfigCommand: ParsableCommand {
     /// `t4 config check`.
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Report everything that is wrong with a configuration.")
+            abstract: "Report everything that is wrong with a configuration.", usage: usage(of: "check"),
+            discussion: flagNote)
 
-        @OptionGroup var options: ConfigurationOptions
+        @Argument(parsing: .captureForPassthrough, help: .hidden)
+        var arguments: [String] = []
 
         func run() throws {
-            let configuration = try options.load(engineNames: BackendRegistry.builtIn.engineNames)
-            print("ok: node \(configuration.node.id), engine \(configuration.engine.type), \(configuration.node.listen)")
+            guard let configuration = try loadConfiguration(arguments, for: Check.self) else { return }
+            StandardOutput.writeLine(
+                "ok: node \(configuration.node.id), engine \(configuration.engine.type), \(configuration.node.listen)")
         }
     }
 
     /// `t4 config show`.
     struct Show: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Print every setting with the origin of its value, as TOML without secrets.")
+            abstract: "Print every setting with the origin of its value, as TOML without secrets.",
+            usage: usage(of: "show"), discussion: flagNote)
 
-        @OptionGroup var options: ConfigurationOptions
+        @Argument(parsing: .captureForPassthrough, help: .hidden)
+        var arguments: [String] = []
 
         func run() throws {
-            print(try options.load(engineNames: BackendRegistry.builtIn.engineNames).describe(), terminator: "")
+            guard let configuration = try loadConfiguration(arguments, for: Show.self) else { return }
+            print(configuration.describe(), terminator: "")
         }
     }
 
@@ -47,5 +53,30 @@ struct ConfigCommand: ParsableCommand {
         func run() {
             print(markdown ? Configuration.referenceMarkdown : Configuration.exampleTOML, terminator: "")
         }
+    }
+}
+
+private let flagNote = "The settings are those of `t4 run`, which lists them with --help."
+
+private func usage(of name: String) -> String { "t4 config \(name) [--config FILE] [SETTINGS]" }
+
+/// Reads file, environment and flags as `t4 run` does.
+/// - Returns: Nil when the arguments ask for help, which has then been printed.
+/// - Throws: `ExitCode` after the problems have been written to standard error: 64 when the command line alone is to
+///   blame, as for any other misuse of a command, else 1.
+private func loadConfiguration(
+    _ arguments: [String], for command: any ParsableCommand.Type
+) throws -> Configuration? {
+    if arguments.contains("--help") || arguments.contains("-h") {
+        StandardOutput.writeLine(ConfigCommand.helpMessage(for: command))
+        return nil
+    }
+    do {
+        let configuration = try ConfigurationSource(arguments: arguments).load(BackendRegistry.builtIn)
+        for warning in configuration.warnings { StandardError.write("t4: warning: \(warning)\n") }
+        return configuration
+    } catch let error as ConfigurationError {
+        for problem in error.problems { StandardError.write("t4: \(problem)\n") }
+        throw error.isMisuse ? ExitCode.validationFailure : ExitCode.failure
     }
 }

@@ -78,11 +78,13 @@ extension Rule {
         name: "no error is swallowed by `try?`",
         folders: ["Sources"],
         broken: SourceFile(path: "Sources/T4Core/Node.swift", text: "let x = try? f()\n"),
-        kept: SourceFile(path: "Sources/T4Core/Node.swift", text: "let x = try f() // never try? here\n"),
+        kept: SourceFile(path: "Sources/T4Core/Node.swift", text: "let x: Entry? = try f() // try? no\n"),
         check: { file in
             isGenerated(file)
                 ? []
-                : findings(in: file) { $0.contains("try?") ? "handle the error, or say why none matters" : nil }
+                : findings(in: file) { line in
+                    contains(line, word: "try", before: "?") ? "handle the error, or say why none matters" : nil
+                }
         })
 
     static let noUnfinishedWork = Rule(
@@ -125,10 +127,10 @@ extension Rule {
 /// For each module of ours, those of ours that it may import.
 private let allowedImports: [String: Set<String>] = [
     "T4Protocols": [],
-    "CLMDB": [], "CNGHTTP2": [], "CCrypto": [],
+    "CLMDB": [], "CNGHTTP2": [], "COpenSSL": [],
     "MemoryEngine": ["T4Protocols"],
     "LMDBEngine": ["T4Protocols", "CLMDB"],
-    "T4Core": ["T4Protocols", "CCrypto"],
+    "T4Core": ["T4Protocols", "COpenSSL"],
     "T4Config": ["T4Protocols", "T4Core"],
     "T4BuiltIns": ["T4Protocols", "MemoryEngine", "LMDBEngine"],
     "EtcdAPI": [],

@@ -15,7 +15,9 @@ import Testing
 
     @Test(arguments: Rule.all)
     func holdsInTheRepository(_ rule: Rule) throws {
-        let files = try swiftFiles(below: rule.folders)
+        let files = try repositoryFiles.get().filter { file in
+            rule.folders.contains { file.path.hasPrefix("\($0)/") }
+        }
         try #require(!files.isEmpty)
         for finding in files.flatMap(rule.check) {
             Issue.record("\(finding)")

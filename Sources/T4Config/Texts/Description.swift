@@ -38,7 +38,7 @@ extension Configuration {
     private func name(_ origin: ConfigurationError.Location) -> String {
         switch origin {
         case .environment(let name): "environment \(name)"
-        case .flag, .file, .none: "\(origin)"
+        case .flag, .argument, .file, .none: "\(origin)"
         }
     }
 }
