@@ -37,7 +37,7 @@ public struct Configuration: Sendable {
         public var durability = Durability.local
         /// A segment that has reached this size is sealed: 1 MiB ... 4 GiB.
         public var segmentSizeMax = ByteCount.mebibytes(50)
-        /// A segment that holds an entry of this age is sealed: 100 ms ... 24 h.
+        /// A segment whose first entry is of this age is sealed by the next one: 100 ms ... 24 h.
         public var segmentAgeMax = Duration.seconds(10)
     }
 
@@ -78,9 +78,9 @@ public struct Configuration: Sendable {
     /// The queue in front of the log.
     public struct Commit: Hashable, Sendable {
         /// Most writes that wait for the log; further ones are refused with "too many requests": 1 ... 10,000,000.
-        public var queueRequestsMax = 10_000
+        public var queueRequestsMax = 16_384
         /// Most bytes of waiting writes: at least `server.max_request_bytes`, at most 64 GiB.
-        public var queueBytesMax = ByteCount.mebibytes(256)
+        public var queueBytesMax = ByteCount.mebibytes(128)
     }
 
     /// Who the node is and where it works.

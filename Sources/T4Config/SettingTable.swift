@@ -38,7 +38,7 @@ extension SettingDefinition {
         SettingDefinition(
             "wal.segment_max_age", flag: "segment-max-age-sec", \.wal.segmentAgeMax, unitOfPlainNumber: "s",
             check: within(.milliseconds(100)...(.seconds(86_400))),
-            "Age of its first entry at which a log segment is sealed."),
+            "Age of its first entry at which a log segment is sealed by the next one."),
     ]
 
     private static let server = [

@@ -132,7 +132,7 @@ import Testing
         Mistake(
             flags: ["max-request-bytes": "512MiB"],
             """
-            --max-request-bytes: commit.queue_max_bytes: "256MiB" must not be smaller than server.max_request_bytes, \
+            --max-request-bytes: commit.queue_max_bytes: "128MiB" must not be smaller than server.max_request_bytes, \
             "512MiB"
             --max-request-bytes: wal.segment_max_size: "50MiB" must not be smaller than server.max_request_bytes, "512MiB"
             """),
