@@ -75,7 +75,7 @@ private func loadConfiguration(
         let configuration = try ConfigurationSource(arguments: arguments).load(BackendRegistry.builtIn)
         for warning in configuration.warnings { StandardError.write("t4: warning: \(warning)\n") }
         return configuration
-    } catch let error as ConfigurationError {
+    } catch {
         for problem in error.problems { StandardError.write("t4: \(problem)\n") }
         throw error.isMisuse ? ExitCode.validationFailure : ExitCode.failure
     }

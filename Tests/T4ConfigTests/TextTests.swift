@@ -64,7 +64,7 @@ import Testing
             #expect(Configuration.flagHelp.contains(setting.environment))
             #expect(Configuration.flagHelp.contains(setting.key))
         }
-        #expect(Configuration.flagHelp.split(separator: "\n").allSatisfy { $0.count <= 130 })
+        #expect(Configuration.flagHelp.split(separator: "\n").allSatisfy { $0.count < 80 })
     }
 
     @Test func theDocumentIsUpToDate() throws {

@@ -39,11 +39,10 @@ extension Configuration {
     public static let flagHelp: String = SettingDefinition.all.map { setting in
         let placeholder = setting.isSwitch ? "[=true|false]" : " \(setting.placeholder)"
         let unit = setting.unitOfPlainNumber.map { " A plain number counts \($0)." } ?? ""
-        return """
-              --\(setting.flag)\(placeholder)
-                  \(setting.summary)\(unit)
-                  Default: \(setting.defaultText). Environment: \(setting.environment). File: \(setting.key).
-            """
+        let names = "Default: \(setting.defaultText). Environment: \(setting.environment). File: \(setting.key)."
+        // Narrower than the 80 columns at which the argument parser would break lines without their indent.
+        let lines = wrapped("\(setting.summary)\(unit)", width: 72) + wrapped(names, width: 72)
+        return (["  --\(setting.flag)\(placeholder)"] + lines.map { "      \($0)" }).joined(separator: "\n")
     }.joined(separator: "\n")
 }
 
