@@ -167,7 +167,7 @@ private final class Consumer: Sendable {
             guard let stream = state.stream, !state.caughtUp else { return .whenWoken }
             if state.creations < 200 {
                 create(&state, stream)
-                if state.creations % 50 == 0 {
+                if state.creations % 50 == 0, state.creations < 200 {
                     stream.close()
                     state.stream = nil
                     return .again
