@@ -35,6 +35,6 @@ enum Layout {
     /// Bytes of a group number, which start each key in `tails`.
     static let groupSizeBytes = 8
 
-    static let keySizeBytes = 1...(32 * 1024)
-    static let valueSizeBytesMax = 64 * 1024 * 1024
+    static let keySizeBytes = EngineLimits.keyBytes
+    static let valueSizeBytesMax = EngineLimits.valueBytesMax
 }
