@@ -1,3 +1,5 @@
+import T4Protocols
+
 /// How rows lie in the data file (`data.mdb`), version 1.
 ///
 /// ```
