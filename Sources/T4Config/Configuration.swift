@@ -43,7 +43,7 @@ public struct Configuration: Sendable {
 
     /// What clients may ask of the node.
     public struct Server: Hashable, Sendable {
-        /// Largest encoded request: 1 KiB ... 512 MiB.
+        /// Largest encoded request: 1 KiB ... 32 MiB, so that every value fits every engine.
         public var requestSizeMax = ByteCount.kibibytes(1536)
         /// Most compares, and most operations of each branch, of one transaction: 1 ... 1,000,000.
         public var txnOperationsMax = 128

@@ -44,7 +44,7 @@ extension SettingDefinition {
     private static let server = [
         SettingDefinition(
             "server.max_request_bytes", flag: "max-request-bytes", \.server.requestSizeMax,
-            check: within(.kibibytes(1)...(.mebibytes(512))), "Largest request of a client."),
+            check: within(.kibibytes(1)...(.mebibytes(32))), "Largest request of a client."),
         SettingDefinition(
             "server.max_txn_operations", flag: "max-txn-ops", \.server.txnOperationsMax, check: within(1...1_000_000),
             "Most compares, and most operations of each branch, of one transaction."),

@@ -130,12 +130,20 @@ import Testing
             "[server]\nkeepalive_interval = \"10s\"",
             "t4.toml:2:1: server.keepalive_timeout: \"20s\" must be shorter than server.keepalive_interval, \"10s\""),
         Mistake(
-            flags: ["max-request-bytes": "512MiB"],
+            flags: ["commit-queue-max-bytes": "1MiB", "segment-max-size-mb": "1"],
             """
-            --max-request-bytes: commit.queue_max_bytes: "128MiB" must not be smaller than server.max_request_bytes, \
-            "512MiB"
-            --max-request-bytes: wal.segment_max_size: "50MiB" must not be smaller than server.max_request_bytes, "512MiB"
+            --commit-queue-max-bytes: commit.queue_max_bytes: "1MiB" must not be smaller than \
+            server.max_request_bytes, "1536KiB"
+            --segment-max-size-mb: wal.segment_max_size: "1MiB" must not be smaller than server.max_request_bytes, \
+            "1536KiB"
             """),
+        Mistake(
+            flags: ["max-request-bytes": "32MiB", "segment-max-size-mb": "16"],
+            "--segment-max-size-mb: wal.segment_max_size: \"16MiB\" must not be smaller than server.max_request_bytes, "
+                + "\"32MiB\""),
+        Mistake(
+            environment: ["T4_MAX_REQUEST_BYTES": "33MiB"],
+            "T4_MAX_REQUEST_BYTES: server.max_request_bytes: \"33MiB\" is out of range; \"1KiB\" ... \"32MiB\""),
     ]
 
     @Test(arguments: names + values + combinations)
