@@ -1,4 +1,3 @@
-import FoundationEssentials
 import Logging
 import T4Config
 
@@ -22,7 +21,7 @@ struct LineLogHandler: LogHandler {
 
     func log(event: LogEvent) {
         let fields = metadata.merging(event.metadata ?? [:]) { _, new in new }.sorted { $0.key < $1.key }
-        let time = Date.now.formatted(.iso8601.year().month().day().time(includingFractionalSeconds: true))
+        let time = WallClock.timestamp
         switch format {
         case .text:
             let tail = fields.map { " \($0.key)=\($0.value)" }.joined()

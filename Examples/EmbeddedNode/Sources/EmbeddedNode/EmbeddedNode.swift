@@ -7,7 +7,8 @@ import T4Core
 @main
 struct EmbeddedNode {
     static func main() async throws {
-        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("t4-embedded-\(UUID().uuidString)")
+        let directory = FileManager.default.temporaryDirectory
+            .appendingPathComponent("t4-embedded-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(at: directory) }
         let configuration = NodeConfiguration(dataDirectory: directory.path, engine: "lmdb")
         var logger = Logger(label: "embedded")
@@ -44,7 +45,8 @@ struct EmbeddedNode {
         // Changes since a revision.
         for try await events in node.changes(prefix: Array("/service/".utf8), from: first.revision) {
             for event in events.events {
-                print("revision \(events.revision): \(event.kind) \(String(decoding: event.current.key, as: UTF8.self))")
+                let key = String(decoding: event.current.key, as: UTF8.self)
+                print("revision \(events.revision): \(event.kind) \(key)")
             }
             if events.revision == now.revision { break }
         }
