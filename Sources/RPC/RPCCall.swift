@@ -117,6 +117,7 @@ public class RPCCall: @unchecked Sendable {
     final func move(_ count: Int, to buffer: inout ByteBuffer) {
         outbound.move(count, to: &buffer)
         connection.outputBytesQueued -= count
+        connection.dataLeaves()
         if countsPending { noteSent(count) }
     }
 
