@@ -1,0 +1,56 @@
+/// Why a request was refused or failed. The server maps each code to etcd's gRPC code and text.
+public struct DatabaseError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// What a caller can act on.
+    public enum Code: String, Hashable, Sendable {
+        /// An empty key.
+        case keyNotProvided
+        /// `ignoreValue` or `ignoreLease` on an absent key, or an empty operation in a transaction.
+        case keyNotFound
+        /// A value together with `ignoreValue`.
+        case valueProvided
+        /// A lease together with `ignoreLease`.
+        case leaseProvided
+        /// A transaction with more operations than the limit.
+        case tooManyOperations
+        /// One branch of a transaction writes a key twice.
+        case duplicateKey
+        /// A sort order or target that does not exist.
+        case invalidSortOption
+        /// The request is larger than the limit.
+        case requestTooLarge
+        /// The revision is older than the compacted one.
+        case compacted
+        /// The revision is newer than the store's.
+        case futureRevision
+        /// No such lease.
+        case leaseNotFound
+        /// A lease of that id exists.
+        case leaseExists
+        /// A TTL above 9,000,000,000 seconds.
+        case leaseTTLTooLarge
+        /// The disk or the quota is full; nothing was written.
+        case noSpace
+        /// Too many requests wait for the log; nothing was written, try again.
+        case tooManyRequests
+        /// The node is stopping or has failed: nothing was written.
+        case stopped
+        /// The request may or may not have been written: read before repeating it.
+        case outcomeUnknown
+        /// The local engine failed; the node must be restarted.
+        case engineFailed
+    }
+
+    /// What a caller can act on.
+    public var code: Code
+    /// What failed, and what to try.
+    public var message: String
+
+    /// Describes a failure.
+    public init(_ code: Code, _ message: String = "") {
+        self.code = code
+        self.message = message
+    }
+
+    /// Code and message.
+    public var description: String { message.isEmpty ? code.rawValue : "\(code.rawValue): \(message)" }
+}
