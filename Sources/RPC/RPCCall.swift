@@ -6,8 +6,9 @@ import Synchronization
 ///
 /// All methods may be called from any thread. On the connection's event loop they act at once; elsewhere they
 /// hand their work to the loop, in order. After the call has ended they do nothing.
-// Unchecked: what is not atomic or constant is touched on the connection's event loop only.
 public class RPCCall: @unchecked Sendable {
+    // Unchecked: what is not atomic or constant is touched on the connection's event loop only.
+
     let connection: HTTP2Connection
     let loop: LoopContext
 
