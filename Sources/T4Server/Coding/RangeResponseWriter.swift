@@ -1,0 +1,53 @@
+package import T4Core
+
+/// Writes `etcdserverpb.RangeResponse` while the keys are being read: each key goes from the engine's memory into the
+/// answer without a value in between.
+package struct RangeResponseWriter: Sendable {
+    private var bytes: [UInt8]
+
+    /// Begins an answer behind what `bytes` holds already, such as the frame's place.
+    /// - Parameter revision: The store's revision, from the same snapshot as the keys.
+    package init(appendingTo bytes: consuming [UInt8] = [], from origin: ResponseOrigin, revision: Revision) {
+        self.bytes = bytes
+        let header = ResponseHeader(origin: origin, revision: revision)
+        self.bytes.appendMessage(size: header.fieldSize) { header.put(to: &$0) }
+    }
+
+    /// Number of bytes so far, with those that were there before.
+    package var byteCount: Int { bytes.count }
+
+    /// Adds a key.
+    /// - Parameter value: Empty for requests of keys only.
+    package mutating func append(
+        key: RawSpan, createRevision: Int64, modRevision: Int64, version: Int64, lease: Int64, value: RawSpan
+    ) {
+        let numbers = KeyValueCoding.Numbers(
+            createRevision: createRevision, modRevision: modRevision, version: version, lease: lease)
+        let size = KeyValueCoding.size(keyCount: key.byteCount, numbers, valueCount: value.byteCount)
+        bytes.appendMessage(size: ProtoSize.message(size)) { output in
+            KeyValueCoding.put(key: key, numbers, value: value, size: size, field: 2, to: &output)
+        }
+    }
+
+    /// Adds a key.
+    package mutating func append(_ kv: KeyValue) {
+        bytes.appendMessage(size: ProtoSize.message(kv.protobufSize)) { kv.put(field: 2, to: &$0) }
+    }
+
+    /// Ends the answer and hands out what was there before and the message.
+    package consuming func finish(more: Bool, count: Int64) -> [UInt8] {
+        bytes.appendMessage(size: ProtoSize.field(more) + ProtoSize.field(count)) { output in
+            output.put(more, field: 3)
+            output.put(count, field: 4)
+        }
+        return bytes
+    }
+}
+
+extension ResponseOrigin {
+    /// Appends an answer that has nothing but a header: of a compaction, a lease revocation.
+    package func appendHeaderOnly(revision: Revision, to bytes: inout [UInt8]) {
+        let header = ResponseHeader(origin: self, revision: revision)
+        bytes.appendMessage(size: header.fieldSize) { header.put(to: &$0) }
+    }
+}
