@@ -1,21 +1,23 @@
 package import T4Core
 
 /// Writes `etcdserverpb.RangeResponse` while the keys are being read: each key goes from the engine's memory into the
-/// answer without a value in between. Call `begin`, `append` for each key, `end`.
-///
-/// Nothing is written in front of what `bytes` holds already, such as the place of the frame's header.
-package enum RangeResponseParts {
+/// answer without a value in between.
+package struct RangeResponseWriter: Sendable {
+    private var bytes: [UInt8] = []
+
     /// Begins an answer.
     /// - Parameter revision: The store's revision, from the same snapshot as the keys.
-    package static func begin(_ bytes: inout [UInt8], from origin: ResponseOrigin, revision: Revision) {
+    package init(from origin: ResponseOrigin, revision: Revision) {
         origin.appendHeaderOnly(revision: revision, to: &bytes)
     }
 
+    /// Number of bytes so far.
+    package var byteCount: Int { bytes.count }
+
     /// Adds a key.
     /// - Parameter value: Empty for requests of keys only.
-    package static func append(
-        _ bytes: inout [UInt8], key: RawSpan, createRevision: Int64, modRevision: Int64, version: Int64, lease: Int64,
-        value: RawSpan
+    package mutating func append(
+        key: RawSpan, createRevision: Int64, modRevision: Int64, version: Int64, lease: Int64, value: RawSpan
     ) {
         let numbers = KeyValueCoding.Numbers(
             createRevision: createRevision, modRevision: modRevision, version: version, lease: lease)
@@ -26,16 +28,17 @@ package enum RangeResponseParts {
     }
 
     /// Adds a key.
-    package static func append(_ bytes: inout [UInt8], _ kv: KeyValue) {
+    package mutating func append(_ kv: KeyValue) {
         bytes.appendMessage(size: ProtoSize.message(kv.protobufSize)) { kv.put(field: 2, to: &$0) }
     }
 
-    /// Ends the answer.
-    package static func end(_ bytes: inout [UInt8], more: Bool, count: Int64) {
+    /// Ends the answer and hands it out.
+    package consuming func finish(more: Bool, count: Int64) -> [UInt8] {
         bytes.appendMessage(size: ProtoSize.field(more) + ProtoSize.field(count)) { output in
             output.put(more, field: 3)
             output.put(count, field: 4)
         }
+        return bytes
     }
 }
 
