@@ -1,6 +1,6 @@
 /// An ordered map of bytes on local disk that serves as a cache of the log.
 ///
-/// Keys are 1 byte to 32 KiB, values 0 bytes to 64 MiB, both arbitrary bytes; keys order as unsigned bytes. Any call
+/// Keys and values are arbitrary bytes within `EngineLimits`; keys order as unsigned bytes. Any call
 /// may block unless `capabilities` says otherwise. `apply`, `sync`, `bulkLoad` and `close` are called from one thread
 /// at a time; `snapshot` and snapshots are used from any thread, also while `apply` runs.
 public protocol LocalEngine: Sendable {
@@ -45,6 +45,14 @@ public protocol LocalEngine: Sendable {
     ///
     /// Snapshots that are still open stay readable until they are released; the files are let go with the last one.
     func close() throws(EngineError)
+}
+
+/// Sizes that every engine takes.
+public enum EngineLimits {
+    /// Bytes of a key: room for a user key of 32 KiB that is escaped and carries a revision.
+    public static let keyBytes = 1...(72 * 1024)
+    /// Bytes of a value: 64 MiB.
+    public static let valueBytesMax = 64 * 1024 * 1024
 }
 
 /// A frozen view of a `LocalEngine`, released with its last reference.

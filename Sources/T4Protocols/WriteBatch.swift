@@ -2,14 +2,21 @@
 ///
 /// Keys and values are copied into one buffer, so that a batch costs a handful of allocations whatever its size.
 public struct WriteBatch: Sendable {
-    private struct Change {
-        var key: Range<Int>
+    @usableFromInline
+    struct Change: Sendable {
+        @usableFromInline var key: Range<Int>
         /// Nil for a delete.
-        var value: Range<Int>?
+        @usableFromInline var value: Range<Int>?
+
+        @usableFromInline
+        init(key: Range<Int>, value: Range<Int>?) {
+            self.key = key
+            self.value = value
+        }
     }
 
-    private var storage: [UInt8] = []
-    private var changes: [Change] = []
+    @usableFromInline var storage: [UInt8] = []
+    @usableFromInline var changes: [Change] = []
 
     /// An empty batch.
     public init() {}
@@ -30,6 +37,24 @@ public struct WriteBatch: Sendable {
         let middle = storage.count
         storage.append(contentsOf: value)
         changes.append(Change(key: start..<middle, value: middle..<storage.count))
+    }
+
+    /// As `put(_:_:)`, with both written in place by closures that append to the batch's buffer.
+    @inlinable
+    public mutating func put(key: (inout [UInt8]) -> Void, value: (inout [UInt8]) -> Void) {
+        let start = storage.count
+        key(&storage)
+        let middle = storage.count
+        value(&storage)
+        changes.append(Change(key: start..<middle, value: middle..<storage.count))
+    }
+
+    /// As `delete(_:)`, with the key written in place by a closure that appends to the batch's buffer.
+    @inlinable
+    public mutating func delete(key: (inout [UInt8]) -> Void) {
+        let start = storage.count
+        key(&storage)
+        changes.append(Change(key: start..<storage.count, value: nil))
     }
 
     /// Removes `key`; no effect when it is absent.

@@ -19,7 +19,10 @@ package struct EncodedEvents: Sendable {
     /// Number of events.
     package var count: Int { ends.count }
 
-    /// Bytes of all of them.
+    /// The bytes of all of them.
+    package var encoded: [UInt8] { bytes }
+
+    /// Number of bytes of all of them.
     package var byteCount: Int { bytes.count }
 
     /// Adds an event.
@@ -82,6 +85,16 @@ package struct WatchResponse: Hashable, Sendable {
     /// Appends the message with all events.
     package func append(to bytes: inout [UInt8], from origin: ResponseOrigin, events: EncodedEvents) {
         append(to: &bytes, from: origin, events: events, 0..<events.count)
+    }
+
+    /// Appends the message with events that were encoded before.
+    /// - Parameter encoded: `EncodedEvents.encoded`, kept somewhere meanwhile.
+    package func append(to bytes: inout [UInt8], from origin: ResponseOrigin, encoded: [UInt8]) {
+        let header = ResponseHeader(origin: origin, revision: revision)
+        bytes.appendMessage(size: size(header) + encoded.count) { output in
+            put(header, to: &output)
+            output.putRaw(encoded.span.bytes)
+        }
     }
 
     /// Appends the message with some of the events, such as a range from `fragments`.

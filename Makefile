@@ -1,0 +1,35 @@
+# t4: `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run build test test-all bench format lint
+
+# Arguments for `t4 run` and for the benchmark: make run ARGS="--listen 127.0.0.1:2379"
+ARGS ?=
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Build t4 and run one node with its data in ./data
+	exec .build/release/t4 run --data-dir ./data $(ARGS)
+
+build: ## Install what is missing and build the release binary, .build/release/t4
+	@scripts/setup build
+	swift build -c release --product t4
+
+test: ## Lint, build and run every test that needs minutes at most
+	@scripts/test
+
+test-all: test ## The above, then the slow tests and the test suites of other etcd clients
+	@T4_TEST_SLOW=1 scripts/test --no-lint
+	swift build --product t4
+	scripts/client-suites --subject t4
+
+bench: build ## Measure t4 beside etcd, both on this machine
+	scripts/bench $(ARGS)
+
+format: ## Format the Swift sources in place
+	@scripts/format
+
+lint: ## Check formatting and documentation rules
+	@scripts/format --check

@@ -1,0 +1,76 @@
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Musl
+#endif
+
+/// A key with its value in one allocation; as a separator of an inner node, a key alone.
+///
+/// The bytes are written once, in `make`, before any other thread can see the row.
+final class Row: ManagedBuffer<Row.Sizes, UInt8> {
+    struct Sizes {
+        var key: Int
+        var value: Int
+    }
+
+    static func make(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) -> Row {
+        let buffer = Row.create(minimumCapacity: key.count + value.count) { _ in
+            Sizes(key: key.count, value: value.count)
+        }
+        buffer.withUnsafeMutablePointerToElements { start in
+            let bytes = UnsafeMutableRawPointer(start)
+            if let source = key.baseAddress { bytes.copyMemory(from: source, byteCount: key.count) }
+            if let source = value.baseAddress { (bytes + key.count).copyMemory(from: source, byteCount: value.count) }
+        }
+        return unsafeDowncast(buffer, to: Row.self)
+    }
+
+    /// The key without the value, so that a separator does not keep a deleted value alive.
+    func separator() -> Row {
+        withExtendedLifetime(self) { Row.make(key: key, value: UnsafeRawBufferPointer(start: nil, count: 0)) }
+    }
+
+    /// Bytes of the key; valid as long as the row.
+    var key: UnsafeRawBufferPointer {
+        withUnsafeMutablePointers { UnsafeRawBufferPointer(start: $1, count: $0.pointee.key) }
+    }
+
+    /// Bytes of the value; valid as long as the row.
+    var value: UnsafeRawBufferPointer {
+        withUnsafeMutablePointers {
+            UnsafeRawBufferPointer(start: $1 + $0.pointee.key, count: $0.pointee.value)
+        }
+    }
+
+    /// Bytes that the row adds to the tree: key, value, object header and its place in a leaf.
+    var byteCount: Int { header.key + header.value + 64 }
+}
+
+/// Orders keys as unsigned bytes, a prefix first: below, at or above zero.
+@inline(__always)
+func compareBytes(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Int {
+    let shared = min(left.count, right.count)
+    if shared > 0, let first = left.baseAddress, let second = right.baseAddress {
+        let order = memcmp(first, second, shared)
+        if order != 0 { return Int(order) }
+    }
+    return left.count - right.count
+}
+
+/// Number of leading bytes that both have in common.
+func sharedPrefix(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Int {
+    let end = min(left.count, right.count)
+    var index = 0
+    while index < end, left[index] == right[index] { index += 1 }
+    return index
+}
+
+/// The 8 bytes of `key` after `skipped`, zero-filled, as a number that orders as they do.
+@inline(__always)
+func head(of key: UnsafeRawBufferPointer, after skipped: Int) -> UInt64 {
+    let left = key.count - skipped
+    guard left < 8 else { return UInt64(bigEndian: key.loadUnaligned(fromByteOffset: skipped, as: UInt64.self)) }
+    var head: UInt64 = 0
+    for index in 0..<max(left, 0) { head |= UInt64(key[skipped + index]) << UInt64(56 - 8 * index) }
+    return head
+}

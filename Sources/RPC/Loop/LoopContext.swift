@@ -1,0 +1,109 @@
+import NIOCore
+import Synchronization
+
+/// Work for a call that another thread hands to the call's event loop.
+enum CallWork: Sendable {
+    case send([UInt8])
+    /// Ends a call: a last message, if any, and the status.
+    case finish([UInt8]?, RPCStatus)
+    case halfClose
+    case cancel
+    case setReading(Bool)
+    /// Calls the handler's `onWake`.
+    case wake
+    /// A client's call leaves.
+    case start
+}
+
+/// What the connections of one event loop share: the mailbox for answers from other threads, the deadlines, the
+/// connections that have something to send, and the buffer in which output is gathered.
+///
+/// Everything but `post` is confined to the loop.
+final class LoopContext: @unchecked Sendable {
+    private struct Mailbox {
+        var items: [(RPCCall, CallWork)] = []
+        var isWakeupPending = false
+    }
+
+    let eventLoop: any EventLoop
+    let counters = LoopCounters()
+    private(set) var deadlines: DeadlineWheel! = nil
+    private let mailbox = Mutex(Mailbox())
+    private var taken: [(RPCCall, CallWork)] = []
+    private var dirty: [HTTP2Connection] = []
+    private var isFlushScheduled = false
+    private var isInBatch = false
+    /// Output is gathered here, then written; one buffer serves all connections of the loop.
+    var output = ByteBuffer()
+
+    init(eventLoop: any EventLoop) {
+        self.eventLoop = eventLoop
+        deadlines = DeadlineWheel(loop: self)
+    }
+
+    // MARK: From any thread
+
+    /// Hands over work; wakes the loop only if no wake-up is on its way.
+    func post(_ call: RPCCall, _ work: consuming CallWork) {
+        let work = work
+        let wake = mailbox.withLock { mailbox in
+            mailbox.items.append((call, work))
+            defer { mailbox.isWakeupPending = true }
+            return !mailbox.isWakeupPending
+        }
+        if wake { wakeUp() }
+    }
+
+    /// Hands over a batch under one lock and with at most one wake-up.
+    func post(_ items: [(RPCCall, CallWork)]) {
+        guard !items.isEmpty else { return }
+        let wake = mailbox.withLock { mailbox in
+            if mailbox.items.isEmpty {
+                mailbox.items = items
+            } else {
+                mailbox.items.append(contentsOf: items)
+            }
+            defer { mailbox.isWakeupPending = true }
+            return !mailbox.isWakeupPending
+        }
+        if wake { wakeUp() }
+    }
+
+    private func wakeUp() {
+        eventLoop.execute { self.emptyMailbox() }
+    }
+
+    // MARK: On the loop
+
+    private func emptyMailbox() {
+        mailbox.withLock { mailbox in
+            swap(&mailbox.items, &taken)
+            mailbox.isWakeupPending = false
+        }
+        isInBatch = true
+        for (call, work) in taken { call.perform(work) }
+        isInBatch = false
+        taken.removeAll(keepingCapacity: taken.capacity <= 4096)
+        flushDirty()
+    }
+
+    /// Sees to it that the connection's output is sent soon: at the end of the batch that runs, or of this turn.
+    func markDirty(_ connection: HTTP2Connection) {
+        dirty.append(connection)
+        guard !isInBatch, !isFlushScheduled else { return }
+        isFlushScheduled = true
+        eventLoop.execute {
+            self.isFlushScheduled = false
+            self.flushDirty()
+        }
+    }
+
+    /// Sends the output of every connection that has some.
+    func flushDirty() {
+        while !dirty.isEmpty {
+            let connections = dirty
+            dirty.removeAll(keepingCapacity: true)
+            for connection in connections { connection.drainIfDirty() }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+/// The methods of a server: paths such as `/etcdserverpb.KV/Range` and what handles them.
+public struct RPCRouter: Sendable {
+    /// Handles a unary call; called on the connection's event loop, must not block.
+    ///
+    /// The bytes are the request message, lent for the duration of the call. The call is to be answered exactly
+    /// once, with `respond` or `fail`, before or after the return and from any thread.
+    public typealias UnaryHandler = @Sendable (_ call: ServerCall, _ request: RawSpan) -> Void
+    /// Makes the handler of a streaming call; called on the connection's event loop when the headers have come.
+    public typealias StreamHandlerMaker = @Sendable (_ call: ServerCall) -> any ServerStreamHandler
+
+    private(set) var methods: [ServerMethod] = []
+
+    /// A router without methods.
+    public init() {}
+
+    /// Adds a unary method.
+    /// - Parameter path: `/service/method`; each path once.
+    public mutating func unary(_ path: String, _ handler: @escaping UnaryHandler) {
+        add(path, .unary(handler))
+    }
+
+    /// Adds a method with streaming in one or both directions.
+    /// - Parameter path: `/service/method`; each path once.
+    public mutating func stream(_ path: String, _ makeHandler: @escaping StreamHandlerMaker) {
+        add(path, .stream(makeHandler))
+    }
+
+    /// The paths of all methods, in the order they were added.
+    public var paths: [String] { methods.map(\.path) }
+
+    private mutating func add(_ path: String, _ kind: ServerMethod.Kind) {
+        precondition(path.utf8.first == UInt8(ascii: "/"), "a path begins with a slash: \(path)")
+        precondition(!methods.contains { $0.path == path }, "the method exists: \(path)")
+        methods.append(ServerMethod(path: path, index: methods.count, kind: kind))
+    }
+}
+
+/// Receives what happens to one streaming call. All methods are called on the connection's event loop, one after
+/// the other, and must not block.
+public protocol ServerStreamHandler: AnyObject {
+    /// A message has come; the bytes are lent for the duration of the call.
+    func onMessage(_ message: RawSpan)
+    /// The client will send nothing more. The call goes on until it is finished.
+    func onHalfClose()
+    /// The call is over without having been finished; the last thing the handler hears. Not called after `finish`.
+    ///
+    /// With `.shutdown` the handler may still send and finish; if it does not before it returns, the server does.
+    func onCancel(_ reason: CancelReason)
+    /// `isWritable` was false and the queue has gone down: more can be sent.
+    func onWritable()
+    /// Somebody called `wake` of the call, from any thread.
+    func onWake()
+}
+
+/// Why a call was taken from its handler.
+public enum CancelReason: Sendable, Hashable {
+    /// The client reset the stream, with this HTTP/2 error code (8: it cancelled the call).
+    case reset(code: UInt32)
+    /// The connection is gone.
+    case connectionLost
+    /// The call's deadline passed; the client is told DEADLINE_EXCEEDED.
+    case deadline
+    /// The server is shutting down.
+    case shutdown
+    /// The client broke the protocol and is told this status.
+    case violation(RPCStatus)
+}
+
+/// One method of a server.
+final class ServerMethod: Sendable {
+    enum Kind: Sendable {
+        case unary(RPCRouter.UnaryHandler)
+        case stream(RPCRouter.StreamHandlerMaker)
+    }
+
+    let path: String
+    let bytes: [UInt8]
+    let index: Int
+    let kind: Kind
+
+    init(path: String, index: Int, kind: Kind) {
+        self.path = path
+        self.bytes = Array(path.utf8)
+        self.index = index
+        self.kind = kind
+    }
+}

@@ -1,0 +1,78 @@
+public import NIOCore
+
+/// Limits and times of a server. The defaults suit an etcd-like service.
+public struct RPCServerConfiguration: Sendable {
+    /// Largest request message, in bytes; a larger one is refused unread with RESOURCE_EXHAUSTED. 2 MiB.
+    public var messageSizeMax = 1536 * 1024 + 512 * 1024
+    /// Calls that may be open on one connection; further streams are refused. 65,536.
+    public var concurrentStreamsMax = 65_536
+    /// Connections that may be open; further ones are closed as soon as they are accepted. 10,000.
+    public var connectionsMax = 10_000
+    /// Size of a request's header list as HTTP/2 counts it (32 bytes for each field on top), in bytes. A stream that
+    /// goes over is reset. 64 KiB.
+    public var headerListSizeMax = 64 * 1024
+    /// Requests of one connection that are not yet complete, in bytes altogether; calls that go over fail with
+    /// RESOURCE_EXHAUSTED. 256 MiB.
+    public var requestBytesMax = 256 * 1024 * 1024
+    /// Answers of one connection that wait because the client does not read, in bytes altogether; new calls beyond
+    /// it fail with RESOURCE_EXHAUSTED. 512 MiB.
+    public var outputBytesMax = 512 * 1024 * 1024
+    /// Bytes of one streaming call that wait to be sent at which `isWritable` turns false. 256 KiB.
+    public var pendingBytesHigh = 256 * 1024
+    /// Flow-control window of each stream for received data, in bytes; 64 KiB ... 1 GiB. 1 MiB.
+    public var streamWindow = 1024 * 1024
+    /// Flow-control window of each connection for received data, in bytes; 64 KiB ... 1 GiB. 16 MiB.
+    public var connectionWindow = 16 * 1024 * 1024
+
+    /// Resets of streams by the client that are allowed in one go; beyond it the connection is closed (GOAWAY). This
+    /// bounds the work of clients that open and reset streams in a loop. 10,000.
+    public var resetsBurst = 10_000
+    /// Resets that the allowance regains each second. 1,000.
+    public var resetsPerSecond = 1_000
+
+    /// Time without received bytes after which the client is pinged; nil: never. Two hours.
+    public var keepaliveTime: Duration? = .seconds(2 * 60 * 60)
+    /// Time for the answer; after it the connection is closed. 20 s.
+    public var keepaliveTimeout: Duration = .seconds(20)
+    /// Pings of a client that follow each other sooner are strikes, unless an answer was sent in between. 5 s.
+    public var pingIntervalMin: Duration = .seconds(5)
+    /// A ping soon after the last is a strike on a connection without calls, too, only if it comes within
+    /// `pingIntervalMin` (true), or if it comes within two hours (false). True.
+    public var permitsPingsWithoutCalls = true
+    /// Strikes that are forgiven; one more is answered with GOAWAY ENHANCE_YOUR_CALM "too_many_pings". 2.
+    public var pingStrikesMax = 2
+    /// Time in which a new connection must show its protocol. 20 s.
+    public var handshakeTimeout: Duration = .seconds(20)
+
+    /// Request metadata that `ServerCall.metadata` can tell; lower case, at most 63 bytes each.
+    public var metadataKeys = ["token", "authorization", "hasleader", "client-api-version"]
+    /// What streaming calls end with at shutdown, and calls that come too late.
+    public var shutdownStatus = RPCStatus(.unavailable, "server is shutting down")
+
+    /// Takes over a connection whose first bytes are not HTTP/2, as a plain HTTP/1 request: adds its handlers behind
+    /// the position given and thereby gets the bytes from the first one on. nil: such clients are told by a
+    /// text answer that this port speaks HTTP/2, and the connection is closed.
+    public var installHTTP1: (@Sendable (any Channel) throws -> Void)?
+
+    /// The defaults.
+    public init() {}
+
+    var connectionSettings: ConnectionSettings {
+        ConnectionSettings(
+            streamWindow: streamWindow, connectionWindow: connectionWindow,
+            concurrentStreamsMax: concurrentStreamsMax, headerListSizeMax: headerListSizeMax,
+            pendingBytesHigh: pendingBytesHigh, resetsBurst: resetsBurst, resetsPerSecond: resetsPerSecond,
+            keepaliveTime: keepaliveTime?.nanoseconds, keepaliveTimeout: keepaliveTimeout.nanoseconds)
+    }
+}
+
+extension Duration {
+    /// Whole nanoseconds, saturating.
+    var nanoseconds: Int64 {
+        let (seconds, attoseconds) = components
+        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        guard !overflow else { return seconds < 0 ? .min : .max }
+        let (sum, carry) = product.addingReportingOverflow(attoseconds / 1_000_000_000)
+        return carry ? (seconds < 0 ? .min : .max) : sum
+    }
+}

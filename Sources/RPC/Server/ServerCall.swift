@@ -1,0 +1,289 @@
+import CNGHTTP2
+import NIOCore
+import Synchronization
+
+/// One call on a server, unary or streaming; the means to answer it.
+///
+/// Answers may come from any thread. For many at a time from another thread, as after a group commit, use `ReplyBatch`.
+public final class ServerCall: RPCCall, @unchecked Sendable {
+    // Unchecked as its superclass: what is not atomic or constant is touched on the connection's event loop only,
+    // except for metadata and deadline, which do not change once the handler has the call.
+
+    /// What is wrong with a request's headers; answered when they are complete.
+    enum HeaderProblem {
+        case timeout(String)
+        case encoding(String)
+        case tooLarge
+    }
+
+    private unowned(unsafe) let server: ServerConnection
+    private let isAnswered = Atomic<Bool>(false)
+
+    // Confined to the loop.
+    var method: ServerMethod?
+    var unknownPath: String?
+    var requestMethod: String?
+    var contentType: String?
+    var isPost = false
+    var hasGRPCContentType = false
+    var headerBytes = 0
+    var timeout: Int64?
+    var problem: HeaderProblem?
+    private(set) var metadataValues: [(key: Int, value: [UInt8])] = []
+    private(set) var handler: (any ServerStreamHandler)?
+    /// The one message of a unary call, when it came in pieces.
+    private var request: [UInt8]?
+    /// Bytes held for this call in `assembler` and `request`, as counted by the connection.
+    private var heldBytes = 0
+    private var headersSent = false
+    private var status = RPCStatus.ok
+
+    init(server: ServerConnection, streamID: Int32) {
+        self.server = server
+        super.init(connection: server, streamID: streamID)
+    }
+
+    // MARK: About the request
+
+    /// The path, as `/etcdserverpb.KV/Range`.
+    public var path: String { method?.path ?? unknownPath ?? "" }
+
+    /// A metadata value of the request; the last one where there are several.
+    /// - Parameter key: One of the configuration's `metadataKeys`; for others the answer is nil.
+    public func metadata(_ key: String) -> String? {
+        guard !metadataValues.isEmpty, let index = server.shared.metadataKeys.index(of: key) else { return nil }
+        return metadataValues.last { $0.key == index }.map { String(decoding: $0.value, as: UTF8.self) }
+    }
+
+    /// The raw bytes of such a value: `metadata` repairs what is not UTF-8.
+    public func metadataBytes(_ key: String) -> [UInt8]? {
+        guard !metadataValues.isEmpty, let index = server.shared.metadataKeys.index(of: key) else { return nil }
+        return metadataValues.last { $0.key == index }?.value
+    }
+
+    /// The time the client still waits; nil if it set no limit. Negative once it has passed.
+    public var timeRemaining: Duration? {
+        guard timeout != nil else { return nil }
+        return .nanoseconds((deadline - NIODeadline.now()).nanoseconds)
+    }
+
+    /// The client's address as `1.2.3.4:567`; nil if the transport has none.
+    public var remoteAddress: String? { server.remoteAddress }
+
+    // MARK: Answering
+
+    /// Answers a unary call with success.
+    public func respond(_ message: [UInt8]) { answer(message, .ok) }
+
+    /// Answers a unary call with an error.
+    public func fail(_ status: RPCStatus) { answer(nil, status) }
+
+    /// Ends a streaming call after what has been sent; `RPCStatus.ok` for success.
+    public func finish(_ status: RPCStatus = .ok) { answer(nil, status) }
+
+    /// Has `onWake` of the call's handler called on the event loop; never from inside this call.
+    public func wake() { loop.post(self, .wake) }
+
+    private func answer(_ message: [UInt8]?, _ status: RPCStatus) {
+        guard claimAnswer() else { return }
+        if loop.eventLoop.inEventLoop {
+            end(message, status)
+        } else {
+            loop.post(self, .finish(message, status))
+        }
+    }
+
+    /// True for the first answer of the handler.
+    func claimAnswer() -> Bool {
+        let first = !isAnswered.exchange(true, ordering: .relaxed)
+        assert(first, "a call was answered twice: \(path)")
+        return first
+    }
+
+    // MARK: On the loop
+
+    override func perform(_ work: CallWork) {
+        switch work {
+        case .send(let message):
+            guard !hasEnded else { return }
+            enqueue(message)
+            startResponse()
+            resumeIfDeferred()
+            server.sentSomething()
+        case .finish(let message, let status): end(message, status)
+        case .cancel: reset(NGHTTP2_CANCEL)
+        case .setReading(let reading): applyReading(reading)
+        case .wake: handler?.onWake()
+        case .halfClose, .start: preconditionFailure("work of the client's side")
+        }
+    }
+
+    func addMetadata(_ key: Int, _ value: UnsafeBufferPointer<UInt8>) {
+        metadataValues.append((key, Array(value)))
+    }
+
+    /// Answers; what comes later for the call is ignored.
+    func end(_ message: [UInt8]?, _ status: RPCStatus) {
+        guard !hasEnded, let session = server.session else { return }
+        ended()
+        if !status.isOK { LoopCounters.add(1, to: loop.counters.callsFailed) }
+        self.status = status
+        outboundEnded = true
+        if let message { enqueue(message) }
+        if headersSent {
+            resumeIfDeferred()
+        } else if message == nil, outbound.byteCount == 0 {
+            headersSent = true
+            ResponseHeaders.submitTrailersOnly(status, httpStatus: 200, call: self, session: session)
+        } else {
+            startResponse()
+        }
+        server.sentSomething()
+    }
+
+    /// Answers a request whose headers are not those of a gRPC call.
+    func reject(httpStatus: Int, _ status: RPCStatus) {
+        guard !hasEnded, let session = server.session else { return }
+        ended()
+        LoopCounters.add(1, to: loop.counters.callsFailed)
+        headersSent = true
+        outboundEnded = true
+        ResponseHeaders.submitTrailersOnly(status, httpStatus: httpStatus, call: self, session: session)
+        server.sentSomething()
+    }
+
+    private func startResponse() {
+        guard !headersSent, let session = server.session else { return }
+        headersSent = true
+        var provider = SessionSupport.dataProvider(for: self)
+        let fields = ResponseHeaders.ok.fields
+        nghttp2_submit_response(session, streamID, fields.baseAddress, fields.count, &provider)
+    }
+
+    private func ended() {
+        hasEnded = true
+        handler = nil
+        request = nil
+        assembler.reset()
+        updateHeldBytes()
+        loop.deadlines.remove(self)
+        closed.store(true, ordering: .releasing)
+        LoopCounters.add(1, to: loop.counters.callsEnded)
+    }
+
+    /// Ends the call without a status: the stream is in no state to carry one.
+    func reset(_ code: nghttp2_error_code) {
+        if !hasEnded { ended() }
+        dropOutbound()
+        guard let session = server.session else { return }
+        nghttp2_submit_rst_stream(session, SessionSupport.noFlags, streamID, code.rawValue)
+        server.setNeedsDrain()
+    }
+
+    /// Takes the call from its handler and tells the client why, if it can still be told.
+    func cancel(_ reason: CancelReason, _ status: RPCStatus) {
+        guard !hasEnded else { return }
+        let handler = handler
+        handler?.onCancel(reason)
+        guard !hasEnded else { return }
+        if outbound.byteCount > 0, reason != .shutdown {
+            // The client does not read; a status behind the queue would not reach it.
+            reset(NGHTTP2_CANCEL)
+        } else {
+            end(nil, status)
+        }
+    }
+
+    /// The stream or the connection is gone; the call is no longer in `calls`.
+    func gone(_ reason: CancelReason) {
+        guard !hasEnded else { return updateHeldBytes() }
+        let handler = handler
+        ended()
+        handler?.onCancel(reason)
+    }
+
+    override func deadlineExpired() {
+        cancel(.deadline, RPCStatus(.deadlineExceeded, "context deadline exceeded"))
+    }
+
+    override func becameWritable() { handler?.onWritable() }
+
+    override var endsWithTrailers: Bool { true }
+
+    override func submitTrailers(_ session: OpaquePointer) -> Bool {
+        ResponseHeaders.submitTrailers(status, call: self, session: session)
+    }
+
+    // MARK: The request arrives; on the loop
+
+    /// Nothing of the body has come yet.
+    var hasNoRequest: Bool { request == nil && assembler.isAtBoundary }
+
+    /// The headers are in order: makes the handler of a streaming call.
+    func begin(_ method: ServerMethod) {
+        guard case .stream(let makeHandler) = method.kind else { return }
+        countsPending = true
+        let made = makeHandler(self)
+        if !hasEnded { handler = made }
+    }
+
+    /// Bytes of the body have come.
+    func received(_ chunk: UnsafeRawBufferPointer) {
+        guard !hasEnded else { return }
+        do throws(MessageAssembler.Problem) {
+            try assembler.feed(chunk, limit: server.shared.configuration.messageSizeMax) { message in
+                if let handler {
+                    handler.onMessage(message)
+                } else if request == nil {
+                    request = message.withUnsafeBytes { Array($0) }
+                } else {
+                    violation(.internal, Self.tooManyMessages)
+                }
+                return !hasEnded
+            }
+        } catch {
+            switch error {
+            case .tooLarge(let length, let limit):
+                violation(.resourceExhausted, "grpc: received message larger than max (\(length) vs. \(limit))")
+            case .compressed:
+                violation(.internal, "grpc: compressed flag set with identity or empty encoding")
+            case .badFlag(let flag):
+                violation(.internal, "grpc: received unexpected payload format \(flag)")
+            }
+        }
+        updateHeldBytes()
+        if !hasEnded, server.requestBytesHeld > server.shared.configuration.requestBytesMax {
+            violation(.resourceExhausted, "too many bytes of incomplete requests on this connection")
+        }
+    }
+
+    /// The client has ended its side.
+    func receivedEnd() {
+        guard !hasEnded, let method else { return }
+        guard assembler.isAtBoundary else { return violation(.internal, "unexpected EOF") }
+        switch method.kind {
+        case .stream: handler?.onHalfClose()
+        case .unary(let handle):
+            guard let message = request else { return violation(.internal, Self.noMessage) }
+            request = nil
+            updateHeldBytes()
+            message.withUnsafeBytes { handle(self, $0.bytes) }
+        }
+    }
+
+    private func violation(_ code: RPCStatus.Code, _ text: String) {
+        let status = RPCStatus(code, text)
+        cancel(.violation(status), status)
+    }
+
+    private func updateHeldBytes() {
+        let now = assembler.partial.count + (request?.count ?? 0)
+        server.requestBytesHeld += now - heldBytes
+        heldBytes = now
+    }
+
+    private static let tooManyMessages =
+        "cardinality violation: received multiple request messages for non-client-streaming RPC"
+    private static let noMessage =
+        "cardinality violation: received no request message from non-client-streaming RPC"
+}

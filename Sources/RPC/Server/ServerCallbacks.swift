@@ -1,0 +1,103 @@
+import CNGHTTP2
+
+/// nghttp2's callbacks for servers. They find the connection in the session's user data, which it outlives, and the
+/// call in the stream's user data, which is valid while the stream is open.
+enum ServerCallbacks {
+    static let all = SessionSupport.Callbacks { raw in
+        nghttp2_session_callbacks_set_on_begin_frame_callback(raw, onBeginFrame)
+        nghttp2_session_callbacks_set_on_begin_headers_callback(raw, onBeginHeaders)
+        nghttp2_session_callbacks_set_on_header_callback(raw, onHeader)
+        nghttp2_session_callbacks_set_on_data_chunk_recv_callback(raw, onDataChunk)
+        nghttp2_session_callbacks_set_on_frame_recv_callback(raw, onFrame)
+        nghttp2_session_callbacks_set_on_stream_close_callback(raw, onStreamClose)
+    }
+
+    @inline(__always)
+    private static func with(_ userData: UnsafeMutableRawPointer?, _ body: (ServerConnection) -> Void) {
+        guard let userData else { return }
+        Unmanaged<ServerConnection>.fromOpaque(userData)._withUnsafeGuaranteedRef(body)
+    }
+
+    /// The common part of all frames, without a copy of the union.
+    @inline(__always)
+    private static func header(_ frame: UnsafePointer<nghttp2_frame>) -> nghttp2_frame_hd {
+        UnsafeRawPointer(frame).assumingMemoryBound(to: nghttp2_frame_hd.self).pointee
+    }
+
+    private static let endStream = UInt8(NGHTTP2_FLAG_END_STREAM.rawValue)
+    private static let ack = UInt8(NGHTTP2_FLAG_ACK.rawValue)
+    private static let dataType = UInt8(NGHTTP2_DATA.rawValue)
+    private static let headersType = UInt8(NGHTTP2_HEADERS.rawValue)
+    private static let pingType = UInt8(NGHTTP2_PING.rawValue)
+
+    private static let onBeginFrame: nghttp2_on_begin_frame_callback = { _, header, userData in
+        with(userData) { $0.frameLength = header?.pointee.length ?? 0 }
+        return 0
+    }
+
+    private static let onBeginHeaders: nghttp2_on_begin_headers_callback = { _, frame, userData in
+        guard let frame, header(frame).type == headersType, frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST else {
+            return 0
+        }
+        with(userData) { $0.beginCall(header(frame).stream_id) }
+        return 0
+    }
+
+    private static let onHeader: nghttp2_on_header_callback = {
+        _, _, name, nameLength, value, valueLength, _, userData in
+        with(userData) { connection in
+            connection.headerCall?.header(
+                UnsafeBufferPointer(start: name, count: nameLength),
+                UnsafeBufferPointer(start: value, count: valueLength), shared: connection.shared)
+        }
+        return 0
+    }
+
+    private static let onDataChunk: nghttp2_on_data_chunk_recv_callback = {
+        _, flags, streamID, data, length, userData in
+        with(userData) { connection in
+            connection.data(
+                connection.serverCall(ofStream: streamID), streamID: streamID,
+                chunk: UnsafeRawBufferPointer(start: data, count: length), endsStream: flags & endStream != 0)
+        }
+        return 0
+    }
+
+    private static let onFrame: nghttp2_on_frame_recv_callback = { _, frame, userData in
+        guard let frame else { return 0 }
+        let hd = header(frame)
+        switch hd.type {
+        case dataType where hd.flags & endStream != 0:
+            with(userData) { connection in
+                if let call = connection.serverCall(ofStream: hd.stream_id) { connection.dataEnded(call) }
+            }
+        case headersType:
+            with(userData) { connection in
+                if let call = connection.headerCall {
+                    connection.headerCall = nil
+                    connection.headersComplete(call, endsStream: hd.flags & endStream != 0)
+                } else if hd.flags & endStream != 0, let call = connection.serverCall(ofStream: hd.stream_id) {
+                    // Trailers of a request; what they say does not matter.
+                    connection.dataEnded(call)
+                }
+            }
+        case pingType:
+            with(userData) { connection in
+                if hd.flags & ack == 0 {
+                    connection.pinged()
+                } else {
+                    withUnsafeBytes(of: frame.pointee.ping.opaque_data) { connection.pingAnswered($0) }
+                }
+            }
+        default: break
+        }
+        return 0
+    }
+
+    private static let onStreamClose: nghttp2_on_stream_close_callback = { _, streamID, code, userData in
+        with(userData) { connection in
+            if let call = connection.serverCall(ofStream: streamID) { connection.streamClosed(call, code: code) }
+        }
+        return 0
+    }
+}

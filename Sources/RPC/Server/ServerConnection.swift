@@ -1,0 +1,193 @@
+import CNGHTTP2
+import NIOCore
+
+/// The server's side of a connection.
+final class ServerConnection: HTTP2Connection, @unchecked Sendable {
+    /// Marks the ping whose answer says that the client has seen our GOAWAY.
+    private static let shutdownPing: [UInt8] = Array("t4-close".utf8)
+    /// How long that answer may take.
+    private static let shutdownPingSeconds: Int64 = 1
+
+    let shared: ServerShared
+    let remoteAddress: String?
+    /// The call whose header block is being read; header blocks do not overlap.
+    var headerCall: ServerCall?
+    /// Payload length and flags of the frame that is being read.
+    var frameLength = 0
+    /// Bytes of requests that are not complete yet.
+    var requestBytesHeld = 0
+    private var pingPolicy = PingPolicy()
+    private var isShuttingDown = false
+    private var isFinalGoAwaySent = false
+
+    init(loop: LoopContext, shared: ServerShared, remoteAddress: String?) {
+        self.shared = shared
+        self.remoteAddress = remoteAddress
+        super.init(loop: loop, settings: shared.settings)
+    }
+
+    override func makeSession() -> OpaquePointer? {
+        SessionSupport.makeSession(isServer: true, callbacks: ServerCallbacks.all, connection: self)
+    }
+
+    override func connectionLost(_ call: RPCCall) {
+        Self.serverCall(call).gone(.connectionLost)
+    }
+
+    /// Every call of a server's connection is a `ServerCall`.
+    @inline(__always)
+    static func serverCall(_ call: RPCCall) -> ServerCall { unsafeDowncast(call, to: ServerCall.self) }
+
+    @inline(__always)
+    func serverCall(ofStream streamID: Int32) -> ServerCall? {
+        call(ofStream: streamID).map(Self.serverCall)
+    }
+
+    /// An answer, or a part of one, was handed to nghttp2.
+    func sentSomething() {
+        pingPolicy.sentSomething()
+        setNeedsDrain()
+    }
+
+    /// Clients measure the bandwidth with pings while a large answer arrives: each DATA frame allows one, as in grpc-go.
+    override func dataLeaves() { pingPolicy.sentSomething() }
+
+    // MARK: Requests
+
+    func beginCall(_ streamID: Int32) {
+        guard let session else { return }
+        let call = ServerCall(server: self, streamID: streamID)
+        add(call)
+        nghttp2_session_set_stream_user_data(session, streamID, Unmanaged.passUnretained(call).toOpaque())
+        headerCall = call
+        LoopCounters.add(1, to: loop.counters.callsStarted)
+    }
+
+    func headersComplete(_ call: ServerCall, endsStream: Bool) {
+        call.remoteEnded = endsStream
+        if let timeout = call.timeout {
+            let now = NIODeadline.now()
+            loop.deadlines.insert(call, deadline: now + .nanoseconds(timeout), now: now)
+        }
+        guard let method = accept(call) else { return }
+        call.begin(method)
+        if endsStream { call.receivedEnd() }
+    }
+
+    /// The method if the headers are those of a call we serve; otherwise the call has been answered.
+    private func accept(_ call: ServerCall) -> ServerMethod? {
+        switch call.problem {
+        case nil: break
+        case .tooLarge:
+            call.reset(NGHTTP2_ENHANCE_YOUR_CALM)
+            return nil
+        case .timeout(let text):
+            call.reject(httpStatus: 400, RPCStatus(.internal, "malformed grpc-timeout: \(text)"))
+            return nil
+        case .encoding(let name):
+            let text = "grpc: Decompressor is not installed for grpc-encoding \"\(name)\""
+            call.end(nil, RPCStatus(.unimplemented, text))
+            return nil
+        }
+        guard call.isPost else {
+            let text =
+                "http2Server.operateHeaders parsed a :method field: \(call.requestMethod ?? "") which should be POST"
+            call.reject(httpStatus: 405, RPCStatus(.internal, text))
+            return nil
+        }
+        guard call.hasGRPCContentType else {
+            let text = "invalid gRPC request content-type \"\(call.contentType ?? "")\""
+            call.reject(httpStatus: 415, RPCStatus(.invalidArgument, text))
+            return nil
+        }
+        guard let method = call.method else {
+            call.end(nil, shared.routes.unknown(call.path))
+            return nil
+        }
+        if isShuttingDown, case .stream = method.kind {
+            call.end(nil, shared.configuration.shutdownStatus)
+            return nil
+        }
+        guard outputBytesQueued <= shared.configuration.outputBytesMax else {
+            call.end(nil, RPCStatus(.resourceExhausted, "too many unread answers on this connection"))
+            return nil
+        }
+        return method
+    }
+
+    func data(_ call: ServerCall?, streamID: Int32, chunk: UnsafeRawBufferPointer, endsStream: Bool) {
+        guard let session else { return }
+        if let call, !call.hasEnded {
+            // The usual request: one frame, one message, the end. It is lent to the handler where it lies.
+            if endsStream, frameLength == chunk.count, case .unary(let handle) = call.method?.kind,
+                call.hasNoRequest,
+                let message = MessageAssembler.wholeMessage(in: chunk, limit: shared.configuration.messageSizeMax)
+            {
+                call.remoteEnded = true
+                handle(call, message.bytes)
+            } else {
+                call.received(chunk)
+            }
+        }
+        SessionSupport.consume(chunk.count, of: call, streamID: streamID, session: session)
+    }
+
+    func dataEnded(_ call: ServerCall) {
+        guard !call.remoteEnded else { return }
+        call.remoteEnded = true
+        call.receivedEnd()
+    }
+
+    func streamClosed(_ call: ServerCall, code: UInt32) {
+        if headerCall === call { headerCall = nil }
+        remove(call)
+        call.gone(.reset(code: code))
+    }
+
+    // MARK: Pings
+
+    func pinged() {
+        let verdict = pingPolicy.pinged(
+            at: NIODeadline.now(), intervalMin: shared.pingIntervalMin, strikesMax: shared.configuration.pingStrikesMax,
+            mayPing: !calls.isEmpty || shared.configuration.permitsPingsWithoutCalls)
+        guard !verdict, let session else { return }
+        let text = Array("too_many_pings".utf8)
+        nghttp2_submit_goaway(
+            session, SessionSupport.noFlags, nghttp2_session_get_last_proc_stream_id(session),
+            NGHTTP2_ENHANCE_YOUR_CALM.rawValue, text, text.count)
+        closesAfterDrain = true
+    }
+
+    func pingAnswered(_ payload: UnsafeRawBufferPointer) {
+        pingAcknowledged()
+        if isShuttingDown, payload.elementsEqual(Self.shutdownPing) { sendFinalGoAway() }
+    }
+
+    // MARK: Shutdown
+
+    /// Tells the client to open no more streams, ends streaming calls, and closes when the last call has ended.
+    func beginShutdown() {
+        guard !isShuttingDown else { return }
+        isShuttingDown = true
+        guard let session else { return close() }
+        // Two steps, so that calls that cross the first notice are still served.
+        nghttp2_submit_shutdown_notice(session)
+        nghttp2_submit_ping(session, SessionSupport.noFlags, Self.shutdownPing)
+        loop.eventLoop.scheduleTask(in: .seconds(Self.shutdownPingSeconds)) { [weak self] in self?.sendFinalGoAway() }
+        for call in calls {
+            let call = Self.serverCall(call)
+            if case .stream = call.method?.kind { call.cancel(.shutdown, shared.configuration.shutdownStatus) }
+        }
+        drain()
+    }
+
+    private func sendFinalGoAway() {
+        guard !isFinalGoAwaySent, let session else { return }
+        isFinalGoAwaySent = true
+        nghttp2_submit_goaway(
+            session, SessionSupport.noFlags, nghttp2_session_get_last_proc_stream_id(session),
+            NGHTTP2_NO_ERROR.rawValue,
+            nil, 0)
+        setNeedsDrain()
+    }
+}

@@ -1,0 +1,110 @@
+/// Everything a node can be told, with its defaults.
+///
+/// Made by `load`, which checks every value and every combination, or by hand from the defaults.
+public struct Configuration: Sendable {
+    /// Who the node is and where it works.
+    public struct Node: Hashable, Sendable {
+        /// Name of this node: 1 ... 128 printable characters without spaces. `load` puts the host's name here when none
+        /// is given.
+        public var id = ""
+        /// Folder of everything the node keeps on disk; created when it is missing.
+        public var dataDirectory = "/var/lib/t4"
+        /// Where etcd clients connect.
+        public var listen = ListenAddress(host: "0.0.0.0", port: 3379)
+    }
+
+    /// What the node writes about itself, on standard error.
+    public struct Log: Hashable, Sendable {
+        /// The least important messages that are written.
+        public var level = LogLevel.info
+        /// How a line looks.
+        public var format = LogFormat.text
+    }
+
+    /// The local engine.
+    public struct Engine: Sendable {
+        /// Its name in the registry.
+        public var type = "lmdb"
+        /// The table `[engine.TYPE]`, to be decoded by the engine itself.
+        public var settings = EngineSettings()
+        /// Every table below `[engine]`, for `describe`.
+        var tables: [String: [String: TOMLNode]] = [:]
+    }
+
+    /// The write-ahead log.
+    public struct WAL: Hashable, Sendable {
+        /// When a write is acknowledged.
+        public var durability = Durability.local
+        /// A segment that has reached this size is sealed: 1 MiB ... 4 GiB.
+        public var segmentSizeMax = ByteCount.mebibytes(50)
+        /// A segment whose first entry is of this age is sealed by the next one: 100 ms ... 24 h.
+        public var segmentAgeMax = Duration.seconds(10)
+    }
+
+    /// What clients may ask of the node.
+    public struct Server: Hashable, Sendable {
+        /// Largest encoded request: 1 KiB ... 32 MiB, so that every value fits every engine.
+        public var requestSizeMax = ByteCount.kibibytes(1536)
+        /// Most compares, and most operations of each branch, of one transaction: 1 ... 1,000,000.
+        public var txnOperationsMax = 128
+        /// Most requests and streams that one connection may have open at once: 1 ... 2^31 - 1.
+        public var concurrentStreamsMax = 65_536
+        /// Most connections at once: 1 ... 1,000,000. Further ones are closed at once.
+        public var connectionsMax = 10_000
+        /// Event loops: 1 ... 1024; 0 chooses by the number of processors.
+        public var threads = 0
+        /// A client that pings more often than this is cut off: 0 ... 24 h, 0 for never.
+        public var keepaliveTimeMin = Duration.seconds(5)
+        /// A connection that is silent for so long is pinged: 1 s ... 30 days.
+        public var keepaliveInterval = Duration.seconds(7200)
+        /// A ping that stays unanswered for so long ends the connection: 100 ms ... 1 h.
+        public var keepaliveTimeout = Duration.seconds(20)
+        /// Whether clients may ping while no request is open.
+        public var keepalivePermitWithoutStream = true
+    }
+
+    /// Watches.
+    public struct Watch: Hashable, Sendable {
+        /// How often an idle watch that asks for progress hears of it: 100 ms ... 24 h.
+        public var progressInterval = Duration.seconds(600)
+    }
+
+    /// Leases.
+    public struct Lease: Hashable, Sendable {
+        /// A shorter TTL is raised to this: 1 s ... 1 h, whole seconds.
+        public var ttlMin = Duration.seconds(2)
+    }
+
+    /// The queue in front of the log.
+    public struct Commit: Hashable, Sendable {
+        /// Most writes that wait for the log; further ones are refused with "too many requests": 1 ... 10,000,000.
+        public var queueRequestsMax = 16_384
+        /// Most bytes of waiting writes: at least `server.max_request_bytes`, at most 64 GiB.
+        public var queueBytesMax = ByteCount.mebibytes(128)
+    }
+
+    /// Who the node is and where it works.
+    public var node = Node()
+    /// What the node writes about itself.
+    public var log = Log()
+    /// The local engine.
+    public var engine = Engine()
+    /// The write-ahead log.
+    public var wal = WAL()
+    /// What clients may ask of the node.
+    public var server = Server()
+    /// Watches.
+    public var watch = Watch()
+    /// Leases.
+    public var lease = Lease()
+    /// The queue in front of the log.
+    public var commit = Commit()
+
+    /// Where each value that is not a default comes from, by full key.
+    public internal(set) var origins: [String: ConfigurationError.Location] = [:]
+    /// What is odd but no error, one sentence each: environment variables that look like settings and are none.
+    public internal(set) var warnings: [String] = []
+
+    /// The defaults; the node's id is empty.
+    public init() {}
+}

@@ -1,0 +1,83 @@
+/// One setting: its names, its type and what it is for.
+///
+/// `all` is the only list of settings. Loading, `t4 run --help`, `t4 config example`, `t4 config show` and
+/// `docs/configuration.md` are made from it.
+public struct SettingDefinition: Sendable {
+    /// The full key in the TOML file: table and name, `node.data_dir`.
+    public let key: String
+    /// The flag without its dashes, `data-dir`. The environment variable's name follows from it.
+    public let flag: String
+    /// What the value is, as help shows it: `DIRECTORY`, `SIZE`.
+    public let placeholder: String
+    /// One or two sentences for an operator.
+    public let summary: String
+    /// The default as it stands in a TOML file, or nil when it depends on the machine.
+    public let defaultTOML: String?
+    /// The default for people: the same without quotes, or a few words.
+    public let defaultText: String
+    /// A unit that a flag's or variable's plain number has, `MiB` for `--segment-max-size-mb 50`.
+    let unitOfPlainNumber: String?
+
+    let readTOML: @Sendable (TOMLNode, inout Configuration) throws(Refusal) -> Void
+    let readText: @Sendable (String, inout Configuration) throws(Refusal) -> Void
+    let writeTOML: @Sendable (Configuration) -> String
+
+    /// The environment variable, `T4_DATA_DIR`.
+    public var environment: String {
+        "T4_" + flag.uppercased().replacing("-", with: "_")
+    }
+
+    /// The table and the name inside it.
+    var path: [String] { key.split(separator: ".").map(String.init) }
+
+    /// True for a flag that may stand alone, meaning true.
+    var isSwitch: Bool { placeholder == Bool.placeholder }
+
+    init<Value: SettingValue>(
+        _ key: String, flag: String, _ field: any WritableKeyPath<Configuration, Value> & Sendable,
+        placeholder: String? = nil, unitOfPlainNumber: String? = nil, machineDefault: String? = nil,
+        check: (@Sendable (Value) -> Refusal?)? = nil, _ summary: String
+    ) {
+        @Sendable func assign(_ value: Value, to configuration: inout Configuration) throws(Refusal) {
+            if let refusal = check?(value) { throw refusal }
+            configuration[keyPath: field] = value
+        }
+        self.key = key
+        self.flag = flag
+        self.placeholder = placeholder ?? Value.placeholder
+        self.summary = summary
+        self.unitOfPlainNumber = unitOfPlainNumber
+        let defaultTOML = Configuration()[keyPath: field].tomlText
+        self.defaultTOML = machineDefault == nil ? defaultTOML : nil
+        self.defaultText = machineDefault ?? defaultTOML.filter { $0 != "\"" }
+        readTOML = { node, configuration throws(Refusal) in
+            try assign(Value(toml: node), to: &configuration)
+        }
+        readText = { text, configuration throws(Refusal) in
+            let isPlainNumber = !text.isEmpty && text.allSatisfy { $0.isASCII && $0.isNumber }
+            try assign(
+                Value(text: isPlainNumber ? text + (unitOfPlainNumber ?? "") : text), to: &configuration)
+        }
+        writeTOML = { $0[keyPath: field].tomlText }
+    }
+}
+
+/// A check that a value lies in a range; the refusal names both ends as they are written in the file.
+func within<Value: SettingValue & Comparable>(
+    _ range: ClosedRange<Value>
+) -> @Sendable (Value) -> Refusal? {
+    { value in
+        range.contains(value)
+            ? nil
+            : Refusal(
+                "\(value.tomlText) is out of range",
+                hint: "\(range.lowerBound.tomlText) ... \(range.upperBound.tomlText)")
+    }
+}
+
+/// As `within`, and 0 is fine too, with a meaning of its own.
+func withinOrZero<Value: SettingValue & Comparable & AdditiveArithmetic>(
+    _ range: ClosedRange<Value>
+) -> @Sendable (Value) -> Refusal? {
+    { value in value == .zero ? nil : within(range)(value) }
+}

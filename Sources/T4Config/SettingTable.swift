@@ -1,0 +1,115 @@
+extension SettingDefinition {
+    /// Every setting, in the order in which help and documents show them.
+    public static let all: [SettingDefinition] = node + log + engine + wal + server + watch + lease + commit
+
+    private static let node = [
+        SettingDefinition(
+            "node.id", flag: "node-id", \.node.id, placeholder: "NAME", machineDefault: "the host's name",
+            check: isNodeName, "Name of this node, shown in member lists and logs."),
+        SettingDefinition(
+            "node.data_dir", flag: "data-dir", \.node.dataDirectory, placeholder: "DIRECTORY", check: isText,
+            "Directory of everything t4 keeps on this machine. It is created when it is missing."),
+        SettingDefinition(
+            "node.listen", flag: "listen", \.node.listen,
+            "Address on which etcd clients connect. Port 0 lets the system choose one."),
+    ]
+
+    private static let log = [
+        SettingDefinition(
+            "log.level", flag: "log-level", \.log.level,
+            "The least important messages that are written to standard error."),
+        SettingDefinition(
+            "log.format", flag: "log-format", \.log.format, "How a message looks: a line of text or a JSON object."),
+    ]
+
+    private static let engine = [
+        SettingDefinition(
+            "engine.type", flag: "engine", \.engine.type, placeholder: "NAME", check: isText,
+            "The local engine. Its own settings stand in a table of its name, [engine.lmdb] for instance.")
+    ]
+
+    private static let wal = [
+        SettingDefinition(
+            "wal.durability", flag: "wal-durability", \.wal.durability,
+            "When a write is acknowledged. \"local\": once it is synced to this machine's disk."),
+        SettingDefinition(
+            "wal.segment_max_size", flag: "segment-max-size-mb", \.wal.segmentSizeMax, unitOfPlainNumber: "MiB",
+            check: within(.mebibytes(1)...(.mebibytes(4096))), "Size at which a log segment is sealed."),
+        SettingDefinition(
+            "wal.segment_max_age", flag: "segment-max-age-sec", \.wal.segmentAgeMax, unitOfPlainNumber: "s",
+            check: within(.milliseconds(100)...(.seconds(86_400))),
+            "Age of its first entry at which a log segment is sealed by the next one."),
+    ]
+
+    private static let server = [
+        SettingDefinition(
+            "server.max_request_bytes", flag: "max-request-bytes", \.server.requestSizeMax,
+            check: within(.kibibytes(1)...(.mebibytes(32))), "Largest request of a client."),
+        SettingDefinition(
+            "server.max_txn_operations", flag: "max-txn-ops", \.server.txnOperationsMax, check: within(1...1_000_000),
+            "Most compares, and most operations of each branch, of one transaction."),
+        SettingDefinition(
+            "server.max_concurrent_streams", flag: "max-concurrent-streams", \.server.concurrentStreamsMax,
+            check: within(1...Int(Int32.max)), "Most requests and watches that one connection may have open at once."),
+        SettingDefinition(
+            "server.max_connections", flag: "max-connections", \.server.connectionsMax, check: within(1...1_000_000),
+            "Most client connections at once."),
+        SettingDefinition(
+            "server.threads", flag: "threads", \.server.threads, check: withinOrZero(1...1024),
+            "Threads that serve connections; 0 chooses by the number of processors."),
+        SettingDefinition(
+            "server.keepalive_min_time", flag: "grpc-keepalive-min-time", \.server.keepaliveTimeMin,
+            check: withinOrZero(.milliseconds(1)...(.seconds(86_400))),
+            "A client that pings more often than this is cut off; \"0s\" allows any rate."),
+        SettingDefinition(
+            "server.keepalive_interval", flag: "grpc-keepalive-interval", \.server.keepaliveInterval,
+            check: within(.seconds(1)...(.seconds(30 * 86_400))), "A connection that is silent for so long is pinged."),
+        SettingDefinition(
+            "server.keepalive_timeout", flag: "grpc-keepalive-timeout", \.server.keepaliveTimeout,
+            check: within(.milliseconds(100)...(.seconds(3600))),
+            "A ping that stays unanswered for so long ends the connection."),
+        SettingDefinition(
+            "server.keepalive_permit_without_stream", flag: "grpc-keepalive-permit-without-stream",
+            \.server.keepalivePermitWithoutStream, "Whether clients may ping while they have no request open."),
+    ]
+
+    private static let watch = [
+        SettingDefinition(
+            "watch.progress_interval", flag: "watch-progress-notify-interval", \.watch.progressInterval,
+            check: within(.milliseconds(100)...(.seconds(86_400))),
+            "How often an idle watch that asks for progress is told the current revision.")
+    ]
+
+    private static let lease = [
+        SettingDefinition(
+            "lease.min_ttl", flag: "lease-min-ttl", \.lease.ttlMin, check: isLeaseTTL,
+            "Shortest time to live of a lease, in whole seconds. A shorter wish is raised to this.")
+    ]
+
+    private static let commit = [
+        SettingDefinition(
+            "commit.queue_max_requests", flag: "commit-queue-max-requests", \.commit.queueRequestsMax,
+            check: within(1...10_000_000),
+            "Most writes that wait for the log. Further ones are refused with \"too many requests\"."),
+        SettingDefinition(
+            "commit.queue_max_bytes", flag: "commit-queue-max-bytes", \.commit.queueBytesMax,
+            check: within(.kibibytes(1)...(.mebibytes(65_536))), "Most bytes of writes that wait for the log."),
+    ]
+}
+
+@Sendable private func isNodeName(_ name: String) -> Refusal? {
+    guard (1...128).contains(name.count) else { return Refusal("expected 1 to 128 characters, found \(name.count)") }
+    return name.unicodeScalars.contains { $0.properties.isWhitespace || $0.value < 0x20 || $0.value == 0x7F }
+        ? Refusal("\(quoted(name)) holds a space or a control character") : nil
+}
+
+@Sendable private func isText(_ text: String) -> Refusal? {
+    if text.isEmpty { return Refusal("it is empty") }
+    return text.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F }
+        ? Refusal("\(quoted(text)) holds a control character") : nil
+}
+
+@Sendable private func isLeaseTTL(_ time: Duration) -> Refusal? {
+    if let refusal = within(Duration.seconds(1)...Duration.seconds(3600))(time) { return refusal }
+    return time.components.attoseconds == 0 ? nil : Refusal("\(time.tomlText) is not a whole number of seconds")
+}

@@ -1,0 +1,177 @@
+/// Where each key and table of a TOML text stands.
+///
+/// The parser gives positions only for syntax errors, so the text is read a second time, for keys alone. It has been
+/// accepted by the parser before; on a text that has not, positions may be missing or wrong, but reading ends.
+struct KeyPositions: Sendable {
+    struct Position: Hashable, Sendable {
+        /// From 1.
+        var line: Int
+        /// From 1, in Unicode scalars.
+        var column: Int
+    }
+
+    private var positions: [[String]: Position] = [:]
+
+    /// The place of a key or table; the first one when there are several (arrays of tables).
+    subscript(path: [String]) -> Position? { positions[path] }
+
+    /// Reads a whole file.
+    init(of text: String) {
+        var reader = Reader(text: text)
+        var table: [String] = []
+        while true {
+            reader.skipBlanks(andNewlines: true)
+            guard let next = reader.peek else { return }
+            let start = reader.position
+            if next == "[" {
+                reader.skip(while: { $0 == "[" })
+                reader.skipBlanks(andNewlines: false)
+                let keyStart = reader.position
+                table = reader.dottedKey()
+                note(table, at: keyStart)
+                reader.skip(while: { $0 != "\n" })
+            } else {
+                readPair(&reader, below: table)
+            }
+            // A text the parser would refuse must not keep this loop in one place.
+            if reader.position == start { reader.advance() }
+        }
+    }
+
+    private mutating func readPair(_ reader: inout Reader, below table: [String]) {
+        reader.skipBlanks(andNewlines: false)
+        let start = reader.position
+        let path = table + reader.dottedKey()
+        note(path, at: start)
+        reader.skipBlanks(andNewlines: false)
+        if reader.peek == "=" { reader.advance() }
+        readValue(&reader, of: path)
+    }
+
+    private mutating func readValue(_ reader: inout Reader, of path: [String]) {
+        reader.skipBlanks(andNewlines: false)
+        switch reader.peek {
+        case "\"", "'": reader.skipString()
+        case "{":
+            reader.advance()
+            while let next = reader.peek, next != "}" {
+                let start = reader.position
+                readPair(&reader, below: path)
+                reader.skip(while: { $0 == "," || $0 == " " || $0 == "\t" || $0 == "\n" || $0 == "\r" })
+                if reader.position == start { return }
+            }
+            reader.advance()
+        case "[":
+            reader.advance()
+            while true {
+                reader.skipBlanks(andNewlines: true)
+                guard let next = reader.peek, next != "]" else { break }
+                let start = reader.position
+                readValue(&reader, of: path)
+                reader.skip(while: { $0 == "," })
+                if reader.position == start { return }
+            }
+            reader.advance()
+        default: reader.skip(while: { !",]}#\n".unicodeScalars.contains($0) })
+        }
+    }
+
+    private mutating func note(_ path: [String], at position: Position) {
+        for length in stride(from: 1, through: path.count, by: 1) {
+            let prefix = Array(path.prefix(length))
+            if positions[prefix] == nil { positions[prefix] = position }
+        }
+    }
+}
+
+/// Walks through a text and counts lines and columns.
+private struct Reader {
+    private let scalars: [Unicode.Scalar]
+    private var index = 0
+    private(set) var position = KeyPositions.Position(line: 1, column: 1)
+
+    init(text: String) { scalars = Array(text.unicodeScalars) }
+
+    var peek: Unicode.Scalar? { index < scalars.count ? scalars[index] : nil }
+
+    mutating func advance() {
+        guard let scalar = peek else { return }
+        index += 1
+        if scalar == "\n" {
+            position.line += 1
+            position.column = 1
+        } else {
+            position.column += 1
+        }
+    }
+
+    mutating func skip(while condition: (Unicode.Scalar) -> Bool) {
+        while let next = peek, condition(next) { advance() }
+    }
+
+    /// Skips spaces, tabs and comments.
+    mutating func skipBlanks(andNewlines: Bool) {
+        while let next = peek {
+            switch next {
+            case " ", "\t": advance()
+            case "\r", "\n", "\u{FEFF}":
+                guard andNewlines else { return }
+                advance()
+            case "#": skip(while: { $0 != "\n" })
+            default: return
+            }
+        }
+    }
+
+    /// Reads `a."b c".d`.
+    mutating func dottedKey() -> [String] {
+        var parts: [String] = []
+        while true {
+            skipBlanks(andNewlines: false)
+            if peek == "\"" || peek == "'" {
+                parts.append(skipString())
+            } else {
+                var part = ""
+                while let next = peek, !".=]}[{,#\"' \t\r\n".unicodeScalars.contains(next) {
+                    part.unicodeScalars.append(next)
+                    advance()
+                }
+                guard !part.isEmpty else { return parts }
+                parts.append(part)
+            }
+            skipBlanks(andNewlines: false)
+            guard peek == "." else { return parts }
+            advance()
+        }
+    }
+
+    /// Skips a string of any of TOML's four kinds and gives what is between its quotes, escapes left as they are.
+    @discardableResult
+    mutating func skipString() -> String {
+        guard let quote = peek else { return "" }
+        var length = 0
+        while peek == quote, length < 3 {
+            advance()
+            length += 1
+        }
+        if length == 2 { return "" }
+        var content = ""
+        var closing = 0
+        while let next = peek {
+            advance()
+            if next == quote {
+                closing += 1
+                guard closing < length else {
+                    // `"""a""""`: up to two more quotes belong to the content.
+                    if length == 3 { skip(while: { $0 == quote }) }
+                    return content
+                }
+                continue
+            }
+            closing = 0
+            content.unicodeScalars.append(next)
+            if next == "\\", quote == "\"" { advance() }
+        }
+        return content
+    }
+}

@@ -1,0 +1,51 @@
+extension Configuration {
+    /// Reads the flags of a command line: `--name value`, `--name=value`, and a switch alone for true.
+    ///
+    /// - Returns: Values by flag name without dashes; unknown names are kept for `load` to refuse. A flag that stands
+    ///   twice counts with its last value.
+    /// - Throws: A word that is no flag, or a flag without its value.
+    public static func parseFlags(_ arguments: [String]) throws(ConfigurationError) -> [String: String] {
+        var flags: [String: String] = [:]
+        var rest = arguments[...]
+        while let word = rest.popFirst() {
+            guard word.hasPrefix("--"), word.count > 2 else {
+                throw ConfigurationError(.init(at: .argument, reason: "unexpected argument \(quoted(word))"))
+            }
+            let parts = word.dropFirst(2).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let name = String(parts[0])
+            let setting = SettingDefinition.all.first { $0.flag == name }
+            if parts.count == 2 {
+                flags[name] = String(parts[1])
+            } else if setting?.isSwitch == true {
+                let value = rest.first.flatMap { Bool.names[$0] }
+                if value != nil { rest.removeFirst() }
+                flags[name] = String(value ?? true)
+            } else if let value = rest.first, setting == nil ? !value.hasPrefix("--") : true {
+                rest.removeFirst()
+                flags[name] = value
+            } else if setting == nil {
+                flags[name] = ""
+            } else {
+                throw ConfigurationError(
+                    .init(
+                        at: .flag(name), reason: "the value is missing",
+                        hint: "write --\(name) \(setting?.placeholder ?? "")"))
+            }
+        }
+        return flags
+    }
+
+    /// The part of `t4 run --help` that lists the settings' flags.
+    public static let flagHelp: String = SettingDefinition.all.map { setting in
+        let placeholder = setting.isSwitch ? "[=true|false]" : " \(setting.placeholder)"
+        let unit = setting.unitOfPlainNumber.map { " A plain number counts \($0)." } ?? ""
+        let names = "Default: \(setting.defaultText). Environment: \(setting.environment). File: \(setting.key)."
+        // Narrower than the 80 columns at which the argument parser would break lines without their indent.
+        let lines = wrapped("\(setting.summary)\(unit)", width: 72) + wrapped(names, width: 72)
+        return (["  --\(setting.flag)\(placeholder)"] + lines.map { "      \($0)" }).joined(separator: "\n")
+    }.joined(separator: "\n")
+}
+
+extension Bool {
+    fileprivate static let names = ["true": true, "false": false]
+}

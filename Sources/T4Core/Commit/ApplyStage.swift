@@ -1,0 +1,173 @@
+package import T4Protocols
+
+/// Hears what became visible, in order, from whichever thread applied it.
+package protocol CommitObserver: AnyObject, Sendable {
+    /// The engine shows everything up to `meta`; nobody has been answered yet. `changes` have their revisions.
+    func committed(_ groups: [CommittedGroup], meta: MetaRow)
+    /// The node cannot go on: the log or the engine failed. Called once.
+    func failed(_ error: any Error)
+}
+
+/// What one fsync made durable: proposals with their decisions, in log order.
+package struct CommittedGroup: Sendable {
+    package var number: UInt64
+    package var decided: [(proposal: Proposal, decision: Decision)]
+    /// Position of the group's last entry; nil when it has none.
+    package var position: LogPosition?
+}
+
+/// Applies committed groups to the engine, publishes and answers them. Groups pass strictly in order.
+///
+/// A group is applied by the commit thread itself when nothing else waits (saving a thread switch), and by a thread of
+/// this stage otherwise, so that applying overlaps with the next fsync.
+package final class ApplyStage: Sendable {
+    private struct State {
+        var groups: [CommittedGroup] = []
+        var maintenance: [Maintenance] = []
+        /// Somebody is applying.
+        var isBusy = false
+        /// The newest group that is in the engine.
+        var applied: UInt64 = 0
+        var isStopping = false
+        var hasFailed = false
+        var meta: MetaRow
+        var position: LogPosition
+    }
+
+    /// Removal of compacted rows: it changes nothing that a reader can see.
+    private struct Maintenance: Sendable {
+        var batch: WriteBatch
+        var done: @Sendable (Result<Void, EngineError>) -> Void
+    }
+
+    private let engine: any LocalEngine
+    private let observer: any CommitObserver
+    private let state: Monitor<State>
+
+    package init(engine: any LocalEngine, meta: MetaRow, position: LogPosition, observer: any CommitObserver) {
+        self.engine = engine
+        self.observer = observer
+        state = Monitor(State(meta: meta, position: position))
+    }
+
+    /// The newest group that is in the engine.
+    package var applied: UInt64 { state.withLock { $0.applied } }
+
+    /// Waits until at most `depth` groups wait to be applied. False when the stage has failed.
+    package func waitForRoom(depth: Int) -> Bool {
+        state.wait { $0.hasFailed ? false : ($0.groups.count <= depth ? true : nil) }
+    }
+
+    /// Waits until `group` is in the engine. False when the stage has failed.
+    package func waitUntilApplied(_ group: UInt64) -> Bool {
+        state.wait { $0.hasFailed ? false : ($0.applied >= group ? true : nil) }
+    }
+
+    /// Takes a committed group; applies it on the calling thread when `inline` and nothing is in front of it.
+    package func pass(_ group: CommittedGroup, inline: Bool) {
+        let applyNow = state.withLock { state in
+            if inline && !state.isBusy && state.groups.isEmpty && !state.hasFailed {
+                state.isBusy = true
+                return true
+            }
+            state.groups.append(group)
+            return false
+        }
+        if applyNow { apply([group], []) } else { state.broadcast() }
+    }
+
+    /// Hands over rows to remove; `done` comes from the applying thread.
+    package func maintain(_ batch: WriteBatch, done: @escaping @Sendable (Result<Void, EngineError>) -> Void) {
+        let refused = state.withLock { state in
+            if state.isStopping || state.hasFailed { return true }
+            state.maintenance.append(Maintenance(batch: batch, done: done))
+            return false
+        }
+        if refused { done(.failure(EngineError(.closed, "the node is stopping"))) } else { state.broadcast() }
+    }
+
+    /// The stage's own thread: applies what others leave to it, until `stop`.
+    package func run() {
+        while true {
+            let work: (groups: [CommittedGroup], maintenance: [Maintenance])? = state.wait { state in
+                if state.isBusy { return nil }
+                if state.groups.isEmpty && state.maintenance.isEmpty { return state.isStopping ? .some(nil) : nil }
+                let work = (state.groups, state.maintenance)
+                state.groups = []
+                state.maintenance = []
+                state.isBusy = true
+                return .some(work)
+            }
+            guard let work else { return }
+            apply(work.groups, work.maintenance)
+        }
+    }
+
+    /// Lets `run` return once everything is applied.
+    package func stop() {
+        state.withLock { $0.isStopping = true }
+        state.broadcast()
+    }
+
+    /// Only the one who set `isBusy` comes here.
+    private func apply(_ groups: [CommittedGroup], _ maintenance: [Maintenance]) {
+        let (before, position, hasFailed) = state.withLock { ($0.meta, $0.position, $0.hasFailed) }
+        guard !hasFailed else { return finish(groups, maintenance, failing: nil) }
+        do {
+            var applier = Applier(meta: before)
+            var newPosition = position
+            for group in groups {
+                for (_, decision) in group.decided where !decision.changes.isEmpty {
+                    applier.add(decision.changes, revision: decision.revision)
+                }
+                newPosition = group.position ?? newPosition
+            }
+            if newPosition != position { try engine.apply(applier.finish(), at: newPosition) }
+            let meta = applier.meta
+            if !groups.isEmpty { observer.committed(groups, meta: meta) }
+            for group in groups {
+                for (proposal, decision) in group.decided { proposal.complete(decision.result) }
+            }
+            for work in maintenance {
+                try engine.apply(work.batch, at: newPosition)
+                work.done(.success(()))
+            }
+            state.withLock { state in
+                state.isBusy = false
+                state.meta = meta
+                state.position = newPosition
+                state.applied = groups.last?.number ?? state.applied
+            }
+            state.broadcast()
+        } catch {
+            finish(groups, maintenance, failing: error)
+        }
+    }
+
+    /// Ends everything that waits after a failure. What was committed is in the log and comes back with a restart.
+    private func finish(_ groups: [CommittedGroup], _ maintenance: [Maintenance], failing error: EngineError?) {
+        if let error { observer.failed(error) }
+        let waiting = state.withLock { state in
+            let waiting = (state.groups, state.maintenance)
+            state.groups = []
+            state.maintenance = []
+            state.hasFailed = true
+            state.isBusy = false
+            return waiting
+        }
+        state.broadcast()
+        let unknown = DatabaseError(.outcomeUnknown, "the local engine failed after the write was logged")
+        for group in groups + waiting.0 {
+            for (proposal, _) in group.decided { proposal.complete(.failure(unknown)) }
+        }
+        for work in maintenance + waiting.1 {
+            work.done(.failure(error ?? EngineError(.closed, "the local engine has failed")))
+        }
+    }
+
+    /// Refuses everything from now on; for a log that failed.
+    package func fail() {
+        state.withLock { $0.hasFailed = true }
+        state.broadcast()
+    }
+}

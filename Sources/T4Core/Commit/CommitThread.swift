@@ -1,0 +1,136 @@
+package import T4Protocols
+
+/// Decides proposals in groups, writes each group to the log with one fsync and passes it on to be applied.
+///
+/// All state is confined to the thread that calls `run`.
+package final class CommitThread: @unchecked Sendable {
+    // Sendable: `run` is called once, on its own thread, and `close` only after that thread was joined.
+
+    /// How much may be under way.
+    package struct Limits: Sendable {
+        /// Bytes of proposals in one group; a single larger one makes a group of its own.
+        package var groupBytesMax = 4 * 1024 * 1024
+        /// Groups that are logged and wait to be applied.
+        package var depth = 4
+        /// A segment whose first entry is older than this is sealed when the next entry comes.
+        package var segmentAgeMax = Duration.seconds(10)
+
+        package init() {}
+    }
+
+    private let engine: any LocalEngine
+    private let log: any EntryLog
+    private let queue: ProposalQueue
+    private let stage: ApplyStage
+    private let observer: any CommitObserver
+    private let clock: Clock
+    private let limits: Limits
+    private let evaluator: Evaluator
+    private var position: LogPosition
+    private var time: UInt64
+    private var group: UInt64 = 0
+
+    /// - Parameters:
+    ///   - position: Of the last entry in the log; entries go on behind it, under its term.
+    ///   - time: Of that entry.
+    package init(
+        engine: any LocalEngine, log: any EntryLog, queue: ProposalQueue, stage: ApplyStage,
+        observer: any CommitObserver, position: LogPosition, time: UInt64, clock: Clock, limits: Limits = Limits()
+    ) throws(EngineError) {
+        self.engine = engine
+        self.log = log
+        self.queue = queue
+        self.stage = stage
+        self.observer = observer
+        self.position = position
+        self.time = time
+        self.clock = clock
+        self.limits = limits
+        evaluator = try Evaluator(StateReader(engine.snapshot()))
+    }
+
+    /// Works until the queue is closed and empty, or something fails.
+    package func run() {
+        while let proposals = queue.takeAll() {
+            var rest = proposals[...]
+            while !rest.isEmpty {
+                guard stage.waitForRoom(depth: limits.depth) else { return refuse(rest) }
+                do {
+                    try commitGroup(&rest)
+                } catch {
+                    observer.failed(error)
+                    stage.fail()
+                    return refuse(rest)
+                }
+            }
+        }
+    }
+
+    /// Closes the log. Only after `run` has returned.
+    package func close() { log.close() }
+
+    /// Completes what will never be decided; nothing of it has been written.
+    private func refuse(_ proposals: ArraySlice<Proposal>) {
+        let error = DatabaseError(.stopped, "the node has failed and takes no more requests")
+        queue.close(error)
+        for proposal in proposals { proposal.complete(.failure(error)) }
+        while let waiting = queue.takeAll() {
+            for proposal in waiting { proposal.complete(.failure(error)) }
+        }
+    }
+
+    /// Decides, logs and passes on as many proposals as make one group.
+    private func commitGroup(_ proposals: inout ArraySlice<Proposal>) throws {
+        if let first = proposals.first, evaluator.needsEmptyPipeline(first.kind) {
+            guard stage.waitUntilApplied(group) else { throw EngineError(.closed, "the local engine has failed") }
+        }
+        group += 1
+        evaluator.begin(group: group, applied: stage.applied, reader: try StateReader(engine.snapshot()))
+        defer { evaluator.endGroup() }
+        var decided: [(proposal: Proposal, decision: Decision)] = []
+        decided.reserveCapacity(proposals.count)
+        var entries: [LogEntry] = []
+        var byteCount = 0
+        let now = max(clock.wall(), time)
+        while let proposal = proposals.first, byteCount < limits.groupBytesMax {
+            if evaluator.needsEmptyPipeline(proposal.kind) { break }
+            proposals.removeFirst()
+            let size = byteCount + 2 * proposal.byteCount + 4096
+            guard try log.hasRoom(forBytes: size, usingSpare: proposal.kind.freesSpace) else {
+                proposal.complete(.failure(DatabaseError(.noSpace, "the disk of the log is full")))
+                continue
+            }
+            byteCount += proposal.byteCount
+            let decision: Decision
+            do {
+                decision = try evaluator.decide(proposal.kind)
+            } catch {
+                let failed = DatabaseError(.engineFailed, "the local engine cannot be read: \(error)")
+                for (proposal, _) in decided { proposal.complete(.failure(failed)) }
+                proposal.complete(.failure(failed))
+                throw error
+            }
+            decided.append((proposal, decision))
+            guard !decision.changes.isEmpty else { continue }
+            position.index += 1
+            entries.append(
+                LogEntry(
+                    position: position, time: now, revision: decision.revision, kind: .mutations,
+                    body: MutationCoding.encode(decision.changes.map(\.mutation))))
+        }
+        time = now
+        if !entries.isEmpty {
+            do {
+                _ = try log.sealIfOlder(than: limits.segmentAgeMax, now: now)
+                try log.appendAndSync(entries)
+            } catch {
+                // It may or may not be on disk; the positions must never be used again.
+                let unknown = DatabaseError(.outcomeUnknown, "the log could not be written: \(error)")
+                for (proposal, _) in decided { proposal.complete(.failure(unknown)) }
+                throw error
+            }
+        }
+        let passed = CommittedGroup(number: group, decided: decided, position: entries.last?.position)
+        stage.pass(passed, inline: proposals.isEmpty && queue.isEmpty)
+    }
+}

@@ -1,0 +1,16 @@
+/// Where the commit thread writes entries: the log on disk, or a double of it in tests.
+package protocol EntryLog: AnyObject {
+    /// Writes a batch of entries behind the last one and makes them survive power loss.
+    ///
+    /// After an error the outcome is unknown and the log must not be used again.
+    func appendAndSync(_ entries: [LogEntry]) throws(LogError)
+    /// Whether entries of that size in all surely fit on the disk.
+    /// - Parameter usingSpare: Counts what is set aside for requests that free space.
+    func hasRoom(forBytes size: Int, usingSpare: Bool) throws(LogError) -> Bool
+    /// Ends a segment whose first entry is older than `age` at `now`, nanoseconds since 1970.
+    func sealIfOlder(than age: Duration, now: UInt64) throws(LogError) -> LogSegment?
+    /// Releases the files.
+    func close()
+}
+
+extension LogWriter: EntryLog {}

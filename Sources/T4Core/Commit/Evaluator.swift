@@ -1,0 +1,134 @@
+package import T4Protocols
+
+/// Decides proposals one after another against the engine plus everything decided before. Belongs to one thread.
+package final class Evaluator {
+    /// The revision after everything decided.
+    package private(set) var revision: Revision
+    /// The compacted revision after everything decided.
+    package private(set) var compacted: Revision
+    private let pending: PendingState
+    private var reader: StateReader?
+
+    package init(_ reader: StateReader) throws(EngineError) {
+        revision = reader.meta.revision
+        compacted = reader.meta.compacted
+        pending = PendingState(leases: try reader.leases())
+    }
+
+    /// Starts a group: `reader` shows at least what the groups up to `applied` decided.
+    package func begin(group: UInt64, applied: UInt64, reader: StateReader) {
+        pending.drop(through: applied)
+        pending.begin(group: group)
+        self.reader = reader
+    }
+
+    /// Lets go of the group's engine snapshot.
+    package func endGroup() { reader = nil }
+
+    /// True when the proposal can only be decided once everything before it is in the engine.
+    package func needsEmptyPipeline(_ kind: ProposalKind) -> Bool {
+        if case .txn(let request) = kind { return request.readsHistory && !pending.isEmpty }
+        return false
+    }
+
+    /// Decides one proposal and remembers what it changes.
+    /// - Throws: `EngineError` only; what etcd refuses is in the decision.
+    package func decide(_ kind: ProposalKind) throws(EngineError) -> Decision {
+        do {
+            switch kind {
+            case .put(let request): return try put(request)
+            case .deleteRange(let request): return try deleteRange(request)
+            case .txn(let request): return try txn(request)
+            case .compact(let target): return try compact(target)
+            case .grant(let lease): return try grant(lease)
+            case .revoke(let lease): return try revoke(lease)
+            }
+        } catch let error as DatabaseError {
+            return Decision(result: .failure(error))
+        } catch let error as EngineError {
+            throw error
+        } catch {
+            throw EngineError(.ioFailed, "a proposal could not be decided", cause: error)
+        }
+    }
+
+    private func view() -> TransactionView {
+        TransactionView(base: revision, compacted: compacted, reader: reader!, pending: pending)
+    }
+
+    private func put(_ request: PutRequest) throws -> Decision {
+        if request.lease != 0, pending.leases[request.lease] == nil { throw DatabaseError(.leaseNotFound) }
+        var view = view()
+        let response = try TxnEvaluation.put(request, &view)
+        return accept(view, .put(response))
+    }
+
+    private func deleteRange(_ request: DeleteRangeRequest) throws -> Decision {
+        var view = view()
+        let response = try TxnEvaluation.delete(request, &view)
+        return accept(view, .deleteRange(response))
+    }
+
+    private func txn(_ request: TxnRequest) throws -> Decision {
+        var view = view()
+        let pending = pending
+        let evaluation = TxnEvaluation { pending.leases[$0] != nil }
+        let response = try evaluation.run(request, on: &view)
+        return accept(view, .txn(response))
+    }
+
+    private func compact(_ target: Int64) throws -> Decision {
+        // etcd counts "never compacted" as -1, so that a compaction to 0 succeeds there and changes nothing.
+        if target == 0, compacted == .none { return Decision(result: .success(.compact(revision))) }
+        if target <= compacted.rawValue {
+            throw DatabaseError(.compacted, "revision \(target) was asked for, compacted at \(compacted)")
+        }
+        if target > revision.rawValue {
+            throw DatabaseError(.futureRevision, "revision \(target) was asked for, the newest is \(revision)")
+        }
+        compacted = Revision(target)
+        return Decision(result: .success(.compact(revision)), changes: [StateChange(.compact(compacted))])
+    }
+
+    private func grant(_ lease: LeaseRecord) throws -> Decision {
+        if pending.leases[lease.id] != nil { throw DatabaseError(.leaseExists) }
+        pending.grant(lease)
+        let response = LeaseGrantResponse(revision: revision, id: lease.id, ttl: lease.ttl)
+        return Decision(result: .success(.grant(response)), changes: [StateChange(.grant(lease))])
+    }
+
+    /// Deletes the attached keys in key order, as one revision if there are any.
+    private func revoke(_ lease: Int64) throws -> Decision {
+        guard pending.leases[lease] != nil else { throw DatabaseError(.leaseNotFound) }
+        var view = view()
+        let candidates = Set(try reader!.keys(leasedTo: lease)).union(pending.keys(leasedTo: lease))
+        for key in candidates.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+            let key = ByteKey(key)
+            if let record = try view.latest(key), record.lease == lease { view.delete(key, previous: record) }
+        }
+        pending.revoke(lease)
+        var decision = accept(view, .revoke(view.revision))
+        decision.changes.append(StateChange(.revoke(lease: lease)))
+        return decision
+    }
+
+    /// Makes what a view wrote part of the decided state.
+    private func accept(_ view: TransactionView, _ response: ProposalResponse) -> Decision {
+        var decision = Decision(result: .success(response))
+        guard !view.changes.isEmpty else { return decision }
+        revision = revision.next
+        decision.revision = revision
+        decision.changes.reserveCapacity(view.changes.count)
+        for (index, change) in view.changes.enumerated() {
+            pending.set(change.key, change.record)
+            let mutation: Mutation =
+                if let record = change.record {
+                    .put(key: change.key.bytes, record: record)
+                } else {
+                    .delete(key: change.key.bytes, sub: UInt32(index))
+                }
+            decision.changes.append(StateChange(mutation, previous: change.previous))
+        }
+        return decision
+    }
+}

@@ -1,0 +1,94 @@
+/// What a client wants changed, before it is decided.
+package enum ProposalKind: Sendable {
+    case put(PutRequest)
+    case deleteRange(DeleteRangeRequest)
+    case txn(TxnRequest)
+    /// The revision to compact to.
+    case compact(Int64)
+    /// A lease with an id that was chosen and a TTL that was checked.
+    case grant(LeaseRecord)
+    case revoke(lease: Int64)
+}
+
+/// The answer to a proposal.
+package enum ProposalResponse: Sendable {
+    case put(PutResponse)
+    case deleteRange(DeleteRangeResponse)
+    case txn(TxnResponse)
+    case compact(Revision)
+    case grant(LeaseGrantResponse)
+    case revoke(Revision)
+}
+
+/// A proposal on its way through the commit pipeline. Its completion is called exactly once, from any thread.
+package final class Proposal: Sendable {
+    package typealias Completion = @Sendable (Result<ProposalResponse, DatabaseError>) -> Void
+
+    package let kind: ProposalKind
+    /// Bytes that the proposal counts against the queue's limit.
+    package let byteCount: Int
+    private let completion: Completion
+
+    package init(_ kind: ProposalKind, completion: @escaping Completion) {
+        self.kind = kind
+        self.byteCount = kind.byteCount
+        self.completion = completion
+    }
+
+    package func complete(_ result: Result<ProposalResponse, DatabaseError>) { completion(result) }
+}
+
+extension ProposalKind {
+    /// Keys and values, with a flat charge per operation.
+    fileprivate var byteCount: Int {
+        switch self {
+        case .put(let request): 64 + request.key.count + request.value.count
+        case .deleteRange(let request): 64 + request.key.count + request.rangeEnd.count
+        case .txn(let request): request.byteCount
+        case .compact, .grant, .revoke: 64
+        }
+    }
+
+    /// Frees space or forgets, so that it is let through when the disk is nearly full.
+    package var freesSpace: Bool {
+        switch self {
+        case .deleteRange, .compact, .revoke: true
+        case .put, .txn, .grant: false
+        }
+    }
+}
+
+extension TxnRequest {
+    fileprivate var byteCount: Int {
+        (success + failure).reduce(64 + compares.count * 64) { total, operation in
+            switch operation {
+            case .put(let request): total + 64 + request.key.count + request.value.count
+            case .range(let request): total + 64 + request.key.count
+            case .deleteRange(let request): total + 64 + request.key.count
+            case .txn(let request): total + request.byteCount
+            case .empty: total
+            }
+        }
+    }
+}
+
+/// A change that was decided, with the version it replaces.
+package struct StateChange: Sendable {
+    package var mutation: Mutation
+    /// The version before, of a put or a deletion.
+    package var previous: StoredRecord?
+
+    package init(_ mutation: Mutation, previous: StoredRecord? = nil) {
+        self.mutation = mutation
+        self.previous = previous
+    }
+}
+
+/// A proposal that was decided: its answer, valid once the entry (if any) is committed.
+package struct Decision: Sendable {
+    package var result: Result<ProposalResponse, DatabaseError>
+    /// Empty when nothing changes: then there is no entry.
+    package var changes: [StateChange] = []
+    /// The revision the entry makes; `.none` when it makes none.
+    package var revision: Revision = .none
+}

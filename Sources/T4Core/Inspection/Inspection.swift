@@ -1,0 +1,149 @@
+public import Logging
+public import T4Protocols
+
+/// Reads a data directory without changing it, also while a node runs in it: what the engine has, and on top of that
+/// the entries of the log that it does not have yet.
+public struct Inspection: Sendable {
+    /// The directory as a whole.
+    public struct Summary: Sendable {
+        /// The data directory.
+        public var dataDirectory: String
+        /// Where the engine in use keeps its files.
+        public var engineDirectory: String
+        /// Name of the engine in use.
+        public var engine: String
+        /// Identity of the database, 32 hexadecimal digits.
+        public var databaseID: String
+        /// The newest revision.
+        public var revision: Revision
+        /// History below it is gone.
+        public var compactedRevision: Revision
+        /// Keys that exist at the newest revision.
+        public var keyCount: Int64
+        /// Position of the last log entry.
+        public var lastEntry: LogPosition
+        /// Entries of the log that the engine did not have.
+        public var entriesReplayed: UInt64
+    }
+
+    /// What is wrong with the directory.
+    public struct Failure: Error, Sendable, CustomStringConvertible {
+        /// What is wrong, and where.
+        public var description: String
+    }
+
+    /// A version of a key with the revision of the version before, 0 for none or where it has been compacted.
+    public struct Version: Hashable, Sendable {
+        /// The version.
+        public var kv: KeyValue
+        /// Revision of the version before.
+        public var previousRevision: Revision
+        /// True for a deletion; `kv` then holds only key and mod revision.
+        public var isDeletion: Bool
+    }
+
+    /// The directory as a whole, but for the count of keys, which is taken by `summary`.
+    private let facts: Summary
+    let reader: StateReader
+
+    /// Opens a data directory.
+    /// - Parameter registry: Must know the engine that the directory was last used with.
+    /// - Throws: A description: no data directory, a damaged log (with file and offset), an engine that this build
+    ///   does not have.
+    public init(dataDirectory: String, registry: BackendRegistry, logger: Logger) throws {
+        guard DurableFile.isDirectory(dataDirectory), let identity = try DataDirectory.readIdentity(dataDirectory)
+        else {
+            throw Failure(description: "\(dataDirectory) is not a data directory of t4: it has no file named database")
+        }
+        let engines = dataDirectory + "/engine"
+        let state = try EngineHome.readState(engines)
+        let path = EngineHome.path(engines, generation: state?.generation ?? 0)
+        var base: (any EngineSnapshot)?
+        var applied = LogPosition.zero
+        if let state, DurableFile.isDirectory(path) {
+            do {
+                let engine = try registry.makeEngine(
+                    state.type, settings: NoSettings(),
+                    context: EngineContext(directory: path, isReadOnly: true, logger: logger))
+                // A node may be writing: a view belongs to the position that stands before and after it is taken.
+                while true {
+                    applied = try engine.appliedPosition
+                    base = try engine.snapshot()
+                    if try engine.appliedPosition == applied { break }
+                }
+            } catch let error as EngineError where error.code == .unsupported {
+                // A volatile engine leaves nothing behind: everything comes from the log.
+                base = nil
+            }
+        }
+        let below = try StateReader(OverlaySnapshot(base: base, changes: WriteBatch()))
+        var replay = LogReplay(reader: below, position: applied)
+        var replayed: UInt64 = 0
+        let log = try LogReader(directory: dataDirectory + "/wal", databaseID: identity.database)
+            .read(from: applied.index + 1) { entry in
+                guard entry.position.index > applied.index else { return .next }
+                try replay.add(entry)
+                replayed += 1
+                return .next
+            }
+        reader = try StateReader(OverlaySnapshot(base: base, changes: replay.finish()))
+        facts = Summary(
+            dataDirectory: dataDirectory, engineDirectory: path, engine: state?.type ?? "none",
+            databaseID: "\(identity.database)", revision: reader.meta.revision,
+            compactedRevision: reader.meta.compacted, keyCount: 0, lastEntry: log.end, entriesReplayed: replayed)
+    }
+
+    /// The directory as a whole; counts all keys.
+    public func summary() throws -> Summary {
+        var summary = facts
+        summary.keyCount = try reader.countLatest(in: .all)
+        return summary
+    }
+
+    /// The newest version of a key; nil when it does not exist.
+    public func get(_ key: [UInt8]) throws -> Version? {
+        guard let record = try reader.latest(key) else { return nil }
+        return try version(record.keyValue(key))
+    }
+
+    /// Keys with a prefix in key order; `limit` 0 for all.
+    public func list(prefix: [UInt8], limit: Int) throws -> [Version] {
+        var kvs: [KeyValue] = []
+        try reader.forEachLatest(in: KeyRange(prefix: prefix)) { key, row in
+            kvs.append(StoredRecord(row).keyValue(key.copyBytes()))
+            return limit > 0 && kvs.count == limit ? .stop : .next
+        }
+        return try kvs.map(version)
+    }
+
+    /// Number of keys with a prefix.
+    public func count(prefix: [UInt8]) throws -> Int64 { try reader.countLatest(in: KeyRange(prefix: prefix)) }
+
+    /// The versions and deletions of a key that are left, oldest first; the last `limit`, 0 for all.
+    public func history(_ key: [UInt8], limit: Int) throws -> [Version] {
+        var versions: [Version] = []
+        var records: [StoredRecord] = []
+        try reader.snapshot.scan(KeyRange(prefix: Keyspace.historyPrefix(key)), order: .descending) { _, row in
+            records.append(StoredRecord(row))
+            return .next
+        }
+        if let latest = try reader.latest(key) { records.append(latest) }
+        var previous = Revision.none
+        for record in records {
+            versions.append(
+                Version(
+                    kv: record.keyValue(key), previousRevision: previous, isDeletion: record.isTombstone))
+            previous = record.isTombstone ? .none : record.mod
+        }
+        return limit > 0 ? Array(versions.suffix(limit)) : versions
+    }
+
+    private func version(_ kv: KeyValue) throws(EngineError) -> Version {
+        var previous = Revision.none
+        if kv.version > 1 {
+            let before = Revision(kv.modRevision.rawValue - 1)
+            previous = try reader.version(of: kv.key, at: before)?.mod ?? .none
+        }
+        return Version(kv: kv, previousRevision: previous, isDeletion: false)
+    }
+}

@@ -1,0 +1,129 @@
+package import T4Protocols
+
+/// Turns decided changes into rows of the five keyspaces. Used while serving and, with `previous` looked up, at replay.
+package struct Applier {
+    /// The rows so far.
+    package private(set) var batch = WriteBatch()
+    /// Where the state stands after them.
+    package private(set) var meta: MetaRow
+
+    package init(meta: MetaRow) { self.meta = meta }
+
+    /// Adds the changes of one entry.
+    /// - Parameter revision: The entry's; `.none` when it makes none.
+    package mutating func add(_ changes: [StateChange], revision: Revision) {
+        for change in changes {
+            switch change.mutation {
+            case .put(let key, let record): put(key, record, previous: change.previous)
+            case .delete(let key, let sub): delete(key, sub, revision, previous: change.previous)
+            case .grant(let lease):
+                batch.put(
+                    key: { $0.append(contentsOf: SystemRow.lease(lease.id)) },
+                    value: { $0.append(bigEndian: lease.ttl) })
+            case .revoke(let lease): batch.delete(SystemRow.lease(lease))
+            case .compact(let revision): meta.compacted = max(meta.compacted, revision)
+            }
+        }
+        if revision != .none { meta.revision = revision }
+    }
+
+    /// The batch with the row that says where it leads.
+    package mutating func finish() -> WriteBatch {
+        batch.put(key: { $0.append(contentsOf: SystemRow.meta) }, value: { meta.append(to: &$0) })
+        return batch
+    }
+
+    private mutating func put(_ key: [UInt8], _ record: StoredRecord, previous: StoredRecord?) {
+        if let previous { keep(key, previous) }
+        batch.put(key: { Keyspace.appendCurrent(key, to: &$0) }, value: { record.append(to: &$0) })
+        addChange(key, record.mod, record.sub, isDelete: false)
+        let leaseBefore = previous?.lease ?? 0
+        if leaseBefore != record.lease {
+            if leaseBefore != 0 { batch.delete(Keyspace.leasedKey(leaseBefore, key)) }
+            if record.lease != 0 { batch.put(Keyspace.leasedKey(record.lease, key), []) }
+        }
+    }
+
+    private mutating func delete(_ key: [UInt8], _ sub: UInt32, _ revision: Revision, previous: StoredRecord?) {
+        if let previous {
+            keep(key, previous)
+            if previous.lease != 0 { batch.delete(Keyspace.leasedKey(previous.lease, key)) }
+        }
+        batch.delete { Keyspace.appendCurrent(key, to: &$0) }
+        keep(key, .tombstone(mod: revision, sub: sub))
+        addChange(key, revision, sub, isDelete: true)
+    }
+
+    /// Puts a version into history.
+    private mutating func keep(_ key: [UInt8], _ record: StoredRecord) {
+        batch.put(key: { Keyspace.appendHistory(key, record.mod, to: &$0) }, value: { record.append(to: &$0) })
+    }
+
+    private mutating func addChange(_ key: [UInt8], _ revision: Revision, _ sub: UInt32, isDelete: Bool) {
+        batch.put(
+            key: { Keyspace.appendChange(revision, sub: sub, to: &$0) },
+            value: { ChangeRow.append(isDelete: isDelete, key: key, to: &$0) })
+    }
+}
+
+/// Replays entries of the log into an engine.
+package struct LogReplay {
+    private var applier: Applier
+    private let reader: StateReader
+    /// Keys changed since `reader`, with their newest version.
+    private var newest: [ByteKey: StoredRecord?] = [:]
+    /// The last entry added.
+    package private(set) var position: LogPosition
+
+    /// Starts on top of an engine that stands at `position`.
+    package init(on engine: any LocalEngine) throws(EngineError) {
+        try self.init(reader: StateReader(engine.snapshot()), position: engine.appliedPosition)
+    }
+
+    package init(reader: StateReader, position: LogPosition) {
+        self.reader = reader
+        applier = Applier(meta: reader.meta)
+        self.position = position
+    }
+
+    /// Bytes waiting to be applied.
+    package var byteCount: Int { applier.batch.byteCount }
+
+    /// Adds one entry.
+    /// - Throws: `.corrupted` when its body cannot be read; `EngineError`s of the engine.
+    package mutating func add(_ entry: LogEntry) throws(EngineError) {
+        position = entry.position
+        guard entry.kind == .mutations else {
+            guard entry.kind == .term else {
+                throw EngineError(
+                    .corrupted, "log entry \(entry.position) has kind \(entry.kind.rawValue), which is not known here")
+            }
+            return
+        }
+        guard let mutations = MutationCoding.decode(entry.body, revision: entry.revision) else {
+            throw EngineError(.corrupted, "log entry \(entry.position) has a body that cannot be read")
+        }
+        var changes: [StateChange] = []
+        changes.reserveCapacity(mutations.count)
+        for mutation in mutations {
+            var previous: StoredRecord?
+            switch mutation {
+            case .put(let key, let record): previous = try replace(key, with: record)
+            case .delete(let key, _): previous = try replace(key, with: nil)
+            case .grant, .revoke, .compact: break
+            }
+            changes.append(StateChange(mutation, previous: previous))
+        }
+        applier.add(changes, revision: entry.revision)
+    }
+
+    private mutating func replace(_ key: [UInt8], with record: StoredRecord?) throws(EngineError) -> StoredRecord? {
+        let key = ByteKey(key)
+        let previous: StoredRecord? = if let known = newest[key] { known } else { try reader.latest(key.bytes) }
+        newest[key] = .some(record)
+        return previous
+    }
+
+    /// The rows of everything added.
+    package mutating func finish() -> WriteBatch { applier.finish() }
+}

@@ -1,0 +1,58 @@
+package import T4Protocols
+
+/// Hashes of the state, equal on all nodes with equal history whatever the engine.
+package enum StateHash {
+    /// Covers every version up to `revision` that a reader can see at or after the compacted revision: key, numbers
+    /// and value.
+    ///
+    /// A sum of row hashes (Fowler-Noll-Vo 1a, 64 bits), so that neither the keyspace a version stands in nor the
+    /// progress of the removal of compacted rows shows.
+    package static func hash(_ reader: StateReader, through revision: Revision) throws(EngineError) -> UInt32 {
+        let compacted = reader.meta.compacted
+        var sum: UInt64 = 0
+        var prefix: [UInt8] = []
+        var key: [UInt8] = []
+        var visibleFound = false
+        var failure: EngineError?
+        try reader.snapshot.scan(Keyspace.range(.all, in: Keyspace.history), order: .ascending) { name, row in
+            let header = RecordHeader(row)
+            let rowPrefix = name.extracting(droppingLast: 8)
+            do throws(EngineError) {
+                if !prefix.isEqual(to: rowPrefix) {
+                    prefix = rowPrefix.copyBytes()
+                    key = Keyspace.parseHistory(name).key
+                    visibleFound = try reader.latest(key).map { $0.mod <= compacted } ?? false
+                }
+            } catch {
+                failure = error
+                return .stop
+            }
+            if header.mod <= compacted {
+                let isHidden = visibleFound || (header.isTombstone && header.mod < compacted)
+                visibleFound = true
+                if isHidden { return .next }
+            }
+            if header.mod <= revision { sum &+= rowHash(key.span.bytes, row) }
+            return .next
+        }
+        if let failure { throw failure }
+        try reader.snapshot.scan(Keyspace.range(.all, in: Keyspace.current), order: .ascending) { name, row in
+            if RecordHeader(row).mod <= revision { sum &+= rowHash(name.extracting(droppingFirst: 1), row) }
+            return .next
+        }
+        return UInt32(truncatingIfNeeded: sum ^ (sum >> 32))
+    }
+
+    private static func rowHash(_ key: RawSpan, _ row: RawSpan) -> UInt64 {
+        var state: UInt64 = 0xCBF2_9CE4_8422_2325
+        func add(_ bytes: RawSpan) {
+            bytes.withUnsafeBytes { raw in
+                for byte in raw { state = (state ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
+            }
+            state = (state ^ UInt64(bytes.byteCount)) &* 0x0000_0100_0000_01B3
+        }
+        add(key)
+        add(row)
+        return state
+    }
+}

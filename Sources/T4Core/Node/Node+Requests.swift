@@ -1,0 +1,115 @@
+import T4Protocols
+
+// The database as a library sees it. The server takes the same paths without the hop to a task.
+extension Node {
+    /// The newest visible revision.
+    public var revision: Revision { published.revision }
+
+    /// The revision below which history is gone.
+    public var compactedRevision: Revision { published.compactedRevision }
+
+    /// Reads one key or a range.
+    ///
+    /// Sees every write that was acknowledged before the call; keys, count and revision belong to one moment.
+    /// - Throws: `.keyNotProvided`, `.compacted`, `.futureRevision`, `.engineFailed`.
+    public func range(_ request: RangeRequest) throws(DatabaseError) -> RangeResponse {
+        try request.validate()
+        return try reading { reader in try request.evaluate(on: SnapshotView(reader)) }
+    }
+
+    /// Writes one key. When it returns, the write survives power loss and is visible to everybody.
+    /// - Throws: `.keyNotProvided`, `.keyNotFound` (ignore flags on an absent key), `.valueProvided`, `.leaseProvided`,
+    ///   `.leaseNotFound`, `.requestTooLarge`, `.noSpace`, `.tooManyRequests`, `.stopped`: nothing was written.
+    ///   `.outcomeUnknown`: read before repeating.
+    @discardableResult
+    public func put(_ request: PutRequest) async throws(DatabaseError) -> PutResponse {
+        try request.validate()
+        guard case .put(let response) = try await propose(.put(request)) else { preconditionFailure() }
+        return response
+    }
+
+    /// Deletes one key or a range, as one revision; none when nothing was there. Errors as `put`.
+    @discardableResult
+    public func deleteRange(_ request: DeleteRangeRequest) async throws(DatabaseError) -> DeleteRangeResponse {
+        try request.validate()
+        guard case .deleteRange(let response) = try await propose(.deleteRange(request)) else {
+            preconditionFailure()
+        }
+        return response
+    }
+
+    /// Runs a transaction, whole or not at all, as one revision.
+    /// - Throws: As `put` and `range`, and `.tooManyOperations`, `.duplicateKey`.
+    @discardableResult
+    public func txn(_ request: TxnRequest) async throws(DatabaseError) -> TxnResponse {
+        try request.validate(operationsMax: configuration.txnOperationsMax)
+        if request.isReadOnly { return try readOnlyTxn(request) }
+        guard case .txn(let response) = try await propose(.txn(request)) else { preconditionFailure() }
+        return response
+    }
+
+    /// Evaluates a transaction without writes on what is visible. It must have been validated.
+    package func readOnlyTxn(_ request: TxnRequest) throws(DatabaseError) -> TxnResponse {
+        try reading { reader in
+            var view = TransactionView(
+                base: reader.meta.revision, compacted: reader.meta.compacted, reader: reader, pending: nil)
+            return try TxnEvaluation { _ in true }.run(request, on: &view)
+        }
+    }
+
+    /// Drops history below a revision. With `physical` it returns once the rows are gone.
+    /// - Throws: `.compacted`, `.futureRevision`, and as `put`.
+    @discardableResult
+    public func compact(_ request: CompactionRequest) async throws(DatabaseError) -> Revision {
+        guard case .compact(let revision) = try await propose(.compact(request.revision)) else {
+            preconditionFailure()
+        }
+        if request.physical {
+            let compactor = compactor
+            await withCheckedContinuation { continuation in
+                compactor.whenDone(Revision(request.revision)) { continuation.resume() }
+            }
+        }
+        return revision
+    }
+
+    /// Grants a lease of `ttl` seconds, raised to the minimum; id 0 lets the node choose.
+    /// - Throws: `.leaseExists`, `.leaseTTLTooLarge`, and as `put`.
+    public func grantLease(id: Int64 = 0, ttl: Int64) async throws(DatabaseError) -> LeaseGrantResponse {
+        let record = LeaseRecord(id: id == 0 ? leases.makeID() : id, ttl: try leases.validate(ttl: ttl))
+        guard case .grant(let response) = try await propose(.grant(record)) else { preconditionFailure() }
+        return response
+    }
+
+    /// Revokes a lease and deletes its keys in one revision.
+    /// - Throws: `.leaseNotFound`, and as `put`.
+    @discardableResult
+    public func revokeLease(_ id: Int64) async throws(DatabaseError) -> Revision {
+        guard case .revoke(let revision) = try await propose(.revoke(lease: id)) else { preconditionFailure() }
+        return revision
+    }
+
+    /// Gives a lease its whole TTL again.
+    /// - Returns: The TTL in seconds; nil when there is no such lease.
+    public func renewLease(_ id: Int64) -> Int64? { leases.renew(id) }
+
+    /// Runs a read on one snapshot and names what fails.
+    package func reading<Value>(_ body: (StateReader) throws -> Value) throws(DatabaseError) -> Value {
+        do {
+            return try body(read())
+        } catch let error as DatabaseError {
+            throw error
+        } catch let error as EngineError where error.code == .closed {
+            throw DatabaseError(.stopped, "the node is stopped")
+        } catch {
+            throw DatabaseError(.engineFailed, "the local engine cannot be read: \(error)")
+        }
+    }
+
+    private func propose(_ kind: ProposalKind) async throws(DatabaseError) -> ProposalResponse {
+        let result: Result<ProposalResponse, DatabaseError> = await withCheckedContinuation { continuation in
+            submit(kind) { continuation.resume(returning: $0) }
+        }
+        return try result.get()
+    }
+}

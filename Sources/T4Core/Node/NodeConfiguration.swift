@@ -1,0 +1,82 @@
+public import T4Protocols
+
+/// What a node needs to start.
+public struct NodeConfiguration: Sendable {
+    /// Where the node keeps everything; made if it does not exist.
+    public var dataDirectory: String
+    /// Name of the engine in the registry.
+    public var engine: String
+    /// The engine's own settings.
+    public var engineSettings: any SettingsSource
+    /// Size in bytes at which a log segment is sealed; 64 KiB or more.
+    public var segmentSizeMax = 50 << 20
+    /// Age at which a log segment is sealed by the next entry.
+    public var segmentAgeMax = Duration.seconds(10)
+    /// Operations in one transaction, comparisons and branches each; nested ones share it.
+    public var txnOperationsMax = 128
+    /// Requests that may wait for the log; more are refused with `.tooManyRequests`.
+    public var queueCountMax = 16_384
+    /// Bytes of requests that may wait for the log.
+    public var queueBytesMax = 128 << 20
+    /// Shortest lease in seconds; shorter ones are raised to it.
+    public var leaseTTLMin: Int64 = 2
+    /// How often an idle watch that asked for progress hears of it.
+    public var watchProgressInterval = Duration.seconds(600)
+    /// Called once when the log or the engine fails; the node then refuses writes and should be restarted.
+    public var onFailure: @Sendable (any Error) -> Void = { _ in }
+
+    /// A node in `dataDirectory` with defaults for everything else.
+    public init(dataDirectory: String, engine: String, engineSettings: any SettingsSource = NoSettings()) {
+        self.dataDirectory = dataDirectory
+        self.engine = engine
+        self.engineSettings = engineSettings
+    }
+}
+
+/// Settings for a backend that is to use its defaults.
+public struct NoSettings: SettingsSource {
+    /// No settings.
+    public init() {}
+
+    /// Decodes settings of which every field has a default or is optional.
+    public func decode<Settings: Decodable & Sendable>(_ type: Settings.Type) throws -> Settings {
+        try Settings(from: EmptyDecoder())
+    }
+}
+
+/// A decoder of an empty table.
+private struct EmptyDecoder: Decoder {
+    var codingPath: [any CodingKey] { [] }
+    var userInfo: [CodingUserInfoKey: Any] { [:] }
+
+    func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedDecodingContainer<Key> {
+        KeyedDecodingContainer(Table<Key>())
+    }
+
+    func unkeyedContainer() throws -> any UnkeyedDecodingContainer { throw missing("list") }
+
+    func singleValueContainer() throws -> any SingleValueDecodingContainer { throw missing("value") }
+
+    private func missing(_ what: String) -> DecodingError {
+        .dataCorrupted(.init(codingPath: [], debugDescription: "settings are a table, not a single \(what)"))
+    }
+
+    private struct Table<Key: CodingKey>: KeyedDecodingContainerProtocol {
+        var codingPath: [any CodingKey] { [] }
+        var allKeys: [Key] { [] }
+
+        func contains(_ key: Key) -> Bool { false }
+        func decodeNil(forKey key: Key) throws -> Bool { throw missing(key) }
+        func decode<T: Decodable>(_ type: T.Type, forKey key: Key) throws -> T { throw missing(key) }
+        func nestedContainer<Nested: CodingKey>(
+            keyedBy type: Nested.Type, forKey key: Key
+        ) throws -> KeyedDecodingContainer<Nested> { throw missing(key) }
+        func nestedUnkeyedContainer(forKey key: Key) throws -> any UnkeyedDecodingContainer { throw missing(key) }
+        func superDecoder() throws -> any Decoder { EmptyDecoder() }
+        func superDecoder(forKey key: Key) throws -> any Decoder { EmptyDecoder() }
+
+        private func missing(_ key: Key) -> DecodingError {
+            .keyNotFound(key, .init(codingPath: [], debugDescription: "the setting has no default"))
+        }
+    }
+}

@@ -1,0 +1,80 @@
+import Logging
+import T4Protocols
+
+/// Makes applied groups visible: the published revision first, then leases, then watches. Answers follow.
+final class Publisher: CommitObserver {
+    private let published: PublishedState
+    private let watches: WatchHub
+    private let leases: LeaseKeeper
+    private let queue: ProposalQueue
+    private let logger: Logger
+    private let onFailure: @Sendable (any Error) -> Void
+    private let hasFailed = Monitor(false)
+    /// Set right after both are made.
+    let compactor = Monitor<Compactor?>(nil)
+
+    init(
+        published: PublishedState, watches: WatchHub, leases: LeaseKeeper, queue: ProposalQueue, logger: Logger,
+        onFailure: @escaping @Sendable (any Error) -> Void
+    ) {
+        self.published = published
+        self.watches = watches
+        self.leases = leases
+        self.queue = queue
+        self.logger = logger
+        self.onFailure = onFailure
+    }
+
+    func committed(_ groups: [CommittedGroup], meta: MetaRow) {
+        let compactedBefore = published.compactedRevision
+        var revisions: [RevisionEvents] = []
+        for group in groups {
+            for (_, decision) in group.decided where !decision.changes.isEmpty {
+                var events: [Event] = []
+                for change in decision.changes {
+                    switch change.mutation {
+                    case .put, .delete: events.append(Event(change, revision: decision.revision))
+                    case .grant(let lease): leases.granted(lease)
+                    case .revoke(let lease): leases.revoked(lease)
+                    case .compact: break
+                    }
+                }
+                if !events.isEmpty {
+                    revisions.append(RevisionEvents(revision: decision.revision, events: events))
+                }
+            }
+        }
+        published.publish(meta, index: groups.last { $0.position != nil }?.position?.index)
+        if !revisions.isEmpty { watches.publish(revisions) }
+        if meta.compacted > compactedBefore {
+            watches.compacted(to: meta.compacted)
+            compactor.withLock { $0 }?.wake()
+        }
+    }
+
+    func failed(_ error: any Error) {
+        let isFirst = hasFailed.withLock { failed in
+            defer { failed = true }
+            return !failed
+        }
+        guard isFirst else { return }
+        logger.critical("the node can take no more writes and must be restarted: \(error)")
+        queue.close(DatabaseError(.stopped, "the node has failed: \(error)"))
+        onFailure(error)
+    }
+}
+
+extension Event {
+    /// The event of a put or a deletion.
+    fileprivate init(_ change: StateChange, revision: Revision) {
+        switch change.mutation {
+        case .put(let key, let record):
+            self.init(kind: .put, current: record.keyValue(key), previous: change.previous?.keyValue(key))
+        case .delete(let key, _):
+            let gone = KeyValue(
+                key: key, createRevision: .none, modRevision: revision, version: 0, lease: 0, value: [])
+            self.init(kind: .delete, current: gone, previous: change.previous?.keyValue(key))
+        case .grant, .revoke, .compact: preconditionFailure("only puts and deletions are events")
+        }
+    }
+}

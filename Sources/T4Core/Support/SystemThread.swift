@@ -1,0 +1,48 @@
+import Glibc
+
+/// A named operating system thread that runs one function and is joined.
+package final class SystemThread: @unchecked Sendable {
+    // Sendable: `handle` is written before `init` returns and read once by `join`, behind an atomic exchange by use:
+    // each owner joins its thread from one place.
+    private final class Body {
+        let name: String
+        let run: @Sendable () -> Void
+        init(name: String, run: @escaping @Sendable () -> Void) {
+            self.name = name
+            self.run = run
+        }
+    }
+
+    private var handle = pthread_t()
+    private var joined = false
+
+    /// Starts the thread. Names are cut to 15 bytes by Linux.
+    package init(name: String, _ run: @escaping @Sendable () -> Void) {
+        let body = Unmanaged.passRetained(Body(name: name, run: run))
+        let code = pthread_create(
+            &handle, nil,
+            { argument in
+                let body = Unmanaged<Body>.fromOpaque(argument!).takeRetainedValue()
+                SystemThread.setName(body.name)
+                body.run()
+                return nil
+            }, body.toOpaque())
+        precondition(code == 0, "a thread could not be started: error \(code)")
+    }
+
+    /// Waits for the function to end. The second call returns at once.
+    package func join() {
+        guard !joined else { return }
+        joined = true
+        pthread_join(handle, nil)
+    }
+
+    /// glibc's call for it needs a feature macro that Swift does not set; the kernel takes the name from this file.
+    private static func setName(_ name: String) {
+        let file = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
+        guard file >= 0 else { return }
+        let bytes = Array(name.utf8.prefix(15))
+        _ = write(file, bytes, bytes.count)
+        close(file)
+    }
+}

@@ -1,0 +1,39 @@
+import RPC
+import T4Core
+
+/// The one table from our errors to what etcd's clients compare: gRPC code and text, byte for byte.
+enum EtcdErrors {
+    static let badLeaderTransferee = status(.failedPrecondition, "bad leader transferee")
+    static let authNotEnabled = status(.failedPrecondition, "authentication is not enabled")
+    static let stopped = status(.unavailable, "server stopped")
+
+    /// What a client is told. Go clients map errors back by the text, so nothing is added to it.
+    static func status(_ error: DatabaseError) -> RPCStatus {
+        switch error.code {
+        case .keyNotProvided: status(.invalidArgument, "key is not provided")
+        case .keyNotFound: status(.invalidArgument, "key not found")
+        case .valueProvided: status(.invalidArgument, "value is provided")
+        case .leaseProvided: status(.invalidArgument, "lease is provided")
+        case .tooManyOperations: status(.invalidArgument, "too many operations in txn request")
+        case .duplicateKey: status(.invalidArgument, "duplicate key given in txn request")
+        case .invalidSortOption: status(.invalidArgument, "invalid sort option")
+        case .requestTooLarge: status(.invalidArgument, "request is too large")
+        case .compacted: status(.outOfRange, "mvcc: required revision has been compacted")
+        case .futureRevision: status(.outOfRange, "mvcc: required revision is a future revision")
+        case .leaseNotFound: status(.notFound, "requested lease not found")
+        case .leaseExists: status(.failedPrecondition, "lease already exists")
+        case .leaseTTLTooLarge: status(.outOfRange, "too large lease TTL")
+        case .noSpace: status(.resourceExhausted, "mvcc: database space exceeded")
+        case .tooManyRequests: status(.resourceExhausted, "too many requests")
+        case .stopped: stopped
+        // Clients must not repeat a write whose outcome nobody knows: this text is not among those they retry.
+        case .outcomeUnknown: status(.unavailable, "request timed out")
+        // The node refuses everything until it is restarted; a client may try another one.
+        case .engineFailed: RPCStatus(.unavailable, "etcdserver: server stopped")
+        }
+    }
+
+    private static func status(_ code: RPCStatus.Code, _ text: String) -> RPCStatus {
+        RPCStatus(code, "etcdserver: " + text)
+    }
+}

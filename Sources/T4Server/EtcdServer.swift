@@ -1,0 +1,82 @@
+public import Logging
+public import RPC
+import Synchronization
+public import T4Core
+
+/// What the server tells clients about itself, and its limits.
+public struct EtcdServerSettings: Sendable {
+    /// The member's name.
+    public var name: String
+    /// Where clients reach this node, as `member list` shows it; empty for the address it listens on.
+    public var clientURLs: [String] = []
+    /// Largest write request in bytes.
+    public var requestSizeMax = 1536 * 1024
+    /// Operations in one transaction.
+    public var txnOperationsMax = 128
+    /// Event loops, each with a thread of its own; 1 or more.
+    public var threads = 1
+    /// Limits and times of the transport.
+    public var transport = RPCServerConfiguration()
+
+    let background = BackgroundQueue()
+
+    /// Settings with defaults for everything but the name.
+    public init(name: String) { self.name = name }
+}
+
+/// The addresses in the member list; known once the server listens.
+final class AdvertisedURLs: Sendable {
+    let urls = Mutex<[String]>([])
+}
+
+/// Serves a node to etcd clients on one port.
+public final class EtcdServer: Sendable {
+    /// Where it listens.
+    public let host: String
+    /// The port it listens on; the one the system chose if 0 was asked for.
+    public let port: Int
+    /// What the transport has counted.
+    public var counters: RPCServer.Counters { server.counters }
+
+    private let server: RPCServer
+    private let background: BackgroundQueue
+
+    private init(server: RPCServer, background: BackgroundQueue) {
+        self.server = server
+        self.background = background
+        host = server.host
+        port = server.port
+    }
+
+    /// Listens and serves; returns when connections are accepted.
+    ///
+    /// The node must outlive the server: stop the server first.
+    /// - Throws: `.addressInUse` and `.cannotListen`, with the address.
+    public static func start(
+        node: Node, host: String, port: Int, settings: EtcdServerSettings, logger: Logger
+    ) async throws(RPCError) -> EtcdServer {
+        let origin = ResponseOrigin(clusterID: node.clusterID, memberID: node.memberID, raftTerm: node.term)
+        let advertised = AdvertisedURLs()
+        let context = ServiceContext(node: node, origin: origin, settings: settings, advertised: advertised)
+        var router = RPCRouter()
+        KVService(context: context).register(in: &router)
+        WatchService(context: context).register(in: &router)
+        LeaseService(context: context).register(in: &router)
+        ClusterService(context: context).register(in: &router)
+        MaintenanceService(context: context).register(in: &router)
+        AuthService(context: context).register(in: &router)
+        let server = try await RPCServer.start(
+            host: host, port: port, threads: settings.threads, configuration: settings.transport, router: router,
+            logger: logger)
+        let listened = "http://\(server.host.contains(":") ? "[\(server.host)]" : server.host):\(server.port)"
+        advertised.urls.withLock { $0 = settings.clientURLs.isEmpty ? [listened] : settings.clientURLs }
+        return EtcdServer(server: server, background: settings.background)
+    }
+
+    /// Takes no new requests, answers those that were taken, ends watches, and closes. Safe twice.
+    /// - Parameter deadline: After this time connections are closed as they are.
+    public func stop(deadline: Duration) async {
+        await server.shutdownGracefully(deadline: deadline)
+        background.stop()
+    }
+}

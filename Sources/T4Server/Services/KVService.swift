@@ -1,0 +1,104 @@
+import RPC
+import T4Core
+import T4Protocols
+
+/// `etcdserverpb.KV`. Reads are answered on the event loop, writes from the thread that applied them.
+struct KVService: Sendable {
+    let context: ServiceContext
+
+    func register(in router: inout RPCRouter) {
+        router.unary("/etcdserverpb.KV/Range", range)
+        router.unary("/etcdserverpb.KV/Put", put)
+        router.unary("/etcdserverpb.KV/DeleteRange", deleteRange)
+        router.unary("/etcdserverpb.KV/Txn", txn)
+        router.unary("/etcdserverpb.KV/Compact", compact)
+    }
+
+    private func range(_ call: ServerCall, _ bytes: RawSpan) {
+        call.answeringErrors {
+            let request = try RangeRequest(protobuf: bytes)
+            try request.validate()
+            let answer = try context.node.reading { reader in
+                var writer = RangeResponseWriter(from: context.origin, revision: reader.meta.revision)
+                let summary = try request.evaluate(on: SnapshotView(reader)) { key, header, value in
+                    writer.append(
+                        key: key, createRevision: header.create.rawValue, modRevision: header.mod.rawValue,
+                        version: header.version, lease: header.lease, value: value)
+                }
+                return writer.finish(more: summary.more, count: summary.count)
+            }
+            call.respond(answer)
+        }
+    }
+
+    private func put(_ call: ServerCall, _ bytes: RawSpan) {
+        call.answeringErrors {
+            let request = try PutRequest(protobuf: bytes)
+            try request.validate()
+            try context.checkSize(bytes)
+            propose(.put(request), call)
+        }
+    }
+
+    private func deleteRange(_ call: ServerCall, _ bytes: RawSpan) {
+        call.answeringErrors {
+            let request = try DeleteRangeRequest(protobuf: bytes)
+            try request.validate()
+            try context.checkSize(bytes)
+            propose(.deleteRange(request), call)
+        }
+    }
+
+    private func txn(_ call: ServerCall, _ bytes: RawSpan) {
+        call.answeringErrors {
+            let request = try TxnRequest(protobuf: bytes)
+            try request.validate(operationsMax: context.settings.txnOperationsMax)
+            if request.isReadOnly {
+                var answer: [UInt8] = []
+                try context.node.readOnlyTxn(request).append(to: &answer, from: context.origin)
+                call.respond(answer)
+            } else {
+                try context.checkSize(bytes)
+                propose(.txn(request), call)
+            }
+        }
+    }
+
+    private func compact(_ call: ServerCall, _ bytes: RawSpan) {
+        call.answeringErrors {
+            let request = try CompactionRequest(protobuf: bytes)
+            context.node.submit(.compact(request.revision)) { [context] result in
+                guard request.physical, case .success = result else { return context.answer(call, result) }
+                context.node.whenCompacted(Revision(request.revision)) { context.answer(call, result) }
+            }
+        }
+    }
+
+    private func propose(_ kind: ProposalKind, _ call: ServerCall) {
+        context.node.submit(kind) { [context] result in context.answer(call, result) }
+    }
+}
+
+extension ServiceContext {
+    /// Answers a call with what became of its proposal.
+    func answer(_ call: ServerCall, _ result: Result<ProposalResponse, DatabaseError>) {
+        switch result {
+        case .success(let response):
+            var answer: [UInt8] = []
+            encode(response, to: &answer)
+            call.respond(answer)
+        case .failure(let error): call.fail(EtcdErrors.status(error))
+        }
+    }
+
+    private func encode(_ response: ProposalResponse, to bytes: inout [UInt8]) {
+        switch response {
+        case .put(let response): response.append(to: &bytes, from: origin)
+        case .deleteRange(let response): response.append(to: &bytes, from: origin)
+        case .txn(let response): response.append(to: &bytes, from: origin)
+        case .compact(let revision), .revoke(let revision): origin.appendHeaderOnly(revision: revision, to: &bytes)
+        case .grant(let response):
+            LeaseGrantAnswer(response: response).append(to: &bytes, from: origin)
+        }
+    }
+}

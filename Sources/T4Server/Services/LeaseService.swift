@@ -1,0 +1,116 @@
+import EtcdAPI
+import FoundationEssentials
+import RPC
+import SwiftProtobuf
+import T4Core
+import T4Protocols
+
+/// `etcdserverpb.Lease`.
+struct LeaseService: Sendable {
+    let context: ServiceContext
+
+    func register(in router: inout RPCRouter) {
+        router.unary("/etcdserverpb.Lease/LeaseGrant", grant)
+        router.unary("/etcdserverpb.Lease/LeaseRevoke", revoke)
+        router.unary("/etcdserverpb.Lease/LeaseTimeToLive", timeToLive)
+        router.unary("/etcdserverpb.Lease/LeaseLeases", leases)
+        router.stream("/etcdserverpb.Lease/LeaseKeepAlive") { [context] call in
+            LeaseKeepAliveCall(call, context)
+        }
+    }
+
+    private func grant(_ call: ServerCall, _ bytes: RawSpan) {
+        call.answeringErrors {
+            let request = try EtcdLeaseGrantRequest(decoding: bytes)
+            let leases = context.node.leases
+            let record = LeaseRecord(
+                id: request.id == 0 ? leases.makeID() : request.id, ttl: try leases.validate(ttl: request.ttl))
+            context.node.submit(.grant(record)) { [context] result in context.answer(call, result) }
+        }
+    }
+
+    private func revoke(_ call: ServerCall, _ bytes: RawSpan) {
+        call.answeringErrors {
+            let request = try EtcdLeaseRevokeRequest(decoding: bytes)
+            context.node.submit(.revoke(lease: request.id)) { [context] result in context.answer(call, result) }
+        }
+    }
+
+    private func timeToLive(_ call: ServerCall, _ bytes: RawSpan) {
+        call.answeringErrors {
+            let request = try EtcdLeaseTimeToLiveRequest(decoding: bytes)
+            let reader = try context.node.reading { $0 }
+            var answer = EtcdLeaseTimeToLiveResponse()
+            answer.header = context.message(revision: reader.meta.revision)
+            answer.id = request.id
+            answer.ttl = -1
+            if let lease = context.node.leases.timeToLive(request.id) {
+                answer.ttl = lease.remaining
+                answer.grantedTtl = lease.granted
+                if request.keys { answer.keys = try reader.keys(leasedTo: request.id).map { Data($0) } }
+            }
+            call.respond(try answer.encoded())
+        }
+    }
+
+    private func leases(_ call: ServerCall, _ bytes: RawSpan) {
+        call.answeringErrors {
+            var answer = EtcdLeaseLeasesResponse()
+            answer.header = context.message(revision: context.node.revision)
+            answer.leases = context.node.leases.ids.map { id in
+                var status = EtcdLeaseStatus()
+                status.id = id
+                return status
+            }
+            call.respond(try answer.encoded())
+        }
+    }
+}
+
+/// `LeaseKeepAlive`: one answer for each request, in order.
+private final class LeaseKeepAliveCall: ServerStreamHandler {
+    private let call: ServerCall
+    private let context: ServiceContext
+
+    init(_ call: ServerCall, _ context: ServiceContext) {
+        self.call = call
+        self.context = context
+    }
+
+    func onMessage(_ message: RawSpan) {
+        do {
+            let request = try LeaseKeepAliveRequest(protobuf: message)
+            // The header is of the moment before the renewal, as in etcd.
+            let revision = context.node.revision
+            let response = LeaseKeepAliveResponse(
+                revision: revision, id: request.id, ttl: context.node.leases.renew(request.id) ?? 0)
+            var answer: [UInt8] = []
+            response.append(to: &answer, from: context.origin)
+            call.send(answer)
+            // A client that does not read its answers sends nothing more for now.
+            if !call.isWritable { call.pauseReading() }
+        } catch {
+            call.finish(RPCStatus(describing: error))
+        }
+    }
+
+    func onHalfClose() { call.finish() }
+    func onCancel(_ reason: CancelReason) {}
+    func onWritable() { call.resumeReading() }
+    func onWake() {}
+}
+
+/// `etcdserverpb.LeaseGrantResponse`.
+struct LeaseGrantAnswer {
+    let response: LeaseGrantResponse
+
+    func append(to bytes: inout [UInt8], from origin: ResponseOrigin) {
+        let header = ResponseHeader(origin: origin, revision: response.revision)
+        let size = header.fieldSize + ProtoSize.field(response.id) + ProtoSize.field(response.ttl)
+        bytes.appendMessage(size: size) { output in
+            header.put(to: &output)
+            output.put(response.id, field: 2)
+            output.put(response.ttl, field: 3)
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import EtcdAPI
+import RPC
+import SwiftProtobuf
+import T4Core
+import T4Protocols
+
+/// `etcdserverpb.Maintenance`: status, hashes, alarms (none), defragmentation (nothing to do).
+struct MaintenanceService: Sendable {
+    /// The version clients see. Kubernetes asks for at least 3.5.13 before it relies on progress requests.
+    static let etcdVersion = "3.6.1"
+
+    let context: ServiceContext
+
+    func register(in router: inout RPCRouter) {
+        router.unary("/etcdserverpb.Maintenance/Status", status)
+        router.unary("/etcdserverpb.Maintenance/Alarm", alarm)
+        router.unary("/etcdserverpb.Maintenance/Defragment", defragment)
+        router.unary("/etcdserverpb.Maintenance/Hash", hash)
+        router.unary("/etcdserverpb.Maintenance/HashKV", hashKV)
+        router.unary("/etcdserverpb.Maintenance/MoveLeader", moveLeader)
+        router.unary("/etcdserverpb.Maintenance/Downgrade") { call, _ in
+            call.fail(RPCStatus(.unimplemented, "t4: Downgrade is not supported"))
+        }
+        router.stream("/etcdserverpb.Maintenance/Snapshot") { call in
+            call.finish(RPCStatus(.unimplemented, "t4: Snapshot is not in this version"))
+            return IdleCall()
+        }
+    }
+
+    private func status(_ call: ServerCall, _ bytes: RawSpan) {
+        call.answeringErrors {
+            var answer = EtcdStatusResponse()
+            answer.header = context.message(revision: context.node.revision)
+            answer.version = MaintenanceService.etcdVersion
+            let size = try context.node.reading { _ in Int64(try context.node.sizeOnDisk()) }
+            answer.dbSize = size
+            answer.dbSizeInUse = size
+            answer.leader = context.origin.memberID
+            answer.raftTerm = context.origin.raftTerm
+            answer.raftIndex = context.node.published.appliedIndex
+            answer.raftAppliedIndex = answer.raftIndex
+            answer.storageVersion = "3.6.0"
+            call.respond(try answer.encoded())
+        }
+    }
+
+    private func alarm(_ call: ServerCall, _ bytes: RawSpan) {
+        call.answeringErrors {
+            let request = try EtcdAlarmRequest(decoding: bytes)
+            guard request.action != .activate else {
+                throw RPCStatus(.unimplemented, "t4: alarms cannot be raised by clients in this version")
+            }
+            var answer = EtcdAlarmResponse()
+            answer.header = context.message(revision: context.node.revision)
+            call.respond(try answer.encoded())
+        }
+    }
+
+    /// Space is reused as it falls free, so there is nothing to do and nobody waits. etcd's answer has no header.
+    private func defragment(_ call: ServerCall, _ bytes: RawSpan) {
+        call.answeringErrors { call.respond(try EtcdDefragmentResponse().encoded()) }
+    }
+
+    /// Only the current leader may hand leadership on, and only to another member: here there is none.
+    private func moveLeader(_ call: ServerCall, _ bytes: RawSpan) {
+        call.answeringErrors {
+            let request = try EtcdMoveLeaderRequest(decoding: bytes)
+            guard request.targetID == context.origin.memberID else { throw EtcdErrors.badLeaderTransferee }
+            call.respond(try EtcdMoveLeaderResponse.with { $0.header = context.message(revision: .none) }.encoded())
+        }
+    }
+
+    private func hash(_ call: ServerCall, _ bytes: RawSpan) {
+        inBackground(call) { [context] in
+            let reader = try context.node.reading { $0 }
+            var answer = EtcdHashResponse()
+            answer.header = context.message(revision: reader.meta.revision)
+            answer.hash = try StateHash.hash(reader, through: reader.meta.revision)
+            return try answer.encoded()
+        }
+    }
+
+    private func hashKV(_ call: ServerCall, _ bytes: RawSpan) {
+        call.answeringErrors {
+            let request = try EtcdHashKVRequest(decoding: bytes)
+            inBackground(call) { [context] in
+                let reader = try context.node.reading { $0 }
+                let newest = reader.meta.revision
+                if request.revision > newest.rawValue { throw DatabaseError(.futureRevision) }
+                if request.revision > 0, request.revision < reader.meta.compacted.rawValue {
+                    throw DatabaseError(.compacted)
+                }
+                let revision = request.revision > 0 ? Revision(request.revision) : newest
+                var answer = EtcdHashKVResponse()
+                answer.header = context.message(revision: newest)
+                answer.hash = try StateHash.hash(reader, through: revision)
+                answer.compactRevision = reader.meta.compacted == .none ? -1 : reader.meta.compacted.rawValue
+                answer.hashRevision = revision.rawValue
+                return try answer.encoded()
+            }
+        }
+    }
+
+    /// Work that reads everything runs beside the event loops, one at a time.
+    private func inBackground(_ call: ServerCall, _ work: @escaping @Sendable () throws -> [UInt8]) {
+        context.settings.background.run {
+            do {
+                call.respond(try work())
+            } catch {
+                call.fail(RPCStatus(describing: error))
+            }
+        }
+    }
+}
+
+/// A streaming call that was ended before it began.
+final class IdleCall: ServerStreamHandler {
+    func onMessage(_ message: RawSpan) {}
+    func onHalfClose() {}
+    func onCancel(_ reason: CancelReason) {}
+    func onWritable() {}
+    func onWake() {}
+}

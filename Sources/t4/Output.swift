@@ -1,0 +1,35 @@
+import ArgumentParser
+import Glibc
+
+/// Standard error, for messages; results go to standard output.
+enum StandardError {
+    /// Writes the text with one call, so that lines of several threads do not mix.
+    static func write(_ text: String) {
+        let bytes = Array(text.utf8)
+        var offset = 0
+        while offset < bytes.count {
+            let written = bytes[offset...].withUnsafeBytes { Glibc.write(2, $0.baseAddress, $0.count) }
+            if written <= 0 { return }
+            offset += written
+        }
+    }
+}
+
+/// Standard output, unbuffered by this process: a reader on a pipe sees each line at once.
+enum StandardOutput {
+    static func writeLine(_ text: String) {
+        print(text)
+        fflush(nil)
+    }
+}
+
+/// Prints an error as `t4: ...` and ends the command with code 1.
+func fail(_ error: any Error) -> ExitCode {
+    StandardError.write("t4: \(error)\n")
+    return .failure
+}
+
+/// A command's own reason to fail.
+struct CommandFailure: Error, CustomStringConvertible {
+    var description: String
+}

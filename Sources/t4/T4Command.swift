@@ -1,0 +1,12 @@
+import ArgumentParser
+
+/// The `t4` command.
+@main
+struct T4Command: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "t4",
+        abstract: "A durable key-value database for infrastructure state that speaks the etcd v3 API.",
+        subcommands: [
+            RunCommand.self, InspectCommand.self, ConfigCommand.self, VersionCommand.self,
+        ])
+}

@@ -1,0 +1,95 @@
+// Goal: flag before environment before file before default, for every setting.
+// Method: three values of each setting, other than the default, given in every order of sources; read back by its text.
+import Testing
+
+@testable import T4Config
+
+@Suite struct PrecedenceTests {
+    /// Valid values other than the default, as flags have them.
+    static let samples: [String: [String]] = [
+        "node.id": ["a", "b", "c"],
+        "node.data_dir": ["/a", "./b", "c"],
+        "node.listen": ["127.0.0.1:1", "[::1]:2", "localhost:0"],
+        "log.level": ["debug", "trace", "error"],
+        "log.format": ["json", "text", "json"],
+        "engine.type": ["memory", "tape", "other"],
+        "wal.durability": ["local", "local", "local"],
+        "wal.segment_max_size": ["64MiB", "70MiB", "80MiB"],
+        "wal.segment_max_age": ["1m", "2m", "3m"],
+        "server.max_request_bytes": ["1MiB", "2MiB", "3MiB"],
+        "server.max_txn_operations": ["1", "2", "3"],
+        "server.max_concurrent_streams": ["1", "2", "3"],
+        "server.max_connections": ["1", "2", "3"],
+        "server.threads": ["1", "2", "3"],
+        "server.keepalive_min_time": ["1s", "0s", "3s"],
+        "server.keepalive_interval": ["1h", "3h", "4h"],
+        "server.keepalive_timeout": ["1s", "2s", "3s"],
+        "server.keepalive_permit_without_stream": ["false", "true", "false"],
+        "watch.progress_interval": ["1s", "2s", "3s"],
+        "lease.min_ttl": ["1s", "3s", "4s"],
+        "commit.queue_max_requests": ["1", "2", "3"],
+        "commit.queue_max_bytes": ["64MiB", "65MiB", "66MiB"],
+    ]
+
+    @Test(arguments: SettingDefinition.all)
+    func flagThenEnvironmentThenFileThenDefault(_ setting: SettingDefinition) throws {
+        let values = try #require(Self.samples[setting.key], "give samples of \(setting.key)")
+        let bare = setting.placeholder == "NUMBER" || setting.isSwitch
+        let file = "[\(setting.path[0])]\n\(setting.path[1]) = \(bare ? values[0] : quoted(values[0]))\n"
+        let environment = [setting.environment: values[1]]
+        let flags = [setting.flag: values[2]]
+
+        func value(_ configuration: Configuration) -> String {
+            setting.writeTOML(configuration).filter { $0 != "\"" }
+        }
+        func origin(_ configuration: Configuration) -> String? {
+            configuration.origins[setting.key].map { "\($0)" }
+        }
+
+        let byDefault = try load()
+        #expect(value(byDefault) == (setting.key == "node.id" ? "testhost" : setting.defaultText))
+        #expect(origin(byDefault) == nil)
+
+        let fromFile = try load(file)
+        #expect(value(fromFile) == values[0])
+        #expect(origin(fromFile)?.hasSuffix("t4.toml:2:1") == true)
+
+        let fromEnvironment = try load(file, environment: environment)
+        #expect(value(fromEnvironment) == values[1])
+        #expect(origin(fromEnvironment) == setting.environment)
+
+        let fromFlag = try load(file, environment: environment, flags: flags)
+        #expect(value(fromFlag) == values[2])
+        #expect(origin(fromFlag) == "--\(setting.flag)")
+
+        #expect(value(try load(nil, environment: environment, flags: flags)) == values[2])
+    }
+
+    @Test func emptyVariableCountsAsNotSet() throws {
+        #expect(try load(environment: ["T4_DATA_DIR": ""]).node.dataDirectory == "/var/lib/t4")
+    }
+
+    @Test func aBadValueThatIsNotUsedIsNoError() throws {
+        #expect(try load("[node]\nlisten = \"?\"\n", flags: ["listen": ":1"]).node.listen.port == 1)
+    }
+
+    @Test func plainNumbersOfOldFlagsHaveTheirUnits() throws {
+        let configuration = try load(flags: ["segment-max-size-mb": "64", "segment-max-age-sec": "7"])
+        #expect(configuration.wal.segmentSizeMax == .mebibytes(64))
+        #expect(configuration.wal.segmentAgeMax == .seconds(7))
+        let exact = try load(environment: ["T4_SEGMENT_MAX_SIZE_MB": "64MB"])
+        #expect(exact.wal.segmentSizeMax.bytes == 64_000_000)
+    }
+
+    @Test func namesAreUnique() {
+        let all = SettingDefinition.all
+        #expect(Set(all.map(\.key)).count == all.count)
+        #expect(Set(all.map(\.flag)).count == all.count)
+        #expect(all.allSatisfy { $0.path.count == 2 })
+    }
+
+    @Test func warnsOfVariablesThatAreNearlySettings() throws {
+        let environment = ["T4_DATADIR": "/x", "T4_TEST_SLOW": "1", "PATH": "/bin"]
+        #expect(try load(environment: environment).warnings == ["T4_DATADIR is no setting; did you mean T4_DATA_DIR?"])
+    }
+}

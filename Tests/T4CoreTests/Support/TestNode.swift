@@ -1,0 +1,48 @@
+import Foundation
+import Logging
+import T4BuiltIns
+import T4Core
+import T4Protocols
+
+/// A node in a directory of its own, which goes away with it.
+final class TestNode {
+    let directory: String
+    let engine: String
+    private(set) var node: Node
+
+    init(engine: String = "memory") throws {
+        directory = FileManager.default.temporaryDirectory.appendingPathComponent("t4-node-\(UUID().uuidString)").path
+        self.engine = engine
+        node = try TestNode.open(directory, engine)
+    }
+
+    deinit {
+        do {
+            try node.stop()
+            try FileManager.default.removeItem(atPath: directory)
+        } catch {
+            fatalError("a test's node could not be taken down: \(error)")
+        }
+    }
+
+    /// Stops the node and starts it again from its directory.
+    func restart() throws {
+        try node.stop()
+        node = try TestNode.open(directory, engine)
+    }
+
+    static func open(_ directory: String, _ engine: String) throws -> Node {
+        var configuration = NodeConfiguration(dataDirectory: directory, engine: engine)
+        configuration.segmentSizeMax = 1 << 20
+        return try Node.start(
+            configuration, registry: .builtIn, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+}
+
+extension Array where Element == UInt8 {
+    init(_ text: String) { self.init(text.utf8) }
+}
+
+extension KeyValue {
+    var text: String { String(decoding: key, as: UTF8.self) + "=" + String(decoding: value, as: UTF8.self) }
+}

@@ -1,0 +1,50 @@
+// Goal: what a formatter cannot see of the house rules holds for every file of the repository.
+// Method: each rule is a function over one file, tried on a file that breaks it, on one that keeps it, and on the tree.
+import Testing
+
+@Suite struct TidyTests {
+    @Test(arguments: Rule.all)
+    func findsWhatBreaksIt(_ rule: Rule) {
+        #expect(!rule.check(rule.broken).isEmpty)
+    }
+
+    @Test(arguments: Rule.all)
+    func acceptsWhatKeepsIt(_ rule: Rule) {
+        #expect(rule.check(rule.kept).isEmpty)
+    }
+
+    @Test(arguments: Rule.all)
+    func holdsInTheRepository(_ rule: Rule) throws {
+        let files = try repositoryFiles.get().filter { file in
+            rule.folders.contains { file.path.hasPrefix("\($0)/") }
+        }
+        try #require(!files.isEmpty)
+        for finding in files.flatMap(rule.check) {
+            Issue.record("\(finding)")
+        }
+    }
+
+    @Test(arguments: [
+        ("import A", "A"), ("public import A", "A"), ("@testable import A", "A"),
+        ("@_exported public import struct A.B", "A"), ("  internal import A.B", "A"),
+    ])
+    func readsImports(_ line: String, _ module: String) {
+        #expect(importedModule(line) == module)
+    }
+
+    @Test(arguments: ["// import A", "importA", "let import = 1", ""])
+    func readsNoImport(_ line: String) {
+        #expect(importedModule(SourceFile(path: "A.swift", text: line).code[0]) == nil)
+    }
+
+    @Test func leavesCodeAndBlanksTheRest() {
+        let text = "a(\"b \\\" // c\") // d\n/* e\n f */ g \"\"\"\n h \"\n \"\"\" i #\"j\"k\"# l"
+        let stripped = strippingCommentsAndStrings(text)
+        #expect(stripped.filter { !$0.isWhitespace } == "a()gil")
+        #expect(stripped.count(where: \.isNewline) == text.count(where: \.isNewline))
+    }
+}
+
+extension String {
+    fileprivate func count(where wanted: (Character) -> Bool) -> Int { reduce(0) { wanted($1) ? $0 + 1 : $0 } }
+}
