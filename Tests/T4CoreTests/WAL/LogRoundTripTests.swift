@@ -1,3 +1,4 @@
+import Synchronization
 import T4Core
 import T4Protocols
 import Testing

@@ -160,7 +160,8 @@ final class SimulatedFileSystem: LogFileSystem {
 
     /// Counts a call, fails it if its turn has come, and else does it.
     func run<R>(
-        _ call: Call, _ path: String, onFault: (inout State) -> Void = { _ in }, _ body: (inout sending State) -> sending R
+        _ call: Call, _ path: String, onFault: (inout State) -> Void = { _ in },
+        _ body: (inout sending State) -> sending R
     ) throws(LogError) -> sending R {
         let code: LogError.Code? = state.withLock { state in
             let code = state.enter(call)
