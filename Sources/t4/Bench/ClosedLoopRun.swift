@@ -61,7 +61,7 @@ final class ClosedLoopRun: LoadRun, @unchecked Sendable {
     }
 
     func abort(_ reason: String) {
-        fail(reason)
+        fail("\(reason) (\(lanesActive) calls in flight)")
         window.close(BenchClock.now())
         over()
     }

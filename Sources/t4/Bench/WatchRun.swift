@@ -64,8 +64,17 @@ final class WatchRun: LoadRun, @unchecked Sendable {
     }
 
     func abort(_ reason: String) {
-        fail(reason)
+        fail("\(reason) (\(standing))")
         over()
+    }
+
+    /// How far it has come.
+    private var standing: String {
+        guard isWriting else { return "\(watchesCreated) of \(workload.watchers) watches created" }
+        let unacknowledged = slots.count { !$0.isAcknowledged }
+        let missing = slots.filter { $0.eventsMissing > 0 }
+        return "\(unacknowledged) puts not acknowledged, \(missing.count) puts with events missing: "
+            + missing.map { "put \($0.tag) \($0.eventsMissing)" }.joined(separator: ", ")
     }
 
     var outcome: LoadOutcome {
