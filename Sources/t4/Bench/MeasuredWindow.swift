@@ -25,16 +25,15 @@ struct WatchedProcess {
     /// CPU time in nanoseconds, in steps of 10 ms; threads that have ended count too.
     /// - Throws: `CommandFailure` if there is no such process.
     func cpu() throws -> UInt64 {
-        let text: String
-        do {
-            text = try String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
-        } catch {
-            throw CommandFailure(description: "no CPU time of process \(pid): \(error)")
+        let file = "/proc/\(pid)/stat"
+        guard let bytes = FileManager.default.contents(atPath: file) else {
+            throw CommandFailure(description: "cannot read \(file): is the server's process id \(pid)?")
         }
+        let text = String(decoding: bytes, as: UTF8.self)
         // The second field is the program's name in parentheses and may hold anything; the third follows the last one.
         let fields = text[(text.lastIndex(of: ")") ?? text.startIndex)...].split(separator: " ")
         guard fields.count > 13, let user = UInt64(fields[12]), let system = UInt64(fields[13]) else {
-            throw CommandFailure(description: "/proc/\(pid)/stat is not what it was expected to be")
+            throw CommandFailure(description: "\(file) is not what it was expected to be")
         }
         return (user + system) * (1_000_000_000 / UInt64(sysconf(Int32(_SC_CLK_TCK))))
     }
