@@ -117,7 +117,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         // Whole processes: the built t4 binary, etcd and etcdctl, kill -9.
-        .testTarget(name: "ProcessTests", dependencies: ["t4"], swiftSettings: settings),
+        .testTarget(
+            name: "ProcessTests", dependencies: ["t4"], exclude: ["Scripts"], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

@@ -6,8 +6,9 @@ import Synchronization
 ///
 /// All methods may be called from any thread. On the connection's event loop they act at once; elsewhere they
 /// hand their work to the loop, in order. After the call has ended they do nothing.
-// Unchecked: what is not atomic or constant is touched on the connection's event loop only.
 public class RPCCall: @unchecked Sendable {
+    // Unchecked: what is not atomic or constant is touched on the connection's event loop only.
+
     let connection: HTTP2Connection
     let loop: LoopContext
 
@@ -116,6 +117,7 @@ public class RPCCall: @unchecked Sendable {
     final func move(_ count: Int, to buffer: inout ByteBuffer) {
         outbound.move(count, to: &buffer)
         connection.outputBytesQueued -= count
+        connection.dataLeaves()
         if countsPending { noteSent(count) }
     }
 

@@ -57,6 +57,8 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     func connectionLost(_ call: RPCCall) { preconditionFailure("abstract") }
     /// After each drain; the place to find out that nothing is left to do.
     func drained() {}
+    /// A DATA frame goes out.
+    func dataLeaves() {}
     /// The connection is gone and all its calls have been told.
     func connectionGone() {}
 

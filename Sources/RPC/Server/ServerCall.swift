@@ -5,9 +5,10 @@ import Synchronization
 /// One call on a server, unary or streaming; the means to answer it.
 ///
 /// Answers may come from any thread. For many at a time from another thread, as after a group commit, use `ReplyBatch`.
-// Unchecked as its superclass: what is not atomic or constant is touched on the connection's event loop only,
-// except for metadata and deadline, which do not change once the handler has the call.
 public final class ServerCall: RPCCall, @unchecked Sendable {
+    // Unchecked as its superclass: what is not atomic or constant is touched on the connection's event loop only,
+    // except for metadata and deadline, which do not change once the handler has the call.
+
     /// What is wrong with a request's headers; answered when they are complete.
     enum HeaderProblem {
         case timeout(String)

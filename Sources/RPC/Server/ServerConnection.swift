@@ -49,6 +49,9 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         setNeedsDrain()
     }
 
+    /// Clients measure the bandwidth with pings while a large answer arrives: each DATA frame allows one, as in grpc-go.
+    override func dataLeaves() { pingPolicy.sentSomething() }
+
     // MARK: Requests
 
     func beginCall(_ streamID: Int32) {

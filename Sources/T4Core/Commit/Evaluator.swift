@@ -78,6 +78,8 @@ package final class Evaluator {
     }
 
     private func compact(_ target: Int64) throws -> Decision {
+        // etcd counts "never compacted" as -1, so that a compaction to 0 succeeds there and changes nothing.
+        if target == 0, compacted == .none { return Decision(result: .success(.compact(revision))) }
         if target <= compacted.rawValue {
             throw DatabaseError(.compacted, "revision \(target) was asked for, compacted at \(compacted)")
         }

@@ -13,7 +13,8 @@ struct NodeTests {
         let lease = try await test.node.grantLease(ttl: 1000)
         for count in 0..<50 {
             try await test.node.put(
-                PutRequest(key: [UInt8]("k\(count % 7)"), value: [UInt8]("\(count)"), lease: count == 49 ? lease.id : 0))
+                PutRequest(key: [UInt8]("k\(count % 7)"), value: [UInt8]("\(count)"), lease: count == 49 ? lease.id : 0)
+            )
         }
         try await test.node.compact(CompactionRequest(revision: 20))
         let before = try StateHash.hash(test.node.read(), through: test.node.revision)

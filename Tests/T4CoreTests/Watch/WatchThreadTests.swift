@@ -15,7 +15,7 @@ import Testing
         settings.replayBytesMax = 3000
         let hub = WatchHub(source: source, settings: settings)
         hub.start()
-        let revisions = 3000
+        let revisions = 1200
         let consumers = (0..<3).map { number in
             Consumer(hub: hub, source: source, seed: seed * 100 + UInt64(number), last: Int64(revisions) + 1)
         }

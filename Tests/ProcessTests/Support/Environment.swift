@@ -1,0 +1,71 @@
+import Foundation
+
+/// Where things lie, and what the environment chooses.
+enum TestEnvironment {
+    /// The root of the checkout.
+    static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent()
+
+    static let scripts = root.appending(path: "Tests/ProcessTests/Scripts")
+
+    private static let variables = ProcessInfo.processInfo.environment
+
+    /// Set to run what takes minutes.
+    static let isSlowAllowed = variables["T4_TEST_SLOW"] == "1"
+
+    /// Narrows a list of scripts to the one that T4_TEST_SCRIPT names.
+    static func chosen(of scripts: [String]) -> [String] {
+        variables["T4_TEST_SCRIPT"].map { [$0] } ?? scripts
+    }
+
+    /// How many rounds a crash test runs.
+    static func rounds(default count: Int) -> Int {
+        variables["T4_TEST_ROUNDS"].flatMap { Int($0) } ?? count
+    }
+
+    /// The server whose behaviour is compared with etcd's: t4, or etcd itself to show that the tests are repeatable.
+    static let subject: ServerUnderTest.Kind =
+        variables["T4_TEST_SUBJECT"] == "etcd" ? .etcd : .t4(engine: variables["T4_TEST_ENGINE"])
+
+    /// The folder with etcd, etcdctl and etcdutl: ETCD_TOOLS, or what scripts/fetch-etcd installed.
+    static func tool(_ name: String) throws -> String {
+        let folder = variables["ETCD_TOOLS"].map { URL(filePath: $0) } ?? root.appending(path: ".build/tools/etcd")
+        let path = folder.appending(path: name).path
+        guard FileManager.default.isExecutableFile(atPath: path) else {
+            throw ProcessFailure("there is no \(path): run scripts/fetch-etcd once, which installs it")
+        }
+        return path
+    }
+
+    /// The t4 binary: T4_BINARY, or the one that was built beside this test bundle.
+    static func t4Binary() throws -> String {
+        if let path = variables["T4_BINARY"] { return path }
+        let bundle = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        let path = URL(filePath: bundle).deletingLastPathComponent().appending(path: "t4").path
+        guard FileManager.default.isExecutableFile(atPath: path) else {
+            throw ProcessFailure("there is no \(path): build the product t4, or name the binary in T4_BINARY")
+        }
+        return path
+    }
+
+    /// What children see of the environment: no setting of the caller's that would change what they do.
+    static let forChildren = variables.filter { name, _ in
+        !name.hasPrefix("ETCD") && !name.hasPrefix("T4_") && !name.lowercased().hasSuffix("_proxy")
+    }
+}
+
+/// A folder that exists as long as the body runs.
+func withTemporaryDirectory<Result: Sendable>(
+    _ body: (URL) async throws -> Result, isolation: isolated (any Actor)? = #isolation,
+) async throws -> Result {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "t4-process-tests-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    do {
+        let result = try await body(folder)
+        try FileManager.default.removeItem(at: folder)
+        return result
+    } catch {
+        try? FileManager.default.removeItem(at: folder)
+        throw error
+    }
+}

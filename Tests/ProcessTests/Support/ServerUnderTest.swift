@@ -1,0 +1,129 @@
+import Foundation
+
+/// A server process that serves the etcd API on a free port of 127.0.0.1.
+final class ServerUnderTest: Sendable {
+    enum Kind: Hashable, Sendable, CustomStringConvertible {
+        case etcd
+        /// `engine`: the name of a storage engine, or nil for the default one.
+        case t4(engine: String?)
+
+        var description: String {
+            switch self {
+            case .etcd: "etcd"
+            case .t4(let engine): engine.map { "t4 (\($0))" } ?? "t4"
+            }
+        }
+    }
+
+    let kind: Kind
+    /// Host and port, as in `127.0.0.1:4711`.
+    let address: String
+    let process: ChildProcess
+
+    var endpoint: String { "http://" + address }
+    var port: Int { Int(address.drop { $0 != ":" }.dropFirst()) ?? 0 }
+
+    private init(_ kind: Kind, _ address: String, _ process: ChildProcess) {
+        self.kind = kind
+        self.address = address
+        self.process = process
+    }
+
+    /// Starts a server on `dataDirectory` and returns when it serves.
+    ///
+    /// - Throws: `StartFailed` when it ends or says nothing of being ready within `limit`; no process is left behind.
+    static func start(
+        _ kind: Kind, dataDirectory: URL, options: [String] = [], within limit: Duration = .seconds(60),
+    ) async throws -> ServerUnderTest {
+        let process = try launch(kind, dataDirectory: dataDirectory, options: options)
+        do {
+            let ready = kind == .etcd ? process.errors : process.output
+            let address = try await ready.wait(for: "\(kind) to be ready", within: limit) { said in
+                let address = readyAddress(kind, in: said.description)
+                if address == nil && said.ended { throw StartFailed(kind: kind, process: process) }
+                return address
+            }
+            return ServerUnderTest(kind, address, process)
+        } catch {
+            await process.destroy()
+            throw error
+        }
+    }
+
+    /// Starts the process without waiting for anything, for starts that are meant to fail.
+    static func launch(_ kind: Kind, dataDirectory: URL, options: [String] = []) throws -> ChildProcess {
+        switch kind {
+        case .etcd:
+            // Port 0 everywhere: the system picks free ports, and the log names the one for clients.
+            let anywhere = "http://127.0.0.1:0"
+            let arguments = [
+                "--data-dir", dataDirectory.path, "--listen-client-urls", anywhere, "--advertise-client-urls", anywhere,
+                "--listen-peer-urls", anywhere, "--initial-advertise-peer-urls", anywhere,
+                "--initial-cluster", "default=" + anywhere, "--enable-grpc-gateway=false",
+            ]
+            return try ChildProcess(
+                TestEnvironment.tool("etcd"), arguments + options, environment: TestEnvironment.forChildren)
+        case .t4(let engine):
+            var arguments = ["run", "--data-dir", dataDirectory.path, "--listen", "127.0.0.1:0"]
+            if let engine { arguments += ["--engine", engine] }
+            return try ChildProcess(
+                TestEnvironment.t4Binary(), arguments + options, environment: TestEnvironment.forChildren)
+        }
+    }
+
+    /// The one place that knows how a server says that it is ready.
+    private static func readyAddress(_ kind: Kind, in text: String) -> String? {
+        // A line counts only when it is complete.
+        for line in text.split(separator: "\n", omittingEmptySubsequences: false).dropLast() {
+            switch kind {
+            case .etcd:
+                guard line.contains("\"serving client traffic") else { continue }
+                return line.firstMatch(of: /"address":"(?<address>[^"]+)"/).map { String($0.address) }
+            case .t4:
+                let ready = /t4 is ready: etcd endpoint http:\/\/(?<address>[0-9a-z.\[\]:]+)/
+                if let found = line.firstMatch(of: ready) { return String(found.address) }
+            }
+        }
+        return nil
+    }
+
+    /// Ends the server as an operator does and waits for it.
+    @discardableResult
+    func stop(within limit: Duration = .seconds(30)) async throws -> ExitStatus {
+        process.signal(SIGTERM)
+        return try await process.wait(within: limit)
+    }
+
+    /// Ends the server without warning: kill -9.
+    func crash() async {
+        await process.destroy()
+    }
+}
+
+/// A server ended before it was ready, with everything it said.
+struct StartFailed: Error, CustomStringConvertible {
+    let kind: ServerUnderTest.Kind
+    let process: ChildProcess
+
+    var description: String {
+        "\(kind) ended before it was ready\nstdout:\n\(process.output.value)\nstderr:\n\(process.errors.value)"
+    }
+}
+
+/// Runs `body` with a fresh server; ends the server and removes its data afterwards, whatever happens.
+func withServer<Result: Sendable>(
+    _ kind: ServerUnderTest.Kind, _ body: (ServerUnderTest) async throws -> Result,
+    isolation: isolated (any Actor)? = #isolation,
+) async throws -> Result {
+    try await withTemporaryDirectory { folder in
+        let server = try await ServerUnderTest.start(kind, dataDirectory: folder.appending(path: "data"))
+        do {
+            let result = try await body(server)
+            await server.crash()
+            return result
+        } catch {
+            await server.crash()
+            throw error
+        }
+    }
+}
