@@ -59,7 +59,7 @@ extension EngineRules {
         EngineRule("a refused batch changes nothing") { engine in
             try await engine.withEngine { engine in
                 try engine.put([Row(key: [1], value: [1])], at: 1)
-                for refused in [[], [UInt8](repeating: 1, count: 32 * 1024 + 1)] {
+                for refused in [[], [UInt8](repeating: 1, count: EngineLimits.keyBytes.upperBound + 1)] {
                     try expectError(.invalidArgument, "a key of \(refused.count) bytes") {
                         try engine.put([Row(key: [1], value: [9]), Row(key: refused, value: [9])], at: 2)
                     }

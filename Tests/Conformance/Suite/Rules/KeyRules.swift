@@ -40,7 +40,7 @@ extension EngineRules {
         },
         EngineRule("keys of 32 KiB work, and longer bounds") { engine in
             try await engine.withEngine { engine in
-                let long = [UInt8](repeating: 0x61, count: 32 * 1024)
+                let long = [UInt8](repeating: 0x61, count: EngineLimits.keyBytes.upperBound)
                 let other = long.dropLast() + [0x62]
                 let model = Model([
                     Row(key: long, value: [1]), Row(key: Array(other), value: [2]), Row(key: [0x61], value: [3]),
