@@ -18,15 +18,16 @@ package enum Log {
 
     /// Opens a log for writing: checks it, repairs a torn tail (Rule L1), visits its entries, and readies the writer.
     ///
-    /// Entries are visited only once everything is on disk, so a visitor may apply them. Only one process may have a log
-    /// open for writing; the caller locks the data directory.
+    /// Entries are visited only once everything is on disk, so a visitor may apply them. Only one process may have a
+    /// log open for writing; the caller locks the data directory.
     /// - Parameters:
     ///   - directory: Made if it does not exist; its parent must exist.
     ///   - databaseID: Segments of another database are refused.
     ///   - startingAfter: Where a log without entries starts; not used if there are any.
     ///   - index: The first entry to visit. Segments wholly before it are checked by header and footer only.
     ///   - visit: Called for each entry in order.
-    /// - Throws: `.corrupted` with file and offset, nothing was repaired then; `.wrongDatabase`, `.unsupported`; `.stopped`
+    /// - Throws: `.corrupted` with file and offset, nothing was repaired then; `.wrongDatabase`, `.unsupported`;
+    /// `.stopped`
     ///   with the error of the visitor; `.noSpace`, `.ioFailed`, after which opening may be tried again.
     package static func open(
         directory: String, databaseID: DatabaseID, startingAfter: LogPosition = .zero,

@@ -20,8 +20,8 @@ package struct LogConfiguration: Hashable, Sendable {
 
     /// Size to prepare for the segment after one that was filled up to `filled` and is used up to `used`.
     ///
-    /// Grows fourfold while segments fill up, and shrinks where they are sealed by age: a log with little traffic must not
-    /// write a whole segment of zeros for each few entries.
+    /// Grows fourfold while segments fill up, and shrinks where they are sealed by age: a log with little traffic must
+    /// not write a whole segment of zeros for each few entries.
     func preparedSize(afterUsing used: UInt64, of filled: UInt64) -> UInt64 {
         let wanted = used >= filled / 2 ? max(filled, used) * 4 : used * 2
         return min(max(wanted, UInt64(preallocationSizeMin)), UInt64(segmentSizeMax))

@@ -41,7 +41,7 @@ struct LogDirectory {
         if let databaseID, cursor.header.databaseID != databaseID {
             throw LogError(
                 .wrongDatabase,
-                "a segment of database \(cursor.header.databaseID) in the directory of \(databaseID); wrong data directory?",
+                "a segment of database \(cursor.header.databaseID), not of \(databaseID); wrong data directory?",
                 path: path, offset: 16)
         }
         guard cursor.header.firstIndex == firstIndex else {

@@ -10,7 +10,8 @@ package protocol LogFileSystem: Sendable {
     func open(_ path: String) throws(LogError) -> any LogFile
     /// Makes a new, empty file open for reading and writing; an existing one of that name is an error.
     func create(_ path: String) throws(LogError) -> any LogFile
-    /// Gives a file another name in the same directory, replacing a file of that name at once. Durable after `syncDirectory`.
+    /// Gives a file another name in the same directory, replacing a file of that name at once. Durable after
+    /// `syncDirectory`.
     func rename(_ path: String, to newPath: String) throws(LogError)
     /// Removes a file. Durable after `syncDirectory`.
     func remove(_ path: String) throws(LogError)

@@ -67,7 +67,8 @@ package struct SegmentHeader: Hashable, Sendable {
         return bytes
     }
 
-    /// The state every checksum of this segment starts from, so that a frame of another file is never taken for one of it.
+    /// The state every checksum of this segment starts from, so that a frame of another file is never taken for one of
+    /// it.
     var checksumSeed: UInt32 {
         CRC32C.update(CRC32C.initial, Array(encoded().suffix(4)).span.bytes)
     }

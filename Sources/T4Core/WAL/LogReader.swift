@@ -2,8 +2,8 @@ package import T4Protocols
 
 /// Reads a log without changing anything, also one that another process is writing.
 ///
-/// Entries come in order and each is checked. The end is where the first entry stands that is not whole: behind a log in
-/// use that is the entry being written just now. Damage before the end is an error that names file and offset.
+/// Entries come in order and each is checked. The end is where the first entry stands that is not whole: behind a log
+/// in use that is the entry being written just now. Damage before the end is an error that names file and offset.
 package struct LogReader: Sendable {
     /// What a read came to.
     package struct Summary: Hashable, Sendable {
@@ -94,7 +94,7 @@ package struct LogReader: Sendable {
             case .bad(let what):
                 if !isLast { throw cursor.damaged("\(what), but a later segment follows") }
                 guard let mark = try cursor.markBehind() else { return .open }
-                // The writer may have been quicker than this reader: what lies before a mark was whole when the mark came.
+                // The writer may have been quicker than this reader, but what lies before a mark is whole by then.
                 if readAgainAt == cursor.offset {
                     throw cursor.damaged("\(what), but synced entries follow at offset \(mark)")
                 }

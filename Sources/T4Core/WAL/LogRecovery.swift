@@ -2,9 +2,9 @@ import T4Protocols
 
 /// Brings a log directory into a state that can be written: Rule L1.
 ///
-/// What is read at start may be only in the page cache, and may have survived a failed fsync there. So the last segment is
-/// copied up to its valid end into a new file, synced, and put in the old one's place; only then is the end of the log a
-/// promise. Dying at any point leaves the old file or the new one.
+/// What is read at start may be only in the page cache, and may have survived a failed fsync there. So the last segment
+/// is copied up to its valid end into a new file, synced, and put in the old one's place; only then is the end of the
+/// log a promise. Dying at any point leaves the old file or the new one.
 struct LogRecovery {
     let directory: LogDirectory
     let databaseID: DatabaseID

@@ -2,8 +2,9 @@ package import T4Protocols
 
 /// Appends to the log.
 ///
-/// One thread at a time uses a writer. After any error of a system call it refuses everything: what it wrote last may or may
-/// not be on disk, and a repeated fsync could report success for bytes the first one lost. Opening the log again tells.
+/// One thread at a time uses a writer. After any error of a system call it refuses everything: what it wrote last may
+/// or may not be on disk, and a repeated fsync could report success for bytes the first one lost. Opening the log again
+/// tells.
 package final class LogWriter {
     /// The last entry appended; it may not be synced yet.
     package private(set) var lastPosition: LogPosition
@@ -169,15 +170,17 @@ package final class LogWriter {
     }
 
     private func writeBuffer() throws(LogError) {
-        guard !buffer.isEmpty, let file = open?.file, let offset = open?.offset else { return }
-        var bytes: [UInt8] = []
-        swap(&bytes, &buffer)
-        try file.write(bytes.span.bytes, at: offset)
-        open?.hash.update(bytes.span.bytes)
-        open?.offset = offset + UInt64(bytes.count)
-        guard bytes.capacity <= Self.bufferSizeKept else { return }
-        bytes.removeAll(keepingCapacity: true)
-        swap(&bytes, &buffer)
+        guard !buffer.isEmpty, var segment = open.take() else { return }
+        // Both are gone if this throws, and so is the writer.
+        var frames: [UInt8] = []
+        swap(&frames, &buffer)
+        try segment.file.write(frames.span.bytes, at: segment.offset)
+        segment.hash.update(frames.span.bytes)
+        segment.offset += UInt64(frames.count)
+        open = consume segment
+        guard frames.capacity <= Self.bufferSizeKept else { return }
+        frames.removeAll(keepingCapacity: true)
+        swap(&frames, &buffer)
     }
 
     private func syncOpen() throws(LogError) {
@@ -232,7 +235,8 @@ package final class LogWriter {
         requestedAt = open?.offset ?? 0
         if let filled = open?.filled {
             // A segment that was sealed early is the best guess of what the next will hold; else assume they fill up.
-            let last = used.flatMap { $0.size < $0.filled / 2 ? $0 : nil } ?? (size: filled, filled: filled)
+            let early = used.flatMap { $0.size < $0.filled / 2 ? $0 : nil }
+            let last = early ?? (size: filled, filled: filled)
             preparer.request(configuration.preparedSize(afterUsing: last.size, of: last.filled))
         } else {
             preparer.request(UInt64(configuration.preallocationSizeMin))

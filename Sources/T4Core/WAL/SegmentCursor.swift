@@ -2,8 +2,8 @@ import T4Protocols
 
 /// Reads one segment frame by frame and checks everything the format promises.
 ///
-/// Damage of a single frame is an answer (`.bad`), as only the caller knows whether the log may end here; a frame that is
-/// intact but does not belong here is an error.
+/// Damage of a single frame is an answer (`.bad`), as only the caller knows whether the log may end here; a frame that
+/// is intact but does not belong here is an error.
 struct SegmentCursor: ~Copyable {
     enum Item {
         /// An intact entry; without its body unless asked for.

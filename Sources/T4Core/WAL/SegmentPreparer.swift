@@ -2,8 +2,8 @@ import Synchronization
 
 /// Makes the file of the next segment ahead of use: created, filled with zeros and synced under a temporary name.
 ///
-/// Writing into blocks that are allocated and initialized spares each fdatasync the file system's journal. At most one file
-/// is ready or in the making. It fails softly: without a prepared file the writer makes one when it needs it.
+/// Writing into blocks that are allocated and initialized spares each fdatasync the file system's journal. At most one
+/// file is ready or in the making. It fails softly: without a prepared file the writer makes one when it needs it.
 final class SegmentPreparer: Sendable {
     struct Prepared: Sendable {
         var path: String
@@ -67,7 +67,8 @@ final class SegmentPreparer: Sendable {
     }
 
     private func prepare(_ size: UInt64) {
-        // A failure leaves `ready` empty; a later request tries again, and the writer meets the error itself if it lasts.
+        // A failure leaves `ready` empty; a later request tries again, and the writer meets the error itself if it
+        // lasts.
         let made: Result<Prepared, LogError>
         do {
             made = .success(try make(size, step: Self.stepSize))

@@ -3,8 +3,8 @@ import T4Protocols
 /// Looks for proof that bytes at some offset of a segment had been synced once.
 ///
 /// Parts of one unsynced batch reach the disk in any order, but the first frame of a batch, and the footer, are written
-/// only after everything before them was synced. An intact one behind a bad frame hence proves that the bad frame is damage
-/// and not a batch that never got to disk (Rule L1).
+/// only after everything before them was synced. An intact one behind a bad frame hence proves that the bad frame is
+/// damage and not a batch that never got to disk (Rule L1).
 struct SyncMark {
     /// State the segment's checksums start from.
     var seed: UInt32
