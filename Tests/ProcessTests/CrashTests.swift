@@ -48,7 +48,7 @@ struct CrashTests {
         try await history.load.run(on: server, until: count) {
             if compacts {
                 // The kill comes while the server removes old versions.
-                let revision = try await client.all().header.revision
+                let revision = try await client.all().revision
                 let isAcknowledged = (try? await client.compact(to: revision)) != nil
                 compaction.update { $0 = (revision, isAcknowledged) }
             }

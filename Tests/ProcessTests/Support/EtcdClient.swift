@@ -42,12 +42,19 @@ struct EtcdClient: Sendable {
     }
 
     /// All keys, now or at an old revision.
-    func all(at revision: Int64 = 0) async throws -> EtcdRangeResponse {
+    func all(at revision: Int64 = 0) async throws -> DatabaseState {
         var request = EtcdRangeRequest()
         request.key = Data([0])
         request.rangeEnd = Data([0])
         request.revision = revision
-        return try await call("KV/Range", request, EtcdRangeResponse.self)
+        let response = try await call("KV/Range", request, EtcdRangeResponse.self)
+        return DatabaseState(
+            revision: response.header.revision,
+            rows: response.kvs.map { row in
+                Change(
+                    revision: row.modRevision, key: String(decoding: row.key, as: UTF8.self),
+                    value: String(decoding: row.value, as: UTF8.self), version: row.version)
+            })
     }
 
     /// Watches all keys from `revision` on.
@@ -92,6 +99,14 @@ struct Change: Hashable, Sendable {
     var version: Int64
 }
 
+/// All keys at one revision.
+struct DatabaseState: Sendable {
+    /// The revision of the database when it was read.
+    var revision: Int64
+    /// For each key the change that made it what it is.
+    var rows: [Change]
+}
+
 /// Everything that one watch has received.
 final class WatchLog: ClientStreamHandler, Sendable {
     struct Content: Sendable, CustomStringConvertible {
@@ -133,7 +148,7 @@ final class WatchLog: ClientStreamHandler, Sendable {
 
     /// Waits until the watch is open at the server.
     func untilCreated() async throws {
-        try await content.wait(for: "the watch to be created") { $0.isCreated || $0.end != nil ? true : nil }
+        _ = try await content.wait(for: "the watch to be created") { $0.isCreated || $0.end != nil ? true : nil }
     }
 
     /// Waits for everything up to `revision`.

@@ -1,4 +1,3 @@
-import EtcdAPI
 import RPC
 import Testing
 
@@ -31,7 +30,7 @@ struct History: Sendable {
     mutating func check(_ server: ServerUnderTest, seen: [Change], _ context: String) async throws {
         let client = try await EtcdClient.connect(to: server)
         let now = try await client.all()
-        let current = now.header.revision
+        let current = now.revision
         #expect(current >= max(revision, load.revisionMax), "the revision went back: \(context)")
         try await settleCompaction(client, context)
 
@@ -87,12 +86,10 @@ struct History: Sendable {
     }
 
     /// Every acknowledged write is there as it was acknowledged, and an uncertain one either wholly or not at all.
-    private mutating func checkWriters(_ now: EtcdRangeResponse, _ replayed: [Change], _ context: String) {
+    private mutating func checkWriters(_ now: DatabaseState, _ replayed: [Change], _ context: String) {
         let rows = Dictionary(
-            uniqueKeysWithValues: now.kvs.map { row in
-                let value = String(decoding: row.value, as: UTF8.self)
-                let state = Writer.KeyState(value: value, revision: row.modRevision, version: row.version)
-                return (String(decoding: row.key, as: UTF8.self), state)
+            uniqueKeysWithValues: now.rows.map { row in
+                (row.key, Writer.KeyState(value: row.value, revision: row.revision, version: row.version))
             })
         let byKey = Dictionary(grouping: replayed, by: \.key)
         for index in load.writers.indices {
@@ -126,22 +123,13 @@ struct History: Sendable {
 
     /// The state at the compacted revision and the changes since then give the state of now.
     private func checkState(
-        _ client: EtcdClient, _ now: EtcdRangeResponse, _ replayed: [Change], _ context: String,
+        _ client: EtcdClient, _ now: DatabaseState, _ replayed: [Change], _ context: String,
     ) async throws {
         var state: [String: Change] = [:]
         if compacted > 0 {
-            for row in try await client.all(at: compacted).kvs { state[Change(row).key] = Change(row) }
+            for row in try await client.all(at: compacted).rows { state[row.key] = row }
         }
         for change in replayed { state[change.key] = change.value == nil ? nil : change }
-        #expect(Set(state.values) == Set(now.kvs.map { Change($0) }), "replay and state differ: \(context)")
-    }
-}
-
-extension Change {
-    /// The change that made a row what it is.
-    init(_ row: EtcdKeyValue) {
-        self.init(
-            revision: row.modRevision, key: String(decoding: row.key, as: UTF8.self),
-            value: String(decoding: row.value, as: UTF8.self), version: row.version)
+        #expect(Set(state.values) == Set(now.rows), "replay and state differ: \(context)")
     }
 }
