@@ -14,6 +14,12 @@ package struct CommittedGroup: Sendable {
     package var decided: [(proposal: Proposal, decision: Decision)]
     /// Position of the group's last entry; nil when it has none.
     package var position: LogPosition?
+
+    package init(number: UInt64, decided: [(proposal: Proposal, decision: Decision)], position: LogPosition?) {
+        self.number = number
+        self.decided = decided
+        self.position = position
+    }
 }
 
 /// Applies committed groups to the engine, publishes and answers them. Groups pass strictly in order.
@@ -28,10 +34,14 @@ package final class ApplyStage: Sendable {
         var isBusy = false
         /// The newest group that is in the engine.
         var applied: UInt64 = 0
+        /// The commit thread waits for groups to be applied.
+        var commitWaits = false
         var isStopping = false
         var hasFailed = false
         var meta: MetaRow
         var position: LogPosition
+
+        var hasWork: Bool { !groups.isEmpty || !maintenance.isEmpty }
     }
 
     /// Removal of compacted rows: it changes nothing that a reader can see.
@@ -55,12 +65,19 @@ package final class ApplyStage: Sendable {
 
     /// Waits until at most `depth` groups wait to be applied. False when the stage has failed.
     package func waitForRoom(depth: Int) -> Bool {
-        state.wait { $0.hasFailed ? false : ($0.groups.count <= depth ? true : nil) }
+        waitAsCommitThread { $0.groups.count <= depth }
     }
 
     /// Waits until `group` is in the engine. False when the stage has failed.
     package func waitUntilApplied(_ group: UInt64) -> Bool {
-        state.wait { $0.hasFailed ? false : ($0.applied >= group ? true : nil) }
+        waitAsCommitThread { $0.applied >= group }
+    }
+
+    private func waitAsCommitThread(until isReady: (State) -> Bool) -> Bool {
+        state.wait { state in
+            state.commitWaits = !state.hasFailed && !isReady(state)
+            return state.commitWaits ? nil : !state.hasFailed
+        }
     }
 
     /// Takes a committed group; applies it on the calling thread when `inline` and nothing is in front of it.
@@ -91,7 +108,7 @@ package final class ApplyStage: Sendable {
         while true {
             let work: (groups: [CommittedGroup], maintenance: [Maintenance])? = state.wait { state in
                 if state.isBusy { return nil }
-                if state.groups.isEmpty && state.maintenance.isEmpty { return state.isStopping ? .some(nil) : nil }
+                if !state.hasWork { return state.isStopping ? .some(nil) : nil }
                 let work = (state.groups, state.maintenance)
                 state.groups = []
                 state.maintenance = []
@@ -112,7 +129,9 @@ package final class ApplyStage: Sendable {
     /// Only the one who set `isBusy` comes here.
     private func apply(_ groups: [CommittedGroup], _ maintenance: [Maintenance]) {
         let (before, position, hasFailed) = state.withLock { ($0.meta, $0.position, $0.hasFailed) }
-        guard !hasFailed else { return finish(groups, maintenance, failing: nil) }
+        guard !hasFailed else { return finish(groups[...], maintenance[...], failing: nil) }
+        // What has not been answered yet: only that may be answered by `finish`.
+        var (openGroups, openMaintenance) = (groups[...], maintenance[...])
         do {
             var applier = Applier(meta: before)
             var newPosition = position
@@ -128,24 +147,30 @@ package final class ApplyStage: Sendable {
             for group in groups {
                 for (proposal, decision) in group.decided { proposal.complete(decision.result) }
             }
-            for work in maintenance {
+            openGroups = []
+            while let work = openMaintenance.first {
                 try engine.apply(work.batch, at: newPosition)
+                openMaintenance.removeFirst()
                 work.done(.success(()))
             }
-            state.withLock { state in
+            let somebodyWaits = state.withLock { state in
                 state.isBusy = false
                 state.meta = meta
                 state.position = newPosition
                 state.applied = groups.last?.number ?? state.applied
+                return state.hasWork || state.isStopping || state.commitWaits
             }
-            state.broadcast()
+            // A group applied inline leaves nobody to wake: the stage's thread would only find nothing to do.
+            if somebodyWaits { state.broadcast() }
         } catch {
-            finish(groups, maintenance, failing: error)
+            finish(openGroups, openMaintenance, failing: error)
         }
     }
 
     /// Ends everything that waits after a failure. What was committed is in the log and comes back with a restart.
-    private func finish(_ groups: [CommittedGroup], _ maintenance: [Maintenance], failing error: EngineError?) {
+    private func finish(
+        _ groups: ArraySlice<CommittedGroup>, _ maintenance: ArraySlice<Maintenance>, failing error: EngineError?
+    ) {
         if let error { observer.failed(error) }
         let waiting = state.withLock { state in
             let waiting = (state.groups, state.maintenance)

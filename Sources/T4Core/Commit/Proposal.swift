@@ -88,7 +88,15 @@ package struct StateChange: Sendable {
 package struct Decision: Sendable {
     package var result: Result<ProposalResponse, DatabaseError>
     /// Empty when nothing changes: then there is no entry.
-    package var changes: [StateChange] = []
+    package var changes: [StateChange]
     /// The revision the entry makes; `.none` when it makes none.
-    package var revision: Revision = .none
+    package var revision: Revision
+
+    package init(
+        result: Result<ProposalResponse, DatabaseError>, changes: [StateChange] = [], revision: Revision = .none
+    ) {
+        self.result = result
+        self.changes = changes
+        self.revision = revision
+    }
 }

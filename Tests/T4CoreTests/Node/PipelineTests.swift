@@ -188,3 +188,79 @@ struct PipelineTests {
         return rows
     }
 }
+
+/// An apply stage whose engine fails in the middle of its work.
+struct ApplyStageTests {
+    /// Fails every batch from the `nth` on.
+    final class FailingEngine: LocalEngine {
+        private let base: any LocalEngine
+        private let batchesLeft: Mutex<Int>
+
+        init(_ base: any LocalEngine, afterBatches count: Int) {
+            self.base = base
+            batchesLeft = Mutex(count)
+        }
+
+        var capabilities: EngineCapabilities { base.capabilities }
+        var appliedPosition: LogPosition { get throws(EngineError) { try base.appliedPosition } }
+        var durablePosition: LogPosition { get throws(EngineError) { try base.durablePosition } }
+        func snapshot() throws(EngineError) -> any EngineSnapshot { try base.snapshot() }
+
+        func apply(_ batch: WriteBatch, at position: LogPosition) throws(EngineError) {
+            let left = batchesLeft.withLock { left in
+                left -= 1
+                return left
+            }
+            guard left >= 0 else { throw EngineError(.ioFailed, "the disk of this test is broken") }
+            try base.apply(batch, at: position)
+        }
+
+        func sync() throws(EngineError) { try base.sync() }
+        func bulkLoad(_ rows: inout some SortedRows, at position: LogPosition) throws(EngineError) {
+            try base.bulkLoad(&rows, at: position)
+        }
+        func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
+        func close() throws(EngineError) { try base.close() }
+    }
+
+    /// The group is in the engine and answered; the removal of compacted rows behind it fails. Nobody hears twice.
+    @Test func everybodyIsAnsweredOnceWhenTheEngineFailsBehindAGroup() throws {
+        let memory = try BackendRegistry.builtIn.makeEngine(
+            "memory", settings: NoSettings(),
+            context: EngineContext(directory: "/nonexistent", isReadOnly: false, logger: Logger(label: "test")))
+        let observer = PipelineTests.Observer()
+        let stage = ApplyStage(
+            engine: FailingEngine(memory, afterBatches: 2), meta: .initial, position: .zero, observer: observer)
+        let answers = Answers()
+        let record = StoredRecord(
+            create: Revision(2), mod: Revision(2), version: 1, lease: 0, sub: 0, value: [1])
+        let decision = Decision(
+            result: .success(.compact(Revision(2))), changes: [StateChange(.put(key: [1], record: record))],
+            revision: Revision(2))
+        let proposal = Proposal(.compact(2)) { answers.add("put", $0) }
+        stage.pass(
+            CommittedGroup(
+                number: 1, decided: [(proposal, decision)], position: LogPosition(term: 1, index: 1)),
+            inline: false)
+        for name in ["first", "second", "third"] {
+            stage.maintain(WriteBatch()) { answers.add(name, $0) }
+        }
+        stage.stop()
+        stage.run()
+        #expect(answers.all == ["put done", "first done", "second failed", "third failed"])
+        #expect(observer.failures.withLock { $0.count } == 1)
+        #expect(observer.metas.withLock { $0.count } == 1)
+    }
+
+    /// Who was told what, in order.
+    final class Answers: Sendable {
+        private let texts = Mutex<[String]>([])
+        var all: [String] { texts.withLock { $0 } }
+
+        func add<Value, Failure>(_ name: String, _ result: Result<Value, Failure>) {
+            var outcome = "done"
+            if case .failure = result { outcome = "failed" }
+            texts.withLock { $0.append("\(name) \(outcome)") }
+        }
+    }
+}
