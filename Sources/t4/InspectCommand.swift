@@ -219,7 +219,7 @@ struct InspectDiff: ParsableCommand {
 
     func run() throws {
         try options.run { inspection in
-            let newest = try inspection.summary().revision
+            let newest = inspection.revision
             let last = toRev == 0 ? newest : Revision(toRev)
             guard fromRev >= 1 else { throw CommandFailure(description: "--from-rev must be 1 or more") }
             guard last.rawValue >= fromRev else {

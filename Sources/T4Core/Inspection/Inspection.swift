@@ -93,6 +93,9 @@ public struct Inspection: Sendable {
             compactedRevision: reader.meta.compacted, keyCount: 0, lastEntry: log.end, entriesReplayed: replayed)
     }
 
+    /// The newest revision.
+    public var revision: Revision { facts.revision }
+
     /// The directory as a whole; counts all keys.
     public func summary() throws -> Summary {
         var summary = facts

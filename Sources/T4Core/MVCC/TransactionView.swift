@@ -51,14 +51,6 @@ package struct TransactionView: RangeView {
         written[key] = .some(nil)
     }
 
-    /// The log's form of what was written.
-    package func mutations() -> [Mutation] {
-        changes.enumerated().map { index, change in
-            if let record = change.record { return .put(key: change.key.bytes, record: record) }
-            return .delete(key: change.key.bytes, sub: UInt32(index))
-        }
-    }
-
     /// The keys of a selection that exist, in key order.
     package func existing(in selection: KeySelection) throws(EngineError) -> [(key: ByteKey, record: StoredRecord)] {
         switch selection {

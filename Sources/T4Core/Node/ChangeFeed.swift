@@ -1,4 +1,5 @@
 import Synchronization
+import T4Protocols
 
 extension Node {
     /// Every change of the keys with a prefix, one element per revision, in order, without gap or repetition.
@@ -10,9 +11,9 @@ extension Node {
     ///   - from: First revision; nil for what comes after this call.
     ///   - previous: Loads the versions before, where compaction has left them.
     public func changes(prefix: [UInt8] = [], from: Revision? = nil, previous: Bool = false) -> ChangeFeed {
-        let end = prefix.isEmpty ? [0] : KeyRangeEnd.of(prefix)
         let spec = WatchSpec(
-            key: prefix.isEmpty ? [0] : prefix, rangeEnd: end, startRevision: from?.rawValue ?? 0, previous: previous)
+            key: prefix.isEmpty ? [0] : prefix, rangeEnd: KeyRange.end(ofPrefix: prefix) ?? [0],
+            startRevision: from?.rawValue ?? 0, previous: previous)
         return ChangeFeed(watches, spec)
     }
 }
@@ -119,16 +120,5 @@ public final class ChangeFeed: AsyncSequence, Sendable {
             }
         }
         signal.state.withLock { $0.buffered.append(contentsOf: groups) }
-    }
-}
-
-/// The wire's range end for a prefix.
-private enum KeyRangeEnd {
-    static func of(_ prefix: [UInt8]) -> [UInt8] {
-        var end = prefix
-        while let last = end.popLast() {
-            if last < 0xFF { return end + [last + 1] }
-        }
-        return [0]
     }
 }

@@ -43,11 +43,6 @@ final class Compactor: Sendable {
         if isDone { wake() }
     }
 
-    /// Waits until nothing is left to remove or the compactor stops; for tests.
-    func waitUntilIdle(at revision: Revision) {
-        state.wait { $0.isStopping || $0.done >= revision ? () : nil }
-    }
-
     /// Ends `run` after the batch under way.
     func stop() {
         let waiters = state.withLock { state in

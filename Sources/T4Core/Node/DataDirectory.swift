@@ -91,11 +91,7 @@ package final class DataDirectory: Sendable {
     package static func readIdentity(_ path: String) throws -> Identity? {
         let name = path + "/database"
         guard let text = try DurableFile.read(name) else { return nil }
-        var fields: [Substring: Substring] = [:]
-        for line in text.split(separator: "\n") {
-            let parts = line.split(separator: " ", maxSplits: 1)
-            if parts.count == 2 { fields[parts[0]] = parts[1] }
-        }
+        let fields = DurableFile.fields(of: text)
         guard fields["format"] == "1" else {
             throw Failure(
                 description: "\(name) has format \(fields["format"] ?? "(none)"), this version reads format 1")

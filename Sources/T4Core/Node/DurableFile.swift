@@ -34,6 +34,16 @@ package enum DurableFile {
         return String(decoding: content, as: UTF8.self)
     }
 
+    /// The lines `name value` of a small text file; other lines are left out, the last of a name counts.
+    package static func fields(of text: String) -> [Substring: Substring] {
+        var fields: [Substring: Substring] = [:]
+        for line in text.split(separator: "\n") {
+            let parts = line.split(separator: " ", maxSplits: 1)
+            if parts.count == 2 { fields[parts[0]] = parts[1] }
+        }
+        return fields
+    }
+
     /// Replaces a file as a whole: after a crash there is the old or the new content.
     package static func write(_ content: String, to path: String) throws(Failure) {
         let temporary = path + ".new"

@@ -20,11 +20,7 @@ package struct EngineHome: Sendable {
         }
 
         fileprivate init?(_ text: String) {
-            var fields: [Substring: Substring] = [:]
-            for line in text.split(separator: "\n") {
-                let parts = line.split(separator: " ", maxSplits: 1)
-                if parts.count == 2 { fields[parts[0]] = parts[1] }
-            }
+            let fields = DurableFile.fields(of: text)
             guard let generation = fields["generation"].flatMap({ UInt64($0) }), let type = fields["type"],
                 let boot = fields["boot"], let closed = fields["closed"]
             else { return nil }

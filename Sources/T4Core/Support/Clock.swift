@@ -1,26 +1,16 @@
 import Glibc
 
-/// Where the core gets its time from, so that tests can set it.
+/// Where the core gets the wall time from, so that tests can set it. Elapsed time is `ElapsedClock`'s.
 package struct Clock: Sendable {
     /// Nanoseconds of wall time since 1970.
     package var wall: @Sendable () -> UInt64
-    /// Nanoseconds since the machine started, time in suspend included.
-    package var monotonic: @Sendable () -> UInt64
 
-    package init(wall: @escaping @Sendable () -> UInt64, monotonic: @escaping @Sendable () -> UInt64) {
-        self.wall = wall
-        self.monotonic = monotonic
-    }
+    package init(wall: @escaping @Sendable () -> UInt64) { self.wall = wall }
 
-    /// The clocks of the operating system.
-    package static let system = Clock(
-        wall: { read(CLOCK_REALTIME) },
-        monotonic: { read(CLOCK_BOOTTIME) }
-    )
-
-    private static func read(_ clock: clockid_t) -> UInt64 {
+    /// The clock of the operating system.
+    package static let system = Clock {
         var time = timespec()
-        clock_gettime(clock, &time)
+        clock_gettime(CLOCK_REALTIME, &time)
         return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 }

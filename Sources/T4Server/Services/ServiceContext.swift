@@ -8,9 +8,6 @@ struct ServiceContext: Sendable {
     let settings: EtcdServerSettings
     let advertised: AdvertisedURLs
 
-    /// The header of an answer that speaks of no revision of its own.
-    func header(revision: Revision) -> ResponseHeader { ResponseHeader(origin: origin, revision: revision) }
-
     /// What etcd's own envelope adds to a request before it is measured.
     private static let envelopeBytes = 17
 
