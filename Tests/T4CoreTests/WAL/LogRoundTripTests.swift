@@ -192,12 +192,12 @@ import Testing
         let writer = try LogFixture.open(fileSystem).writer
         #expect(try writer.hasRoom(forBytes: 1 << 20))
         try writer.appendAndSync(LogFixture.entries(1...1))
-        fileSystem.state.withLock { $0.freeBytes = 0 }
+        fileSystem.setFreeBytes(0)
         #expect(try writer.hasRoom(forBytes: 1 << 10))
         #expect(try !writer.hasRoom(forBytes: 2 << 10))
-        fileSystem.state.withLock { $0.freeBytes = UInt64(LogFixture.small.freeSizeMin) }
+        fileSystem.setFreeBytes(UInt64(LogFixture.small.freeSizeMin))
         #expect(try !writer.hasRoom(forBytes: 2 << 10))
-        fileSystem.state.withLock { $0.freeBytes = UInt64(LogFixture.small.freeSizeMin) + (1 << 20) }
+        fileSystem.setFreeBytes(UInt64(LogFixture.small.freeSizeMin) + (1 << 20))
         #expect(try writer.hasRoom(forBytes: 2 << 10))
     }
 }

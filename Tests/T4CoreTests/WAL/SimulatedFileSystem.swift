@@ -51,7 +51,7 @@ final class SimulatedFileSystem: LogFileSystem {
         var freeBytes: UInt64 = 1 << 40
     }
 
-    let state: Mutex<State>
+    private let state: Mutex<State>
 
     init() { state = Mutex(State()) }
 
@@ -62,6 +62,9 @@ final class SimulatedFileSystem: LogFileSystem {
 
     /// Calls so far that change something.
     var changeCount: Int { state.withLock { $0.changes } }
+
+    /// Sets what `freeBytes` answers.
+    func setFreeBytes(_ size: UInt64) { state.withLock { $0.freeBytes = size } }
 
     /// Sets a fault and starts counting anew.
     func arm(_ fault: Fault?) {
@@ -160,7 +163,8 @@ final class SimulatedFileSystem: LogFileSystem {
 
     /// Counts a call, fails it if its turn has come, and else does it.
     func run<R>(
-        _ call: Call, _ path: String, onFault: (inout State) -> Void = { _ in }, _ body: (inout sending State) -> sending R
+        _ call: Call, _ path: String, onFault: (inout State) -> Void = { _ in },
+        _ body: (inout sending State) -> sending R
     ) throws(LogError) -> sending R {
         let code: LogError.Code? = state.withLock { state in
             let code = state.enter(call)
