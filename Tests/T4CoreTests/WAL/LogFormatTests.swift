@@ -96,6 +96,27 @@ import Testing
         }
     }
 
+    @Test func footerThatDisagreesWithTheEntriesIsDamage() throws {
+        let fileSystem = SimulatedFileSystem()
+        let writer = try LogFixture.open(fileSystem).writer
+        try writer.appendAndSync(LogFixture.entries(1...3))
+        let segment = try #require(try writer.seal())
+        let good = try #require(segment.footer)
+        var hash = good
+        hash.hash[31] ^= 1
+        var count = good
+        count.tally.entryCount = 4
+        var revision = good
+        revision.tally.lastRevision = Revision(9)
+        for (footer, text) in [(hash, "SHA-256"), (count, "does not agree"), (revision, "does not agree")] {
+            let frames = fileSystem.contents(segment.path).prefix(Int(good.offset))
+            fileSystem.setContents(segment.path, frames + footer.encoded(seed: segment.header.checksumSeed))
+            let error = #expect(throws: LogError.self) { try LogFixture.recover(fileSystem) }
+            #expect(error?.code == .corrupted && error?.offset == good.offset)
+            #expect(error?.message.contains(text) == true)
+        }
+    }
+
     @Test func namesSortAsTheLogDoes() {
         #expect(LogFormat.segmentName(firstIndex: 1) == "00000000000000000001.wal")
         #expect(LogFormat.segmentName(firstIndex: .max) == "18446744073709551615.wal")
