@@ -118,7 +118,9 @@ let package = Package(
             swiftSettings: settings),
         // Whole processes: the built t4 binary, etcd and etcdctl, kill -9.
         .testTarget(
-            name: "ProcessTests", dependencies: ["t4"], exclude: ["Scripts"], swiftSettings: settings),
+            name: "ProcessTests",
+            dependencies: ["t4", "RPC", "EtcdAPI", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            exclude: ["Scripts"], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

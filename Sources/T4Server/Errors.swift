@@ -5,6 +5,7 @@ import T4Core
 enum EtcdErrors {
     static let badLeaderTransferee = status(.failedPrecondition, "bad leader transferee")
     static let authNotEnabled = status(.failedPrecondition, "authentication is not enabled")
+    static let memberNotFound = status(.notFound, "member not found")
     static let stopped = status(.unavailable, "server stopped")
 
     /// What a client is told. Go clients map errors back by the text, so nothing is added to it.

@@ -1,1 +1,1 @@
-// placeholder
+// The tests of this target follow.

@@ -64,7 +64,13 @@ final class LMDBSnapshot: EngineSnapshot, @unchecked Sendable {
     private func takeCursor() throws(LMDBFailure) -> OpaquePointer {
         if let kept = cursor {
             cursor = nil
-            if !isCursorFresh { try check("mdb_cursor_renew", mdb_cursor_renew(transaction, kept)) }
+            if !isCursorFresh {
+                let code = mdb_cursor_renew(transaction, kept)
+                if code != MDB_SUCCESS {
+                    mdb_cursor_close(kept)
+                    throw LMDBFailure(code: code, operation: "mdb_cursor_renew")
+                }
+            }
             isCursorFresh = true
             return kept
         }

@@ -190,10 +190,8 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     final func drain() {
         guard !isDraining, !isClosing, session != nil, context != nil else { return }
         isDraining = true
-        repeat {
-            sendWhileWritable()
-            tellWritable()
-        } while !isGone && !becameWritable.isEmpty
+        // What handlers send when they hear that they may is sent in the next turn: nobody else comes back for it.
+        repeat { sendWhileWritable() } while !isGone && tellWritable()
         isDraining = false
         guard let session, !isGone else { return }
         drained()
@@ -233,11 +231,13 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
         return true
     }
 
-    private func tellWritable() {
+    /// Tells the calls that may send more; false when there were none.
+    private func tellWritable() -> Bool {
         let calls = becameWritable
-        guard !calls.isEmpty else { return }
+        guard !calls.isEmpty else { return false }
         becameWritable = []
         for call in calls where !call.hasEnded { call.becameWritable() }
+        return true
     }
 
     // MARK: Closing

@@ -1,6 +1,6 @@
 import CNGHTTP2
 
-/// Header fields for nghttp2 in memory that lives as long as the process, so that nothing is copied per call.
+/// Header fields for nghttp2 in memory of their own that outlives all sessions, so that nothing is copied per call.
 struct StaticHeaderFields: @unchecked Sendable {
     // Unchecked: never written after init.
     let fields: UnsafeMutableBufferPointer<nghttp2_nv>
@@ -19,6 +19,15 @@ struct StaticHeaderFields: @unchecked Sendable {
         }
     }
 
+    /// Frees the memory, for fields that do not live as long as the process. nghttp2 must not use them any more.
+    func free() {
+        for field in fields {
+            field.name.deallocate()
+            field.value.deallocate()
+        }
+        fields.deallocate()
+    }
+
     private static func leak(_ bytes: [UInt8]) -> UnsafeMutableBufferPointer<UInt8> {
         let memory = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: max(bytes.count, 1))
         _ = memory.initialize(from: bytes)
@@ -31,6 +40,8 @@ struct HeaderFields {
     private var bytes: [UInt8] = []
     private var fields: [(name: Range<Int>, value: Range<Int>, flags: UInt8)] = []
 
+    var isEmpty: Bool { fields.isEmpty }
+
     mutating func append(_ name: some Collection<UInt8>, _ value: some Collection<UInt8>, indexed: Bool = true) {
         let start = bytes.count
         bytes.append(contentsOf: name)
@@ -42,15 +53,19 @@ struct HeaderFields {
 
     mutating func append(_ name: String, _ value: String) { append(name.utf8, value.utf8) }
 
-    /// Lends the fields to `body`; nghttp2 has copied them when a submit function returns.
-    mutating func withFields<Result>(_ body: (UnsafePointer<nghttp2_nv>, Int) -> Result) -> Result {
+    /// Lends `first` and then these fields to `body`; nghttp2 has copied what it must when a submit function returns.
+    mutating func withFields<Result>(
+        after first: StaticHeaderFields? = nil, _ body: (UnsafePointer<nghttp2_nv>, Int) -> Result
+    ) -> Result {
         bytes.withUnsafeMutableBufferPointer { memory in
-            // Never empty, so that there is an address.
+            // There is at least one field, so there is an address.
             let base = memory.baseAddress!
-            let list = fields.map { field in
-                nghttp2_nv(
-                    name: base + field.name.lowerBound, value: base + field.value.lowerBound,
-                    namelen: field.name.count, valuelen: field.value.count, flags: field.flags)
+            var list = first.map { Array($0.fields) } ?? []
+            for field in fields {
+                list.append(
+                    nghttp2_nv(
+                        name: base + field.name.lowerBound, value: base + field.value.lowerBound,
+                        namelen: field.name.count, valuelen: field.value.count, flags: field.flags))
             }
             return list.withUnsafeBufferPointer { body($0.baseAddress!, $0.count) }
         }

@@ -26,6 +26,8 @@ package final class LeaseKeeper: Sendable {
 
     private let settings: LeaseSettings
     private let clock: any ElapsedClock
+    /// Starts anywhere within 62 bits, so that ids of different runs do not meet.
+    private let nextID = Atomic<Int64>(Int64.random(in: 1 << 60..<1 << 62))
     private weak let store: (any LeaseStore)?
     private let table: Mutex<LeaseTable>
     private let worker: Mutex<SignalledThread?>
@@ -99,11 +101,12 @@ package final class LeaseKeeper: Sendable {
         return max(ttl, settings.minimumTTL)
     }
 
-    /// A positive id that no lease has at this moment.
+    /// A positive id that no lease has at this moment. Ids rise while the keeper lives, as etcd's do: clients that name
+    /// keys after their lease find them in the order of granting.
     package func makeID() -> Int64 {
         table.withLock { table in
             while true {
-                let id = Int64.random(in: 1...Int64.max)
+                let id = nextID.add(1, ordering: .relaxed).newValue
                 if !table.contains(id) { return id }
             }
         }

@@ -57,7 +57,10 @@ package final class DataDirectory: Sendable {
     /// Lets another process have the directory. Safe twice.
     package func unlock() {
         lock.withLock { file in
-            if file >= 0 { close(file) }
+            guard file >= 0 else { return }
+            // A child process between fork and exec still has the descriptor: closing alone would not let go.
+            flock(file, LOCK_UN)
+            close(file)
             file = -1
         }
     }

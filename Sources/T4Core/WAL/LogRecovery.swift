@@ -93,7 +93,8 @@ struct LogRecovery {
         }
     }
 
-    /// Copies header and valid frames, and the footer if there is one, and swaps the copy in; `run` syncs the directory.
+    /// Copies header and valid frames, and the footer if there is one, and swaps the copy in. The caller
+    /// syncs the directory.
     private func copy(_ cursor: borrowing SegmentCursor, footer: SegmentFooter?) throws(LogError) -> OpenSegment {
         let fileSystem = directory.fileSystem
         let temporary = directory.file("recovery" + LogFormat.temporarySuffix)

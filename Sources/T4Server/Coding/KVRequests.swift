@@ -10,7 +10,8 @@ extension RangeRequest {
     package init(protobuf bytes: RawSpan) throws(WireFailure) {
         var fields = RangeRequestFields()
         try fields.merge(bytes)
-        self = try fields.request()
+        guard fields.isSortValid else { throw .refused(.invalidSortOption) }
+        self = fields.request()
     }
 }
 
@@ -103,16 +104,21 @@ struct RangeRequestFields {
         }
     }
 
-    consuming func request() throws(WireFailure) -> RangeRequest {
-        if sortOrder != 0 || sortTarget != 0 {
-            if let order = RangeRequest.SortOrder(rawValue: sortOrder),
-                let target = RangeRequest.SortTarget(rawValue: sortTarget)
-            {
-                fields.sortOrder = order
-                fields.sortTarget = target
-            } else if !fields.key.isEmpty {
-                throw .refused(.invalidSortOption)
-            }
+    /// False for sort numbers that do not exist, unless the key is empty, which is refused before them.
+    var isSortValid: Bool {
+        fields.key.isEmpty
+            || (RangeRequest.SortOrder(rawValue: sortOrder) != nil
+                && RangeRequest.SortTarget(rawValue: sortTarget) != nil)
+    }
+
+    /// The request; sort numbers that do not exist become the default.
+    consuming func request() -> RangeRequest {
+        if sortOrder != 0 || sortTarget != 0,
+            let order = RangeRequest.SortOrder(rawValue: sortOrder),
+            let target = RangeRequest.SortTarget(rawValue: sortTarget)
+        {
+            fields.sortOrder = order
+            fields.sortTarget = target
         }
         return fields
     }

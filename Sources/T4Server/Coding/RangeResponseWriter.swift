@@ -3,17 +3,15 @@ package import T4Core
 /// Writes `etcdserverpb.RangeResponse` while the keys are being read: each key goes from the engine's memory into the
 /// answer without a value in between.
 package struct RangeResponseWriter: Sendable {
-    private var bytes: [UInt8]
+    private var bytes: [UInt8] = []
 
-    /// Begins an answer behind what `bytes` holds already, such as the frame's place.
+    /// Begins an answer.
     /// - Parameter revision: The store's revision, from the same snapshot as the keys.
-    package init(appendingTo bytes: consuming [UInt8] = [], from origin: ResponseOrigin, revision: Revision) {
-        self.bytes = bytes
-        let header = ResponseHeader(origin: origin, revision: revision)
-        self.bytes.appendMessage(size: header.fieldSize) { header.put(to: &$0) }
+    package init(from origin: ResponseOrigin, revision: Revision) {
+        origin.appendHeaderOnly(revision: revision, to: &bytes)
     }
 
-    /// Number of bytes so far, with those that were there before.
+    /// Number of bytes so far.
     package var byteCount: Int { bytes.count }
 
     /// Adds a key.
@@ -34,7 +32,7 @@ package struct RangeResponseWriter: Sendable {
         bytes.appendMessage(size: ProtoSize.message(kv.protobufSize)) { kv.put(field: 2, to: &$0) }
     }
 
-    /// Ends the answer and hands out what was there before and the message.
+    /// Ends the answer and hands it out.
     package consuming func finish(more: Bool, count: Int64) -> [UInt8] {
         bytes.appendMessage(size: ProtoSize.field(more) + ProtoSize.field(count)) { output in
             output.put(more, field: 3)

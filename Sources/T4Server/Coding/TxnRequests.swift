@@ -10,10 +10,15 @@ extension TxnRequest {
     ///   not exist; `.refused(.tooManyOperations)` for nesting deeper than `nestingMax`.
     package init(protobuf bytes: RawSpan) throws(WireFailure) {
         self.init(compares: [], success: [])
-        try merge(bytes, depth: 1)
+        var refusal: WireFailure?
+        try merge(bytes, depth: 1, &refusal)
+        if let refusal { throw refusal }
     }
 
-    fileprivate mutating func merge(_ bytes: RawSpan, depth: Int) throws(WireFailure) {
+    /// - Parameter refusal: The first reason to refuse the request, which counts only if all of it can be read.
+    fileprivate mutating func merge(
+        _ bytes: RawSpan, depth: Int, _ refusal: inout WireFailure?
+    ) throws(WireFailure) {
         guard depth <= Self.nestingMax else { throw .refused(.tooManyOperations) }
         var bytes = bytes
         while let tag = try bytes.nextTag() {
@@ -24,11 +29,11 @@ extension TxnRequest {
                 }
             case 0x12:
                 try bytes.nextMessage { (message) throws(WireFailure) in
-                    success.append(try RequestOperation(protobuf: message, depth: depth))
+                    success.append(try RequestOperation(protobuf: message, depth: depth, &refusal))
                 }
             case 0x1A:
                 try bytes.nextMessage { (message) throws(WireFailure) in
-                    failure.append(try RequestOperation(protobuf: message, depth: depth))
+                    failure.append(try RequestOperation(protobuf: message, depth: depth, &refusal))
                 }
             default: try bytes.skipField(tag)
             }
@@ -44,10 +49,11 @@ extension RequestOperation {
         case range(RangeRequestFields)
         case put(PutRequest)
         case deleteRange(DeleteRangeRequest)
-        case txn(TxnRequest)
+        /// With the reason to refuse it, which goes with it when another kind replaces it.
+        case txn(TxnRequest, WireFailure?)
     }
 
-    fileprivate init(protobuf bytes: RawSpan, depth: Int) throws(WireFailure) {
+    fileprivate init(protobuf bytes: RawSpan, depth: Int, _ refusal: inout WireFailure?) throws(WireFailure) {
         var fields = Fields.empty
         var bytes = bytes
         while let tag = try bytes.nextTag() {
@@ -68,19 +74,28 @@ extension RequestOperation {
                 try bytes.nextMessage { (message) throws(WireFailure) in try delete.merge(message) }
                 fields = .deleteRange(delete)
             case 0x22:
-                var txn = if case .txn(let txn) = fields { txn } else { TxnRequest(compares: [], success: []) }
+                var (txn, inner): (TxnRequest, WireFailure?) =
+                    if case .txn(let txn, let inner) = fields { (txn, inner) } else {
+                        (TxnRequest(compares: [], success: []), nil)
+                    }
                 fields = .empty
-                try bytes.nextMessage { (message) throws(WireFailure) in try txn.merge(message, depth: depth + 1) }
-                fields = .txn(txn)
+                try bytes.nextMessage { (message) throws(WireFailure) in
+                    try txn.merge(message, depth: depth + 1, &inner)
+                }
+                fields = .txn(txn, inner)
             default: try bytes.skipField(tag)
             }
         }
         switch fields {
         case .empty: self = .empty
-        case .range(let range): self = .range(try range.request())
+        case .range(let range):
+            if !range.isSortValid && refusal == nil { refusal = .refused(.invalidSortOption) }
+            self = .range(range.request())
         case .put(let put): self = .put(put)
         case .deleteRange(let delete): self = .deleteRange(delete)
-        case .txn(let txn): self = .txn(txn)
+        case .txn(let txn, let inner):
+            refusal = refusal ?? inner
+            self = .txn(txn)
         }
     }
 }

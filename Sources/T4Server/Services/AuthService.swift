@@ -6,8 +6,8 @@ import T4Core
 /// `etcdserverpb.Auth` of a server without users: it says that authentication is off, and takes no changes.
 struct AuthService: Sendable {
     private static let changes = [
-        "AuthEnable", "UserAdd", "UserGet", "UserList", "UserDelete", "UserChangePassword", "UserGrantRole",
-        "UserRevokeRole", "RoleAdd", "RoleGet", "RoleList", "RoleDelete", "RoleGrantPermission",
+        "AuthEnable", "UserAdd", "UserGet", "UserDelete", "UserChangePassword", "UserGrantRole",
+        "UserRevokeRole", "RoleAdd", "RoleGet", "RoleDelete", "RoleGrantPermission",
         "RoleRevokePermission",
     ]
 
@@ -26,6 +26,20 @@ struct AuthService: Sendable {
         router.unary("/etcdserverpb.Auth/AuthDisable") { [context] call, _ in
             call.answeringErrors {
                 var answer = EtcdAuthDisableResponse()
+                answer.header = context.message(revision: context.node.revision)
+                call.respond(try answer.encoded())
+            }
+        }
+        router.unary("/etcdserverpb.Auth/UserList") { [context] call, _ in
+            call.answeringErrors {
+                var answer = EtcdAuthUserListResponse()
+                answer.header = context.message(revision: context.node.revision)
+                call.respond(try answer.encoded())
+            }
+        }
+        router.unary("/etcdserverpb.Auth/RoleList") { [context] call, _ in
+            call.answeringErrors {
+                var answer = EtcdAuthRoleListResponse()
                 answer.header = context.message(revision: context.node.revision)
                 call.respond(try answer.encoded())
             }

@@ -10,9 +10,23 @@ struct ClusterService: Sendable {
 
     func register(in router: inout RPCRouter) {
         router.unary("/etcdserverpb.Cluster/MemberList", list)
-        for method in ["MemberAdd", "MemberRemove", "MemberUpdate", "MemberPromote"] {
-            router.unary("/etcdserverpb.Cluster/\(method)") { call, _ in
-                call.fail(RPCStatus(.unimplemented, "t4: \(method) is not supported: this version runs as one node"))
+        router.unary("/etcdserverpb.Cluster/MemberAdd") { call, _ in call.fail(ClusterService.unsupported) }
+        change("MemberRemove", in: &router) { try EtcdMemberRemoveRequest(decoding: $0).id }
+        change("MemberUpdate", in: &router) { try EtcdMemberUpdateRequest(decoding: $0).id }
+        change("MemberPromote", in: &router) { try EtcdMemberPromoteRequest(decoding: $0).id }
+    }
+
+    private static let unsupported = RPCStatus(
+        .unimplemented, "t4: members cannot be changed: this version is one node")
+
+    /// A change of a member: all but this node itself are not found.
+    private func change(
+        _ method: String, in router: inout RPCRouter, _ member: @escaping @Sendable (RawSpan) throws -> UInt64
+    ) {
+        router.unary("/etcdserverpb.Cluster/\(method)") { [context] call, bytes in
+            call.answeringErrors {
+                let isSelf = try member(bytes) == context.origin.memberID
+                throw isSelf ? ClusterService.unsupported : EtcdErrors.memberNotFound
             }
         }
     }

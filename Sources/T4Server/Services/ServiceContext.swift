@@ -11,9 +11,12 @@ struct ServiceContext: Sendable {
     /// The header of an answer that speaks of no revision of its own.
     func header(revision: Revision) -> ResponseHeader { ResponseHeader(origin: origin, revision: revision) }
 
+    /// What etcd's own envelope adds to a request before it is measured.
+    private static let envelopeBytes = 17
+
     /// Refuses a write that is larger than the limit, as etcd does before it proposes.
     func checkSize(_ request: RawSpan) throws(DatabaseError) {
-        guard request.byteCount <= settings.requestSizeMax else {
+        guard request.byteCount + ServiceContext.envelopeBytes <= settings.requestSizeMax else {
             throw DatabaseError(
                 .requestTooLarge, "\(request.byteCount) bytes, at most \(settings.requestSizeMax) are allowed")
         }

@@ -23,6 +23,9 @@ enum TestEnvironment {
         variables["T4_TEST_ROUNDS"].flatMap { Int($0) } ?? count
     }
 
+    /// Where random tests begin: T4_TEST_SEED, or another place each time; failures name it.
+    static let seed = variables["T4_TEST_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 0...UInt64.max)
+
     /// The server whose behaviour is compared with etcd's: t4, or etcd itself to show that the tests are repeatable.
     static let subject: ServerUnderTest.Kind =
         variables["T4_TEST_SUBJECT"] == "etcd" ? .etcd : .t4(engine: variables["T4_TEST_ENGINE"])

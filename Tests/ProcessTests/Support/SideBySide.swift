@@ -15,6 +15,10 @@ enum SideBySide {
             ] where left != right {
                 text += "-- \(title)\n" + columns(left, right)
             }
+            let others = zip(etcd, subject).filter { $0 != $1 }.map { $0.0.line }.dropFirst()
+            if !others.isEmpty {
+                text += "-- more differences at lines \(others.map(String.init).joined(separator: ", "))\n"
+            }
             return text
         }
         guard etcd.count == subject.count else {

@@ -2,7 +2,8 @@ import T4Core
 import T4Protocols
 import Testing
 
-/// Goal: damage of anything that was synced stops the start with an error that names file and offset; nothing is changed.
+/// Goal: damage of anything that was synced stops the start with an error that names file and offset, and changes
+/// nothing.
 /// Method: every byte of a small log is flipped in turn; segments and frames are moved and removed.
 @Suite struct LogCorruptionTests {
     /// Two sealed segments and an open one of three batches: 10, 5 and 2 + 3 + 2 entries.

@@ -2,8 +2,8 @@ import T4Core
 
 /// Files in memory that behave like a disk with a page cache.
 ///
-/// What was not synced may be lost in any combination of sectors when the power goes, names as well as bytes. Bytes whose
-/// sync failed lose their claim to ever get to disk, although they can still be read: like on Linux.
+/// What was not synced may be lost in any combination of sectors when the power goes, names as well as bytes. Bytes
+/// whose sync failed lose their claim to ever get to disk, although they can still be read: like on Linux.
 final class SimulatedFileSystem: LogFileSystem {
     enum Call: String, CaseIterable, Sendable {
         case createDirectory, list, open, create, rename, remove, syncDirectory, freeBytes, size, read,

@@ -97,7 +97,6 @@ final class Environment: @unchecked Sendable {
 
     /// Changes rows in one transaction, whole or not at all. `body` runs again from the start after the map has grown.
     func write(_ body: (RowWriter) throws(LMDBFailure) -> Void) throws(EngineError) {
-        var mayRepeat = true
         while true {
             do throws(LMDBFailure) {
                 try writeOnce(body)
@@ -107,10 +106,10 @@ final class Environment: @unchecked Sendable {
                 switch error.code {
                 case MDB_MAP_FULL:
                     guard try growMap() else { throw EngineError(error, file: file) }
-                case EIO where mayRepeat:
+                case EIO where handle.isDiskFull():
                     // A disk that fills up during a write makes it short, which LMDB reports as EIO. Nothing was
-                    // committed; the second time there is no byte left and the system says ENOSPC.
-                    mayRepeat = false
+                    // committed, and the engine stays usable.
+                    throw EngineError(LMDBFailure(code: ENOSPC, operation: error.operation), file: file)
                 default:
                     throw EngineError(error, file: file)
                 }

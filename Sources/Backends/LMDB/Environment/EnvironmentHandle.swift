@@ -106,6 +106,12 @@ struct EnvironmentHandle {
         return Int(status.st_size)
     }
 
+    /// True when less than 1 MiB is left to us on the file system: the rest of a write that did not fit.
+    func isDiskFull() -> Bool {
+        var status = statvfs()
+        return fstatvfs(descriptor(), &status) == 0 && UInt64(status.f_bavail) * UInt64(status.f_frsize) < 1 << 20
+    }
+
     /// Lengthens the data file by a hole where it is shorter.
     /// - Returns: False when the system refused.
     func extendFile(toPages pages: Int) -> Bool {

@@ -16,7 +16,11 @@ struct FileLock: ~Copyable {
 
     private init(descriptor: Int32) { self.descriptor = descriptor }
 
-    deinit { close(descriptor) }
+    deinit {
+        // A child process between fork and exec still has the descriptor: closing alone would not let go.
+        flock(descriptor, LOCK_UN)
+        close(descriptor)
+    }
 
     /// Takes the lock of the only writer.
     /// - Throws: `.inUse` while anybody has the directory open.

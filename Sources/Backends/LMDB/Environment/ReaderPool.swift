@@ -32,7 +32,11 @@ final class ReaderPool: @unchecked Sendable {
     init(environment: OpaquePointer) {
         self.environment = environment
         pthread_mutex_init(lock, nil)
-        pthread_cond_init(changed, nil)
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        pthread_cond_init(changed, &attributes)
+        pthread_condattr_destroy(&attributes)
         idle.reserveCapacity(ReaderPool.idleCountMax)
     }
 
@@ -85,7 +89,7 @@ final class ReaderPool: @unchecked Sendable {
         waitSecondsMax: Int, _ change: () throws(LMDBFailure) -> Void
     ) throws(LMDBFailure) -> Bool {
         var deadline = timespec()
-        clock_gettime(CLOCK_REALTIME, &deadline)
+        clock_gettime(CLOCK_MONOTONIC, &deadline)
         deadline.tv_sec += waitSecondsMax
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }

@@ -68,7 +68,7 @@ struct Tree: Sendable {
             return nil
         }
         // Rows that arrive in order leave nearly full nodes behind, as in a bulk load.
-        let middle = index == node.count ? node.count - 8 : node.count / 2
+        let middle = index == node.count ? node.count - Node.rowCountMax / 8 : node.count / 2
         let split = node.split(at: middle)
         if index <= node.count {
             node.insert(row, right: right, at: index)

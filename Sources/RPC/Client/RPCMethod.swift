@@ -1,0 +1,39 @@
+import Synchronization
+
+/// A method as one client calls it: its header fields are made once. From `RPCClient.method`.
+public final class RPCMethod: Sendable {
+    /// The path, as `/etcdserverpb.KV/Range`.
+    public let path: String
+    let fields: StaticHeaderFields
+
+    init(path: String, authority: String, userAgent: String) {
+        self.path = path
+        fields = StaticHeaderFields([
+            (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", authority),
+            ("content-type", "application/grpc"), ("te", "trailers"), ("user-agent", userAgent),
+        ])
+    }
+
+    deinit { fields.free() }
+}
+
+/// The methods that a client has called; kept until its connection is gone, because nghttp2 does not copy them.
+final class ClientMethods: Sendable {
+    private let authority: String
+    private let userAgent: String
+    private let byPath = Mutex<[String: RPCMethod]>([:])
+
+    init(authority: String, userAgent: String) {
+        self.authority = authority
+        self.userAgent = userAgent
+    }
+
+    func method(_ path: String) -> RPCMethod {
+        byPath.withLock { byPath in
+            if let known = byPath[path] { return known }
+            let made = RPCMethod(path: path, authority: authority, userAgent: userAgent)
+            byPath[path] = made
+            return made
+        }
+    }
+}

@@ -1,0 +1,136 @@
+import Synchronization
+import T4Protocols
+
+extension EngineRules {
+    /// What a frozen view shows.
+    static let snapshotRules = [
+        EngineRule("a snapshot does not change") { engine in
+            try await engine.withEngine { engine in
+                var frozen: [(any EngineSnapshot, [Row])] = []
+                var model = Model()
+                for round in 0..<20 {
+                    for number in 0..<30 where (number + round) % 3 == 0 {
+                        model.put([UInt8(number)], [UInt8](repeating: UInt8(round), count: 200))
+                    }
+                    model.delete([UInt8(round)])
+                    var batch = WriteBatch()
+                    for row in model.rows { batch.put(row.key, row.value) }
+                    batch.delete([UInt8(round)])
+                    try engine.apply(batch, at: LogPosition(term: 1, index: UInt64(round + 1)))
+                    frozen.append((try engine.snapshot(), model.rows))
+                }
+                for (round, (snapshot, rows)) in frozen.enumerated() {
+                    try expectRows(snapshot.rows(), rows, "snapshot after batch \(round + 1)")
+                    try expectEqual(snapshot.value([UInt8(round)]), nil, "key that batch \(round + 1) deleted")
+                }
+            }
+        },
+        EngineRule("snapshots taken during batches are whole and match the position") { engine in
+            try await engine.withEngine { engine in
+                let batches: UInt64 = 400
+                let keys = (0..<20).map { [UInt8($0)] }
+                let isDone = Flag()
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask {
+                        defer { isDone.set() }
+                        for index in 1...batches {
+                            try engine.put(keys.map { Row(key: $0, value: bytes(index)) }, at: index)
+                        }
+                    }
+                    for _ in 0..<2 {
+                        group.addTask {
+                            while !isDone.isSet {
+                                try checkWholeBatch(engine, keys: keys)
+                                await Task.yield()
+                            }
+                        }
+                    }
+                    try await group.waitForAll()
+                }
+                try expectEqual(engine.appliedPosition.index, batches, "applied index at the end")
+                try expectEqual(engine.snapshot().value(keys[0]), bytes(batches), "value at the end")
+            }
+        },
+        EngineRule("a read within a scan sees the same snapshot, as does a scan within a scan") { engine in
+            try await engine.withEngine { engine in
+                let long = [UInt8](repeating: 5, count: 700)
+                let rows = [[1], [2], [3], long + [1], long + [2], [6]].map { Row(key: $0, value: $0 + [0]) }
+                try engine.put(rows, at: 1)
+                let snapshot = try engine.snapshot()
+                try engine.delete(rows.map(\.key), at: 2)
+                var failure: (any Error)?
+                var visited = 0
+                try snapshot.scan(.all, order: .ascending) { key, value in
+                    let row = Row(key: copy(key), value: copy(value))
+                    do {
+                        try expect(row == rows[visited], "row \(visited) of the outer scan is \(brief(row.key))")
+                        try expectEqual(snapshot.value(row.key), row.value, "value read within the scan")
+                        try expectRows(snapshot.rows(.all, .descending), rows.reversed(), "scan within the scan")
+                        try expect(copy(value) == row.value, "the lent value changed during a nested scan")
+                    } catch {
+                        failure = error
+                        return .stop
+                    }
+                    visited += 1
+                    return .next
+                }
+                if let failure { throw failure }
+                try expectEqual(visited, rows.count, "rows of the outer scan")
+            }
+        },
+        EngineRule("the size is reported, and stops growing once a snapshot is released") { engine in
+            try await engine.withEngine { engine in
+                let count = 100
+                var index: UInt64 = 0
+                func overwrite(rounds: Int) throws {
+                    for _ in 0..<rounds {
+                        index += 1
+                        let value = [UInt8](repeating: UInt8(index % 251), count: 1000)
+                        try engine.put((0..<count).map { Row(key: [UInt8($0)], value: value) }, at: index)
+                    }
+                }
+                try overwrite(rounds: 1)
+                var held: (any EngineSnapshot)? = try engine.snapshot()
+                try overwrite(rounds: 50)
+                try expect(engine.sizeOnDisk() >= count * 1000, "size on disk is below that of the rows")
+                try expectEqual(held?.value([0])?.first, 1, "value in the snapshot that is held")
+                held = nil
+                try overwrite(rounds: 50)
+                let size = try engine.sizeOnDisk()
+                try overwrite(rounds: 200)
+                let later = try engine.sizeOnDisk()
+                try expect(later <= size + size / 2 + (1 << 20), "size grew from \(size) to \(later) bytes")
+            }
+        },
+    ]
+
+    /// Reads all keys twice: they must all show one batch, which is not older or newer than the positions around it.
+    private static func checkWholeBatch(_ engine: any LocalEngine, keys: [[UInt8]]) throws {
+        let before = try engine.appliedPosition
+        let snapshot = try engine.snapshot()
+        let after = try engine.appliedPosition
+        let rows = try snapshot.rows()
+        guard let first = rows.first else {
+            try expectEqual(before, .zero, "position of an engine that shows no rows")
+            return
+        }
+        try expectRows(rows, keys.map { Row(key: $0, value: first.value) }, "rows of one batch")
+        try expectRows(snapshot.rows(), rows, "rows on the second scan")
+        let index = first.value.reduce(0) { $0 << 8 | UInt64($1) }
+        try expect(
+            before.index <= index && index <= after.index,
+            "a snapshot shows batch \(index), taken between the positions \(before) and \(after)")
+    }
+
+    /// A number as 8 bytes, the highest first.
+    private static func bytes(_ number: UInt64) -> [UInt8] { withUnsafeBytes(of: number.bigEndian) { Array($0) } }
+}
+
+/// Tells concurrent readers that the writer is through.
+private final class Flag: Sendable {
+    private let state = Atomic(false)
+
+    var isSet: Bool { state.load(ordering: .sequentiallyConsistent) }
+
+    func set() { state.store(true, ordering: .sequentiallyConsistent) }
+}

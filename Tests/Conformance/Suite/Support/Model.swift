@@ -1,0 +1,66 @@
+import T4Protocols
+
+/// What an engine must hold: a sorted array.
+struct Model {
+    private(set) var rows: [Row] = []
+
+    init() {}
+
+    /// The rows in any order; each key once.
+    init(_ rows: [Row]) { self.rows = rows.sorted { precedes($0.key, $1.key) } }
+
+    mutating func put(_ key: [UInt8], _ value: [UInt8]) {
+        let index = position(key)
+        if index < rows.count, rows[index].key == key {
+            rows[index].value = value
+        } else {
+            rows.insert(Row(key: key, value: value), at: index)
+        }
+    }
+
+    mutating func delete(_ key: [UInt8]) {
+        let index = position(key)
+        if index < rows.count, rows[index].key == key { rows.remove(at: index) }
+    }
+
+    func value(_ key: [UInt8]) -> [UInt8]? {
+        let index = position(key)
+        return index < rows.count && rows[index].key == key ? rows[index].value : nil
+    }
+
+    func rows(_ range: KeyRange, _ order: ScanOrder, limit: Int = .max) -> [Row] {
+        let first = position(range.lower)
+        let end = range.upper.map(position) ?? rows.count
+        guard first < end else { return [] }
+        return order == .ascending
+            ? Array(rows[first..<end].prefix(limit)) : Array(rows[first..<end].reversed().prefix(limit))
+    }
+
+    private func position(_ key: [UInt8]) -> Int {
+        var low = 0
+        var high = rows.count
+        while low < high {
+            let middle = (low + high) / 2
+            if precedes(rows[middle].key, key) { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}
+
+/// Orders keys as unsigned bytes, a prefix first.
+func precedes(_ left: [UInt8], _ right: [UInt8]) -> Bool { left.lexicographicallyPrecedes(right) }
+
+/// Numbers that depend on nothing but the seed (SplitMix64).
+struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+}
