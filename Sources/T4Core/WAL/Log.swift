@@ -52,7 +52,7 @@ package enum Log {
         if !wasStopped && end != start && summary.end != end {
             throw LogError(.corrupted, "the log ended with \(end) and then with \(summary.end)", path: directory)
         }
-        let writer = try LogWriter(
+        let writer = LogWriter(
             recovered, directory: place, databaseID: databaseID, configuration: configuration)
         return Opened(writer: writer, start: start, end: end, lastTime: lastTime, sealedSegments: sealed)
     }

@@ -58,7 +58,7 @@ struct LogRecovery {
                 result.lastTime = footer.tally.lastTime
             }
         }
-        // Also makes renames durable that a process made and did not live to sync.
+        // For the copy's name, and for names that an earlier process gave and did not live to sync.
         try fileSystem.syncDirectory(directory.path)
         return result
     }
@@ -93,7 +93,8 @@ struct LogRecovery {
         }
     }
 
-    /// Copies header and valid frames, and the footer if there is one, and swaps the copy in.
+    /// Copies header and valid frames, and the footer if there is one, and swaps the copy in. The caller
+    /// syncs the directory.
     private func copy(_ cursor: borrowing SegmentCursor, footer: SegmentFooter?) throws(LogError) -> OpenSegment {
         let fileSystem = directory.fileSystem
         let temporary = directory.file("recovery" + LogFormat.temporarySuffix)
@@ -121,7 +122,6 @@ struct LogRecovery {
         }
         try target.syncData()
         try fileSystem.rename(temporary, to: cursor.path)
-        try fileSystem.syncDirectory(directory.path)
         return OpenSegment(
             path: cursor.path, file: target, header: cursor.header, tally: cursor.tally, hash: hash, offset: offset,
             filled: filled)

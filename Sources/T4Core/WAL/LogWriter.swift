@@ -34,7 +34,7 @@ package final class LogWriter {
     init(
         _ recovered: consuming LogRecovery.Result, directory: LogDirectory, databaseID: DatabaseID,
         configuration: LogConfiguration
-    ) throws(LogError) {
+    ) {
         precondition(configuration.segmentSizeMax >= 1 << 10 && configuration.preallocationSizeMin > 0)
         self.directory = directory
         self.databaseID = databaseID
@@ -42,7 +42,7 @@ package final class LogWriter {
         (lastPosition, syncedPosition) = (recovered.end, recovered.end)
         lastTime = recovered.lastTime
         headerTerm = recovered.sealed.last?.header.term ?? 0
-        preparer = try SegmentPreparer(directory, inBackground: configuration.preparesInBackground)
+        preparer = SegmentPreparer(directory, inBackground: configuration.preparesInBackground)
         open = recovered.open.take()
         if let header = open?.header {
             seed = header.checksumSeed

@@ -40,7 +40,8 @@ enum LogFixture {
         visit: (LogEntry) -> Void = { _ in }
     ) throws(LogError) -> Log.Opened {
         try Log.open(
-            directory: directory, databaseID: databaseID, fileSystem: fileSystem, configuration: configuration
+            directory: directory, databaseID: databaseID, fileSystem: fileSystem,
+            configuration: configuration
         ) { entry in
             visit(entry)
             return .next
@@ -56,7 +57,9 @@ enum LogFixture {
     }
 
     /// Entries of one term with bodies that tell them apart.
-    static func entries(_ indexes: ClosedRange<Int>, term: UInt64 = 1, bodySize: Int = 40) -> [LogEntry] {
+    static func entries(_ indexes: ClosedRange<Int>, term: UInt64 = 1, bodySize: Int = 40)
+        -> [LogEntry]
+    {
         indexes.map { index in
             LogEntry(
                 position: LogPosition(term: term, index: UInt64(index)), time: 1000 + UInt64(index),

@@ -1,4 +1,3 @@
-import Synchronization
 import T4Core
 import T4Protocols
 import Testing
@@ -49,7 +48,8 @@ import Testing
 
     @Test func emptyBodiesAndOtherKindsSurvive() throws {
         let entries = [
-            LogEntry(position: LogPosition(term: 1, index: 1), time: 0, revision: .none, kind: .term, body: []),
+            LogEntry(
+                position: LogPosition(term: 1, index: 1), time: 0, revision: .none, kind: .term, body: []),
             LogEntry(
                 position: LogPosition(term: .max, index: 2), time: .max, revision: Revision(.max),
                 kind: LogEntry.Kind(rawValue: 255), body: [0]),
@@ -69,9 +69,12 @@ import Testing
         let segment = try #require(try writer.seal())
         #expect(sealed == [segment])
         #expect(segment.path == LogFixture.segment(1))
-        #expect(segment.header == SegmentHeader(databaseID: LogFixture.databaseID, term: 1, previous: .zero))
+        #expect(
+            segment.header == SegmentHeader(databaseID: LogFixture.databaseID, term: 1, previous: .zero))
         let tally = try #require(segment.footer?.tally)
-        #expect(tally.entryCount == 3 && tally.firstRevision == Revision(3) && tally.lastRevision == Revision(3))
+        #expect(
+            tally.entryCount == 3 && tally.firstRevision == Revision(3)
+                && tally.lastRevision == Revision(3))
         #expect(tally.firstTime == 1001 && tally.lastTime == 1003 && tally.lastPosition.index == 3)
         #expect(segment.sealedSize == UInt64(fileSystem.contents(segment.path).count))
         #expect(try writer.seal() == nil)
@@ -97,7 +100,8 @@ import Testing
         let fileSystem = SimulatedFileSystem()
         let writer = try LogFixture.open(fileSystem).writer
         let entries =
-            LogFixture.entries(1...20) + LogFixture.entries(21...21, bodySize: size) + LogFixture.entries(22...24)
+            LogFixture.entries(1...20) + LogFixture.entries(21...21, bodySize: size)
+            + LogFixture.entries(22...24)
         try writer.appendAndSync(entries)
         writer.close()
         #expect(fileSystem.paths.contains(LogFixture.segment(21)))
@@ -127,7 +131,8 @@ import Testing
         var early = LogFixture.entries(3...3, term: 3)
         early[0].time = 1001
         let wrong = [
-            LogFixture.entries(4...4, term: 3), LogFixture.entries(2...2, term: 3), LogFixture.entries(3...3, term: 2),
+            LogFixture.entries(4...4, term: 3), LogFixture.entries(2...2, term: 3),
+            LogFixture.entries(3...3, term: 2),
             early, LogFixture.entries(3...3, term: 3) + LogFixture.entries(5...5, term: 3),
         ]
         for entries in wrong {
@@ -150,7 +155,8 @@ import Testing
                 return .next
             }
             #expect(seen == all.filter { $0.position.index >= index })
-            #expect(summary.end.index == 200 && summary.visitedCount == seen.count && summary.start == .zero)
+            #expect(
+                summary.end.index == 200 && summary.visitedCount == seen.count && summary.start == .zero)
         }
         struct Enough: Error {}
         let error = #expect(throws: LogError.self) { try reader.read { _ in throw Enough() } }
@@ -163,11 +169,15 @@ import Testing
         let paths = fileSystem.paths
         #expect(try Log.removeSegments(below: 1, in: LogFixture.directory, fileSystem: fileSystem) == 0)
         let second = try #require(UInt64(paths[1].dropFirst(4).prefix(20)))
-        #expect(try Log.removeSegments(below: second - 1, in: LogFixture.directory, fileSystem: fileSystem) == 0)
-        #expect(try Log.removeSegments(below: second, in: LogFixture.directory, fileSystem: fileSystem) == 1)
+        #expect(
+            try Log.removeSegments(below: second - 1, in: LogFixture.directory, fileSystem: fileSystem)
+                == 0)
+        #expect(
+            try Log.removeSegments(below: second, in: LogFixture.directory, fileSystem: fileSystem) == 1)
         #expect(fileSystem.paths == Array(paths.dropFirst()))
         #expect(try LogFixture.open(fileSystem).start.index == second - 1)
-        let removed = try Log.removeSegments(below: .max, in: LogFixture.directory, fileSystem: fileSystem)
+        let removed = try Log.removeSegments(
+            below: .max, in: LogFixture.directory, fileSystem: fileSystem)
         #expect(removed == paths.count - 2 && fileSystem.paths == [paths[paths.count - 1]])
         #expect(try LogFixture.open(fileSystem).end.index == 200)
     }
@@ -193,12 +203,12 @@ import Testing
         let writer = try LogFixture.open(fileSystem).writer
         #expect(try writer.hasRoom(forBytes: 1 << 20))
         try writer.appendAndSync(LogFixture.entries(1...1))
-        fileSystem.state.withLock { $0.freeBytes = 0 }
+        fileSystem.setFreeBytes(0)
         #expect(try writer.hasRoom(forBytes: 1 << 10))
         #expect(try !writer.hasRoom(forBytes: 2 << 10))
-        fileSystem.state.withLock { $0.freeBytes = UInt64(LogFixture.small.freeSizeMin) }
+        fileSystem.setFreeBytes(UInt64(LogFixture.small.freeSizeMin))
         #expect(try !writer.hasRoom(forBytes: 2 << 10))
-        fileSystem.state.withLock { $0.freeBytes = UInt64(LogFixture.small.freeSizeMin) + (1 << 20) }
+        fileSystem.setFreeBytes(UInt64(LogFixture.small.freeSizeMin) + (1 << 20))
         #expect(try writer.hasRoom(forBytes: 2 << 10))
     }
 }

@@ -91,7 +91,9 @@ import Testing
 
     @Test func frameOfAnotherSegmentIsNoEntry() throws {
         // The frames of entries 6 to 9 as another history of the same database wrote them, behind this log's end.
-        let other = try LogFixture.log([LogFixture.entries(1...5, term: 2), LogFixture.entries(6...9, term: 2)])
+        let other = try LogFixture.log([
+            LogFixture.entries(1...5, term: 2), LogFixture.entries(6...9, term: 2),
+        ])
         let stale = other.contents(LogFixture.segment(1))[Self.start..<Self.end]
         let fileSystem = try Self.disk { $0.replaceSubrange(Self.start..<Self.end, with: stale) }
         try Self.check(fileSystem, keeps: 5)

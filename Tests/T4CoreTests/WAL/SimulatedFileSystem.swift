@@ -1,13 +1,13 @@
-import Synchronization
 import T4Core
 
 /// Files in memory that behave like a disk with a page cache.
 ///
-/// What was not synced may be lost in any combination of sectors when the power goes, names as well as bytes. A failed sync
-/// loses the claim of its bytes to ever get to disk, although they can still be read: like on Linux.
+/// What was not synced may be lost in any combination of sectors when the power goes, names as well as bytes. Bytes
+/// whose sync failed lose their claim to ever get to disk, although they can still be read: like on Linux.
 final class SimulatedFileSystem: LogFileSystem {
     enum Call: String, CaseIterable, Sendable {
-        case createDirectory, list, open, create, rename, remove, syncDirectory, freeBytes, size, read, write, syncData
+        case createDirectory, list, open, create, rename, remove, syncDirectory, freeBytes, size, read,
+            write, syncData
         case truncate
     }
 
@@ -51,17 +51,25 @@ final class SimulatedFileSystem: LogFileSystem {
         var freeBytes: UInt64 = 1 << 40
     }
 
-    let state: Mutex<State>
+    private let state: Monitor<State>
 
-    init() { state = Mutex(State()) }
+    init() { state = Monitor(State()) }
 
-    private init(_ state: State) { self.state = Mutex(state) }
+    private init(_ state: State) { self.state = Monitor(state) }
 
     /// Calls of one kind so far.
     func count(_ call: Call) -> Int { state.withLock { $0.counts[call, default: 0] } }
 
+    /// Waits until another thread has made that many calls of one kind.
+    func wait(for count: Int, _ call: Call) {
+        state.wait { $0.counts[call, default: 0] >= count ? () : nil }
+    }
+
     /// Calls so far that change something.
     var changeCount: Int { state.withLock { $0.changes } }
+
+    /// Sets what `freeBytes` answers.
+    func setFreeBytes(_ size: UInt64) { state.withLock { $0.freeBytes = size } }
 
     /// Sets a fault and starts counting anew.
     func arm(_ fault: Fault?) {
@@ -76,7 +84,9 @@ final class SimulatedFileSystem: LogFileSystem {
         state.withLock { state in
             // A journal takes changes of names to disk in order, up to some point.
             var names = state.durableNames
-            for change in state.pendingNames.prefix(Int.random(in: 0...state.pendingNames.count, using: &random)) {
+            for change in state.pendingNames.prefix(
+                Int.random(in: 0...state.pendingNames.count, using: &random))
+            {
                 Self.apply(change, to: &names)
             }
             next.inodes = state.inodes.map { Self.survivor(of: $0, &random) }
@@ -100,7 +110,9 @@ final class SimulatedFileSystem: LogFileSystem {
     var paths: [String] { state.withLock { $0.names.keys.sorted() } }
 
     /// Bytes of a file.
-    func contents(_ path: String) -> [UInt8] { state.withLock { state in state.inodes[state.names[path]!].content } }
+    func contents(_ path: String) -> [UInt8] {
+        state.withLock { state in state.inodes[state.names[path]!].content }
+    }
 
     /// Puts a file there, on disk.
     func setContents(_ path: String, _ bytes: [UInt8]) {
@@ -117,7 +129,9 @@ final class SimulatedFileSystem: LogFileSystem {
 
     func list(_ directory: String) throws(LogError) -> [String] {
         try run(.list, directory) { state in
-            state.names.keys.filter { $0.hasPrefix(directory + "/") }.map { String($0.dropFirst(directory.count + 1)) }
+            state.names.keys.filter { $0.hasPrefix(directory + "/") }.map {
+                String($0.dropFirst(directory.count + 1))
+            }
         }
     }
 
@@ -147,7 +161,9 @@ final class SimulatedFileSystem: LogFileSystem {
         }
     }
 
-    func remove(_ path: String) throws(LogError) { try run(.remove, path) { $0.change(.remove(path)) } }
+    func remove(_ path: String) throws(LogError) {
+        try run(.remove, path) { $0.change(.remove(path)) }
+    }
 
     func syncDirectory(_ path: String) throws(LogError) {
         try run(.syncDirectory, path) { state in
@@ -156,18 +172,21 @@ final class SimulatedFileSystem: LogFileSystem {
         }
     }
 
-    func freeBytes(_ directory: String) throws(LogError) -> UInt64 { try run(.freeBytes, directory) { $0.freeBytes } }
+    func freeBytes(_ directory: String) throws(LogError) -> UInt64 {
+        try run(.freeBytes, directory) { $0.freeBytes }
+    }
 
     /// Counts a call, fails it if its turn has come, and else does it.
     func run<R>(
         _ call: Call, _ path: String, onFault: (inout State) -> Void = { _ in },
-        _ body: (inout sending State) -> sending R
-    ) throws(LogError) -> sending R {
+        _ body: (inout State) -> R
+    ) throws(LogError) -> R {
         let code: LogError.Code? = state.withLock { state in
             let code = state.enter(call)
             if code != nil { onFault(&state) }
             return code
         }
+        state.broadcast()
         if let code { throw LogError(code, "\(call.rawValue): injected fault", path: path) }
         return state.withLock(body)
     }
@@ -253,7 +272,9 @@ private final class SimulatedFile: LogFile {
         let torn = { (state: inout SimulatedFileSystem.State) in
             state.inodes[self.inode].write(Array(bytes.prefix(bytes.count / 2)), at: Int(offset))
         }
-        try fileSystem.run(.write, path, onFault: torn) { $0.inodes[self.inode].write(bytes, at: Int(offset)) }
+        try fileSystem.run(.write, path, onFault: torn) {
+            $0.inodes[self.inode].write(bytes, at: Int(offset))
+        }
     }
 
     func syncData() throws(LogError) {
@@ -298,6 +319,10 @@ extension [UInt8] {
     }
 
     fileprivate mutating func resize(_ size: Int) {
-        if count > size { removeLast(count - size) } else { append(contentsOf: repeatElement(0, count: size - count)) }
+        if count > size {
+            removeLast(count - size)
+        } else {
+            append(contentsOf: [UInt8](repeating: 0, count: size - count))
+        }
     }
 }
