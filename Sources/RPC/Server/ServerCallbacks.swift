@@ -9,6 +9,7 @@ enum ServerCallbacks {
         nghttp2_session_callbacks_set_on_header_callback(raw, onHeader)
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(raw, onDataChunk)
         nghttp2_session_callbacks_set_on_frame_recv_callback(raw, onFrame)
+        nghttp2_session_callbacks_set_on_frame_send_callback(raw, onFrameSent)
         nghttp2_session_callbacks_set_on_stream_close_callback(raw, onStreamClose)
     }
 
@@ -90,6 +91,18 @@ enum ServerCallbacks {
                 }
             }
         default: break
+        }
+        return 0
+    }
+
+    /// The end of an answer has left: a client that still sends is told that nobody reads it. Not earlier, because
+    /// nghttp2 sends nothing more on a stream once its reset is queued.
+    private static let onFrameSent: nghttp2_on_frame_send_callback = { session, frame, userData in
+        guard let frame, header(frame).type == headersType, header(frame).flags & endStream != 0 else { return 0 }
+        with(userData) { connection in
+            let streamID = header(frame).stream_id
+            guard let call = connection.serverCall(ofStream: streamID), !call.remoteEnded else { return }
+            nghttp2_submit_rst_stream(session, SessionSupport.noFlags, streamID, NGHTTP2_NO_ERROR.rawValue)
         }
         return 0
     }
