@@ -152,8 +152,11 @@ import Testing
             // A client by hand: it does not give up by itself.
             let peer = try await RawPeer(port: server.port)
             try await peer.startHTTP2()
-            try await peer.headers(1, RawPeer.requestFields("/test.Never/Unary") + [("grpc-timeout", "50m")])
-            try await peer.data(1, RawPeer.message([]), end: true)
+            // In one piece, so that the handler has the call before the time is over.
+            let block = RawPeer.block(RawPeer.requestFields("/test.Never/Unary") + [("grpc-timeout", "50m")])
+            try await peer.write(
+                RawPeer.frame(RawPeer.FrameType.headers, 4, 1, block)
+                    + RawPeer.frame(RawPeer.FrameType.data, 1, 1, RawPeer.message([])))
             let answer = try await peer.answer(1)
             #expect(answer["grpc-status"] == "4")
             #expect(answer["grpc-message"] == "context deadline exceeded")

@@ -188,10 +188,7 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     final func drain() {
         guard !isDraining, !isClosing, session != nil, context != nil else { return }
         isDraining = true
-        repeat {
-            sendWhileWritable()
-            tellWritable()
-        } while !isGone && !becameWritable.isEmpty
+        repeat { sendWhileWritable() } while tellWritable()
         isDraining = false
         guard let session, !isGone else { return }
         drained()
@@ -231,11 +228,13 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
         return true
     }
 
-    private func tellWritable() {
+    /// Tells the handlers that wait for it that they may send again; false if there was none.
+    private func tellWritable() -> Bool {
         let calls = becameWritable
-        guard !calls.isEmpty else { return }
+        guard !calls.isEmpty else { return false }
         becameWritable = []
         for call in calls where !call.hasEnded { call.becameWritable() }
+        return true
     }
 
     // MARK: Closing

@@ -31,6 +31,8 @@ enum ServerCallbacks {
     private static let headersType = UInt8(NGHTTP2_HEADERS.rawValue)
     private static let pingType = UInt8(NGHTTP2_PING.rawValue)
 
+    private static let goAwayType = UInt8(NGHTTP2_GOAWAY.rawValue)
+
     private static let onBeginFrame: nghttp2_on_begin_frame_callback = { _, header, userData in
         with(userData) { $0.frameLength = header?.pointee.length ?? 0 }
         return 0
@@ -95,14 +97,15 @@ enum ServerCallbacks {
         return 0
     }
 
-    /// The end of an answer has left: a client that still sends is told that nobody reads it. Not earlier, because
-    /// nghttp2 sends nothing more on a stream once its reset is queued.
-    private static let onFrameSent: nghttp2_on_frame_send_callback = { session, frame, userData in
-        guard let frame, header(frame).type == headersType, header(frame).flags & endStream != 0 else { return 0 }
-        with(userData) { connection in
-            let streamID = header(frame).stream_id
-            guard let call = connection.serverCall(ofStream: streamID), !call.remoteEnded else { return }
-            nghttp2_submit_rst_stream(session, SessionSupport.noFlags, streamID, NGHTTP2_NO_ERROR.rawValue)
+    private static let onFrameSent: nghttp2_on_frame_send_callback = { _, frame, userData in
+        guard let frame else { return 0 }
+        let hd = header(frame)
+        switch hd.type {
+        case headersType where hd.flags & endStream != 0:
+            with(userData) { $0.answerSent(hd.stream_id) }
+        case goAwayType:
+            with(userData) { $0.goAwaySent() }
+        default: break
         }
         return 0
     }

@@ -201,13 +201,44 @@ actor RawPeer {
     }
 }
 
-/// Runs an actor's jobs on a dispatch queue, where they may block.
+/// Runs an actor's jobs on a thread of its own, where they may block.
 private final class BlockingExecutor: SerialExecutor {
-    private let queue = DispatchQueue(label: "raw peer")
+    private final class Jobs: @unchecked Sendable {
+        // Unchecked: guarded by the condition.
+        let condition = NSCondition()
+        var waiting: [UnownedJob] = []
+        var isOver = false
+
+        func next() -> UnownedJob? {
+            condition.withLock {
+                while waiting.isEmpty, !isOver { condition.wait() }
+                return waiting.isEmpty ? nil : waiting.removeFirst()
+            }
+        }
+    }
+
+    private let jobs = Jobs()
+
+    init() {
+        let jobs = jobs
+        let executor = asUnownedSerialExecutor()
+        Thread.detachNewThread {
+            while let job = jobs.next() { job.runSynchronously(on: executor) }
+        }
+    }
+
+    deinit {
+        jobs.condition.withLock {
+            jobs.isOver = true
+            jobs.condition.signal()
+        }
+    }
 
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        let executor = asUnownedSerialExecutor()
-        queue.async { job.runSynchronously(on: executor) }
+        jobs.condition.withLock {
+            jobs.waiting.append(job)
+            jobs.condition.signal()
+        }
     }
 }
