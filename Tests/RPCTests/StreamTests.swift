@@ -165,6 +165,26 @@ import Testing
         }
     }
 
+    /// A load generator that starts a new call from each completion must not be kept going by a lost connection.
+    @Test func callsStartedWhileTheConnectionIsLostFail() async throws {
+        try await withServer { router in
+            router.unary("/test.Never/Unary") { _, _ in }
+        } _: { server in
+            let client = try await connect(server)
+            let method = client.method("/test.Never/Unary")
+            let codes = Box<RPCStatus.Code>()
+            client.start(method, []) { first in
+                if case .failure(let status) = first { codes.add(status.code) }
+                client.start(method, []) { second in
+                    if case .failure(let status) = second { codes.add(status.code) }
+                }
+            }
+            try await eventually("the call is there") { server.counters.callsStarted == 1 }
+            await server.shutdownGracefully(deadline: .zero)
+            #expect(await codes.wait(for: 2) == [.unavailable, .unavailable])
+        }
+    }
+
     @Test func callsOfAClientFailWithItsConnection() async throws {
         try await withServer { router in
             router.unary("/test.Never/Unary") { _, _ in }
