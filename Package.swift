@@ -105,7 +105,7 @@ let package = Package(
             name: "RPCTests",
             dependencies: [
                 "RPC", "CNGHTTP2", .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"), .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .testTarget(

@@ -143,6 +143,20 @@ public class RPCCall: @unchecked Sendable {
         connection.setNeedsDrain()
     }
 
+    /// Feeds received bytes to the assembler. `body` may end the call, so the assembler is not held meanwhile.
+    @inline(__always)
+    final func assemble(
+        _ chunk: UnsafeRawBufferPointer, limit: Int, _ body: (RawSpan) -> Void
+    ) throws(MessageAssembler.Problem) {
+        var working = MessageAssembler()
+        swap(&working, &assembler)
+        try working.feed(chunk, limit: limit) { message in
+            body(message)
+            return !hasEnded
+        }
+        if !hasEnded { swap(&working, &assembler) }
+    }
+
     // MARK: What each side does in its own way; on the loop
 
     func perform(_ work: CallWork) { preconditionFailure("abstract") }

@@ -9,7 +9,9 @@ struct StartTests {
 
     /// Writes one after the other, so that each is an fsync batch of its own, then kills the server.
     private func write(_ count: Int, to data: URL) async throws {
-        let server = try await ServerUnderTest.start(kind, dataDirectory: data)
+        // One segment, however long a busy machine takes.
+        let server = try await ServerUnderTest.start(
+            kind, dataDirectory: data, options: ["--segment-max-age-sec", "3600"])
         let client = try await EtcdClient.connect(to: server)
         for number in 0..<count { _ = try await client.put("key\(number)", "value number \(number)") }
         await client.close()

@@ -186,7 +186,7 @@ public final class ClientCall: RPCCall, @unchecked Sendable {
     func received(_ chunk: UnsafeRawBufferPointer) {
         guard !hasEnded else { return }
         do throws(MessageAssembler.Problem) {
-            try assembler.feed(chunk, limit: client.configuration.messageSizeMax) { message in
+            try assemble(chunk, limit: client.configuration.messageSizeMax) { message in
                 if case .stream(let handler) = receiver {
                     handler.onMessage(message)
                 } else if answer == nil {
@@ -194,7 +194,6 @@ public final class ClientCall: RPCCall, @unchecked Sendable {
                 } else {
                     giveUp(RPCStatus(.internal, "the server sent more than one message to a unary call"))
                 }
-                return !hasEnded
             }
         } catch {
             switch error {

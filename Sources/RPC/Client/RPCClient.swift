@@ -4,7 +4,8 @@ import Synchronization
 
 /// One connection to a gRPC server with any number of concurrent calls.
 ///
-/// When the connection is lost every call fails with UNAVAILABLE, later ones too; there is no reconnecting.
+/// When the connection is lost every call fails with UNAVAILABLE, later ones too; there is no reconnecting. The
+/// connection is closed with the last reference to the client, so keep one while calls run.
 public final class RPCClient: Sendable {
     private let channel: any Channel
     private let connection: ClientConnection
@@ -83,7 +84,8 @@ public final class RPCClient: Sendable {
 
     /// Starts a unary call; the cheapest way, for load generators. From any thread, best from the client's own loop
     /// (see `execute`), as within `completion`.
-    /// - Parameter completion: Called once, on the client's event loop; must not block.
+    /// - Parameter completion: Called once, on the client's event loop; must not block. If the connection is lost it
+    ///   may be called before this returns.
     @discardableResult
     public func start(
         _ method: RPCMethod, _ message: [UInt8], timeout: Duration? = nil, metadata: [(String, String)] = [],

@@ -38,6 +38,8 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     /// nghttp2 is on the stack; the session must not be freed.
     private var isInSession = false
     private var isGone = false
+    /// The session when the connection is gone: it is freed as soon as nghttp2 is not on the stack.
+    private var doomedSession: OpaquePointer?
     private var keepalive = KeepaliveTimer()
 
     init(loop: LoopContext, settings: ConnectionSettings) {
@@ -46,7 +48,7 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     deinit {
-        precondition(session == nil, "a connection went away before its channel")
+        precondition(session == nil && doomedSession == nil, "a connection went away before its channel")
     }
 
     // MARK: What the sides differ in
@@ -156,6 +158,9 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
         guard !isGone else { return }
         isGone = true
         keepalive.stop()
+        // From here on calls find no session, so that what their owners do now comes to nothing.
+        doomedSession = session
+        session = nil
         while let call = calls.last {
             remove(call)
             connectionLost(call)
@@ -166,8 +171,8 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     private func freeSession() {
-        nghttp2_session_del(session)
-        session = nil
+        nghttp2_session_del(doomedSession)
+        doomedSession = nil
     }
 
     // MARK: Output

@@ -20,22 +20,17 @@ enum ResponseHeaders {
             if status.code == .unimplemented { fields.append("grpc-accept-encoding", "identity") }
             _ = fields.withFields { nghttp2_submit_response(session, call.streamID, $0, $1, nil) }
         }
-        stopRequest(of: call, session: session)
     }
 
     /// The status behind the messages; called while nghttp2 makes the last data frame.
     static func submitTrailers(_ status: RPCStatus, call: ServerCall, session: OpaquePointer) -> Bool {
-        let result: Int32
         if status.isOK {
             let fields = okTrailers.fields
-            result = nghttp2_submit_trailer(session, call.streamID, fields.baseAddress, fields.count)
-        } else {
-            var fields = HeaderFields()
-            append(status, to: &fields)
-            result = fields.withFields { nghttp2_submit_trailer(session, call.streamID, $0, $1) }
+            return nghttp2_submit_trailer(session, call.streamID, fields.baseAddress, fields.count) == 0
         }
-        stopRequest(of: call, session: session)
-        return result == 0
+        var fields = HeaderFields()
+        append(status, to: &fields)
+        return fields.withFields { nghttp2_submit_trailer(session, call.streamID, $0, $1) } == 0
     }
 
     private static func append(_ status: RPCStatus, to fields: inout HeaderFields) {
@@ -43,11 +38,5 @@ enum ResponseHeaders {
         if !status.message.isEmpty {
             fields.append("grpc-message".utf8, PercentEncoding.encode(status.message), indexed: false)
         }
-    }
-
-    /// Tells a client that still sends that nobody reads it; goes out behind the trailers.
-    private static func stopRequest(of call: ServerCall, session: OpaquePointer) {
-        guard !call.remoteEnded else { return }
-        nghttp2_submit_rst_stream(session, SessionSupport.noFlags, call.streamID, NGHTTP2_NO_ERROR.rawValue)
     }
 }

@@ -231,7 +231,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     func received(_ chunk: UnsafeRawBufferPointer) {
         guard !hasEnded else { return }
         do throws(MessageAssembler.Problem) {
-            try assembler.feed(chunk, limit: server.shared.configuration.messageSizeMax) { message in
+            try assemble(chunk, limit: server.shared.configuration.messageSizeMax) { message in
                 if let handler {
                     handler.onMessage(message)
                 } else if request == nil {
@@ -239,7 +239,6 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
                 } else {
                     violation(.internal, Self.tooManyMessages)
                 }
-                return !hasEnded
             }
         } catch {
             switch error {

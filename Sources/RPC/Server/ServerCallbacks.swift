@@ -9,6 +9,7 @@ enum ServerCallbacks {
         nghttp2_session_callbacks_set_on_header_callback(raw, onHeader)
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(raw, onDataChunk)
         nghttp2_session_callbacks_set_on_frame_recv_callback(raw, onFrame)
+        nghttp2_session_callbacks_set_on_frame_send_callback(raw, onFrameSent)
         nghttp2_session_callbacks_set_on_stream_close_callback(raw, onStreamClose)
     }
 
@@ -29,6 +30,8 @@ enum ServerCallbacks {
     private static let dataType = UInt8(NGHTTP2_DATA.rawValue)
     private static let headersType = UInt8(NGHTTP2_HEADERS.rawValue)
     private static let pingType = UInt8(NGHTTP2_PING.rawValue)
+
+    private static let goAwayType = UInt8(NGHTTP2_GOAWAY.rawValue)
 
     private static let onBeginFrame: nghttp2_on_begin_frame_callback = { _, header, userData in
         with(userData) { $0.frameLength = header?.pointee.length ?? 0 }
@@ -89,6 +92,19 @@ enum ServerCallbacks {
                     withUnsafeBytes(of: frame.pointee.ping.opaque_data) { connection.pingAnswered($0) }
                 }
             }
+        default: break
+        }
+        return 0
+    }
+
+    private static let onFrameSent: nghttp2_on_frame_send_callback = { _, frame, userData in
+        guard let frame else { return 0 }
+        let hd = header(frame)
+        switch hd.type {
+        case headersType where hd.flags & endStream != 0:
+            with(userData) { $0.answerSent(hd.stream_id) }
+        case goAwayType:
+            with(userData) { $0.goAwaySent() }
         default: break
         }
         return 0

@@ -18,6 +18,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     var requestBytesHeld = 0
     private var pingPolicy = PingPolicy()
     private var isShuttingDown = false
+    private var isShutdownPingSent = false
     private var isFinalGoAwaySent = false
 
     init(loop: LoopContext, shared: ServerShared, remoteAddress: String?) {
@@ -138,6 +139,13 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         call.receivedEnd()
     }
 
+    /// The end of an answer has left: a client that still sends is told that nobody reads it. Not earlier, because
+    /// nghttp2 sends nothing more on a stream once its reset is queued.
+    func answerSent(_ streamID: Int32) {
+        guard let session, let call = serverCall(ofStream: streamID), !call.remoteEnded else { return }
+        nghttp2_submit_rst_stream(session, SessionSupport.noFlags, streamID, NGHTTP2_NO_ERROR.rawValue)
+    }
+
     func streamClosed(_ call: ServerCall, code: UInt32) {
         if headerCall === call { headerCall = nil }
         remove(call)
@@ -172,13 +180,19 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         guard let session else { return close() }
         // Two steps, so that calls that cross the first notice are still served.
         nghttp2_submit_shutdown_notice(session)
-        nghttp2_submit_ping(session, SessionSupport.noFlags, Self.shutdownPing)
         loop.eventLoop.scheduleTask(in: .seconds(Self.shutdownPingSeconds)) { [weak self] in self?.sendFinalGoAway() }
         for call in calls {
             let call = Self.serverCall(call)
             if case .stream = call.method?.kind { call.cancel(.shutdown, shared.configuration.shutdownStatus) }
         }
         drain()
+    }
+
+    /// A GOAWAY has left; behind the first one goes a ping. Queued together with it, the ping would overtake it.
+    func goAwaySent() {
+        guard isShuttingDown, !isShutdownPingSent, let session else { return }
+        isShutdownPingSent = true
+        nghttp2_submit_ping(session, SessionSupport.noFlags, Self.shutdownPing)
     }
 
     private func sendFinalGoAway() {

@@ -36,7 +36,7 @@ enum GRPCTimeout {
 
     /// The largest unit that says the time exactly enough in eight digits; at least one nanosecond.
     static func format(nanoseconds: Int64) -> [UInt8] {
-        var amount = max(nanoseconds, 1)
+        var amount = min(max(nanoseconds, 1), limit)
         for (divisor, unit) in [(1000, "n"), (1000, "u"), (1000, "m"), (60, "S"), (60, "M")] as [(Int64, String)] {
             if amount < 100_000_000 { return Array("\(amount)\(unit)".utf8) }
             amount = (amount + divisor - 1) / divisor

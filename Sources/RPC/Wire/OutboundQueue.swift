@@ -16,6 +16,9 @@ struct OutboundQueue {
     /// True while a message has left in part: the stream cannot end in order before the rest has left.
     var isInsideMessage: Bool { hasCurrent && offset > 0 }
 
+    /// Slots of the queue in memory, for tests.
+    var storedCount: Int { later.count }
+
     mutating func append(_ message: [UInt8]) {
         byteCount += MessageAssembler.prefixLength + message.count
         if hasCurrent {

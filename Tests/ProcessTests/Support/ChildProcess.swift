@@ -149,6 +149,17 @@ extension ChildProcess {
         }
     }
 
+    /// Has the child close all but its three streams: swift-nio's sockets are not close-on-exec, and a child that kept
+    /// a listening one would go on accepting for a server of another suite that has stopped.
+    private static func closeInherited(_ actions: inout posix_spawn_file_actions_t) {
+        // glibc 2.34 has the call, but behind a feature macro that Swift does not set.
+        typealias AddCloseFrom = @convention(c) (UnsafeMutablePointer<posix_spawn_file_actions_t>, CInt) -> CInt
+        let symbol = dlsym(nil, "posix_spawn_file_actions_addclosefrom_np")
+        precondition(symbol != nil, "the C library cannot close inherited files of a child")
+        let code = unsafeBitCast(symbol, to: AddCloseFrom.self)(&actions, 3)
+        precondition(code == 0, "error \(code) from posix_spawn_file_actions_addclosefrom_np")
+    }
+
     private static func spawn(
         _ executable: String, _ arguments: [[UInt8]], environment: [String: String], streams: [Int32],
     ) throws -> pid_t {
@@ -158,6 +169,7 @@ extension ChildProcess {
         for (number, stream) in streams.enumerated() {
             posix_spawn_file_actions_adddup2(&actions, stream, Int32(number))
         }
+        closeInherited(&actions)
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }

@@ -109,21 +109,3 @@ struct StartFailed: Error, CustomStringConvertible {
         "\(kind) ended before it was ready\nstdout:\n\(process.output.value)\nstderr:\n\(process.errors.value)"
     }
 }
-
-/// Runs `body` with a fresh server; ends the server and removes its data afterwards, whatever happens.
-func withServer<Result: Sendable>(
-    _ kind: ServerUnderTest.Kind, _ body: (ServerUnderTest) async throws -> Result,
-    isolation: isolated (any Actor)? = #isolation,
-) async throws -> Result {
-    try await withTemporaryDirectory { folder in
-        let server = try await ServerUnderTest.start(kind, dataDirectory: folder.appending(path: "data"))
-        do {
-            let result = try await body(server)
-            await server.crash()
-            return result
-        } catch {
-            await server.crash()
-            throw error
-        }
-    }
-}

@@ -20,7 +20,7 @@ import Testing
     func nothingPromisedIsLostAndNothingInvented(_ group: Int) throws {
         for round in 0..<40 {
             let seed = UInt64(group * 1000 + round)
-            var random = SeededLogRandom(seed: seed)
+            var random = SeededGenerator(seed: seed)
             var life = Life()
             for _ in 0..<8 {
                 try Self.live(&life, &random, seed)
@@ -36,7 +36,7 @@ import Testing
         }
     }
 
-    private static func live(_ life: inout Life, _ random: inout SeededLogRandom, _ seed: UInt64)
+    private static func live(_ life: inout Life, _ random: inout SeededGenerator, _ seed: UInt64)
         throws
     {
         life.number += 1
@@ -72,7 +72,7 @@ import Testing
     }
 
     private static func step(
-        _ writer: LogWriter, _ life: inout Life, _ random: inout SeededLogRandom
+        _ writer: LogWriter, _ life: inout Life, _ random: inout SeededGenerator
     ) throws(LogError) {
         switch Int.random(in: 0..<12, using: &random) {
         case 0: _ = try writer.seal()
@@ -123,7 +123,7 @@ import Testing
             }
             let promised = Int(writer.syncedPosition.index)
             for seed in 0..<20 {
-                var random = SeededLogRandom(seed: UInt64(nth * 100 + seed))
+                var random = SeededGenerator(seed: UInt64(nth * 100 + seed))
                 let found = try LogFixture.recover(fileSystem.powerLoss(&random))
                 #expect(
                     found.count >= promised && found[...] == all.prefix(found.count),

@@ -55,7 +55,7 @@ import Testing
             }
             #expect(fileSystem.changeCount == changes, "a failed writer still writes")
             for seed in 0..<4 {
-                var random = SeededLogRandom(seed: UInt64(nth * 10 + seed))
+                var random = SeededGenerator(seed: UInt64(nth * 10 + seed))
                 let afterPowerLoss = try LogFixture.recover(fileSystem.powerLoss(&random))
                 #expect(
                     afterPowerLoss.count >= promised
@@ -66,7 +66,7 @@ import Testing
             let found = try LogFixture.recover(fileSystem)
             #expect(found.count >= promised && found[...] == all.prefix(found.count))
             for seed in 0..<4 {
-                var random = SeededLogRandom(seed: UInt64(nth * 10 + seed))
+                var random = SeededGenerator(seed: UInt64(nth * 10 + seed))
                 #expect(try LogFixture.recover(fileSystem.powerLoss(&random)) == found)
             }
         }

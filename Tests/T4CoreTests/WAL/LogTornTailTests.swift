@@ -139,7 +139,7 @@ import Testing
                 fileSystem.arm(.dying(nth: nth))
                 #expect(throws: LogError.self) { try LogFixture.open(fileSystem) }
                 fileSystem.arm(nil)
-                var random = SeededLogRandom(seed: UInt64(nth * 100 + seed))
+                var random = SeededGenerator(seed: UInt64(nth * 100 + seed))
                 try Self.check(fileSystem.powerLoss(&random), keeps: 8)
                 try Self.check(fileSystem, keeps: 8)
             }

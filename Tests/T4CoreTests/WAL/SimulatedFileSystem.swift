@@ -79,7 +79,7 @@ final class SimulatedFileSystem: LogFileSystem {
     }
 
     /// The disk after a power failure now: a copy, so that many failures can be tried from one state.
-    func powerLoss(_ random: inout SeededLogRandom) -> SimulatedFileSystem {
+    func powerLoss(_ random: inout SeededGenerator) -> SimulatedFileSystem {
         var next = State()
         state.withLock { state in
             // A journal takes changes of names to disk in order, up to some point.
@@ -198,7 +198,7 @@ final class SimulatedFileSystem: LogFileSystem {
         }
     }
 
-    private static func survivor(of inode: Inode, _ random: inout SeededLogRandom) -> Inode {
+    private static func survivor(of inode: Inode, _ random: inout SeededGenerator) -> Inode {
         var bytes = inode.durable
         // Sometimes nearly everything gets to disk, sometimes nearly nothing.
         let share = Double.random(in: -0.3...1.3, using: &random)

@@ -96,21 +96,6 @@ final class ManualClock: ElapsedClock {
     func advance(by duration: Duration) { time.withLock { $0 += duration } }
 }
 
-/// A repeatable source of randomness.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-}
-
 extension WatchSpec {
     /// A watch of a key, or of a range, given as text.
     init(_ key: String, end: String = "", from start: Int64 = 0, id: Int64 = 0) {
