@@ -41,8 +41,9 @@ struct History: Sendable {
         let shown = seen.filter { $0.revision > compacted }
         #expect(
             Set(shown).isSubset(of: replayed), "a watch showed what is not in the history: \(context)")
-        checkWriters(now, replayed, context)
-        try await checkState(client, now, replayed, context)
+        let base = compacted > 0 ? try await client.all(at: compacted).rows : []
+        checkWriters(now, WriteEvidence(changes: replayed, base: base, compacted: compacted), context)
+        checkState(now, base, replayed, context)
 
         changes = replayed
         revision = current
@@ -86,23 +87,19 @@ struct History: Sendable {
     }
 
     /// Every acknowledged write is there as it was acknowledged, and an uncertain one either wholly or not at all.
-    private mutating func checkWriters(_ now: DatabaseState, _ replayed: [Change], _ context: String) {
+    private mutating func checkWriters(_ now: DatabaseState, _ evidence: WriteEvidence, _ context: String) {
         let rows = Dictionary(
             uniqueKeysWithValues: now.rows.map { row in
                 (row.key, Writer.KeyState(value: row.value, revision: row.revision, version: row.version))
             })
-        let byKey = Dictionary(grouping: replayed, by: \.key)
         for index in load.writers.indices {
             if let operation = load.writers[index].uncertain {
                 let found = operation.keys.compactMap { key in
-                    byKey[key]?.last {
-                        $0.value == operation.value
-                            && $0.revision > load.writers[index].acknowledged[key]?.revision ?? 0
-                    }
+                    evidence.revision(of: operation, on: key, after: load.writers[index].acknowledged[key])
                 }
                 #expect(found.isEmpty || found.count == operation.keys.count, "half a transaction: \(context)")
-                #expect(Set(found.map(\.revision)).count <= 1, "a transaction in two revisions: \(context)")
-                if let revision = found.first?.revision { load.writers[index].note(operation, at: revision) }
+                #expect(Set(found).count <= 1, "a transaction in two revisions: \(context)")
+                if let revision = found.first { load.writers[index].note(operation, at: revision) }
                 load.writers[index].uncertain = nil
             }
             for (key, state) in load.writers[index].acknowledged {
@@ -122,13 +119,8 @@ struct History: Sendable {
     }
 
     /// The state at the compacted revision and the changes since then give the state of now.
-    private func checkState(
-        _ client: EtcdClient, _ now: DatabaseState, _ replayed: [Change], _ context: String,
-    ) async throws {
-        var state: [String: Change] = [:]
-        if compacted > 0 {
-            for row in try await client.all(at: compacted).rows { state[row.key] = row }
-        }
+    private func checkState(_ now: DatabaseState, _ base: [Change], _ replayed: [Change], _ context: String) {
+        var state = Dictionary(uniqueKeysWithValues: base.map { ($0.key, $0) })
         for change in replayed { state[change.key] = change.value == nil ? nil : change }
         #expect(Set(state.values) == Set(now.rows), "replay and state differ: \(context)")
     }
