@@ -9,7 +9,6 @@ struct EmbeddedNode {
     static func main() async throws {
         let directory = FileManager.default.temporaryDirectory
             .appendingPathComponent("t4-embedded-\(UUID().uuidString)")
-        defer { try? FileManager.default.removeItem(at: directory) }
         let configuration = NodeConfiguration(dataDirectory: directory.path, engine: "lmdb")
         var logger = Logger(label: "embedded")
         logger.logLevel = .warning
@@ -40,7 +39,8 @@ struct EmbeddedNode {
         let lease = try await node.grantLease(ttl: 60)
         try await node.put(PutRequest(key: Array("/session".utf8), value: [], lease: lease.id))
         try await node.revokeLease(lease.id)
-        precondition(try node.range(RangeRequest(key: Array("/session".utf8))).count == 0)
+        let session = try node.range(RangeRequest(key: Array("/session".utf8)))
+        precondition(session.count == 0)
 
         // Changes since a revision.
         for try await events in node.changes(prefix: Array("/service/".utf8), from: first.revision) {
@@ -57,6 +57,7 @@ struct EmbeddedNode {
         node = try Node.start(configuration, registry: .builtIn, logger: logger)
         precondition(node.revision == revision)
         try node.stop()
+        try FileManager.default.removeItem(at: directory)
         print("done at revision \(revision)")
     }
 }
