@@ -21,7 +21,10 @@ let package = Package(
     ],
     traits: [
         .trait(name: "LMDB", description: "The lmdb engine; needs liblmdb-dev."),
-        .default(enabledTraits: ["LMDB"]),
+        .trait(name: "RocksDB", description: "The rocksdb engine; needs librocksdb-dev."),
+        .trait(name: "LevelDB", description: "The leveldb engine; needs libleveldb-dev."),
+        .trait(name: "S3", description: "The s3 object store; needs libcurl4-openssl-dev."),
+        .default(enabledTraits: ["LMDB", "RocksDB", "LevelDB", "S3"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -38,6 +41,13 @@ let package = Package(
         .systemLibrary(
             name: "CLMDB", path: "Sources/CLibraries/CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
         .systemLibrary(
+            name: "CRocksDB", path: "Sources/CLibraries/CRocksDB", providers: [.apt(["librocksdb-dev"])]),
+        .systemLibrary(
+            name: "CLevelDB", path: "Sources/CLibraries/CLevelDB", providers: [.apt(["libleveldb-dev"])]),
+        .systemLibrary(
+            name: "CCurl", path: "Sources/CLibraries/CCurl", pkgConfig: "libcurl",
+            providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(
             name: "CNGHTTP2", path: "Sources/CLibraries/CNGHTTP2", pkgConfig: "libnghttp2",
             providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(
@@ -50,6 +60,22 @@ let package = Package(
             name: "LMDBEngine", dependencies: ["T4Protocols", "CLMDB"], path: "Sources/Backends/LMDB",
             swiftSettings: settings),
         .target(
+            name: "RocksDBEngine", dependencies: ["T4Protocols", "CRocksDB"], path: "Sources/Backends/RocksDB",
+            swiftSettings: settings),
+        .target(
+            name: "LevelDBEngine", dependencies: ["T4Protocols", "CLevelDB"], path: "Sources/Backends/LevelDB",
+            swiftSettings: settings),
+        .target(
+            name: "MemoryStore", dependencies: ["T4Protocols"], path: "Sources/ObjectStores/Memory",
+            swiftSettings: settings),
+        .target(
+            name: "FilesystemStore", dependencies: ["T4Protocols", .product(name: "Logging", package: "swift-log")],
+            path: "Sources/ObjectStores/Filesystem", swiftSettings: settings),
+        .target(
+            name: "S3Store",
+            dependencies: ["T4Protocols", "CCurl", "COpenSSL", .product(name: "Logging", package: "swift-log")],
+            path: "Sources/ObjectStores/S3", swiftSettings: settings),
+        .target(
             name: "T4Core",
             dependencies: ["T4Protocols", "COpenSSL", .product(name: "Logging", package: "swift-log")],
             swiftSettings: settings),
@@ -59,7 +85,11 @@ let package = Package(
         .target(
             name: "T4BuiltIns",
             dependencies: [
-                "T4Protocols", "MemoryEngine", .target(name: "LMDBEngine", condition: .when(traits: ["LMDB"])),
+                "T4Protocols", "MemoryEngine", "MemoryStore", "FilesystemStore",
+                .target(name: "LMDBEngine", condition: .when(traits: ["LMDB"])),
+                .target(name: "RocksDBEngine", condition: .when(traits: ["RocksDB"])),
+                .target(name: "LevelDBEngine", condition: .when(traits: ["LevelDB"])),
+                .target(name: "S3Store", condition: .when(traits: ["S3"])),
             ],
             swiftSettings: settings),
         .target(
