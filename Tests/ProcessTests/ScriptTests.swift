@@ -38,4 +38,21 @@ struct ScriptTests {
         let header = #"{"header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":2}}"#
         #expect(left.text(header).contains(#""revision":5"#))
     }
+
+    /// Of a measurement only the numbers may differ.
+    @Test func shapesHideNumbersOnly() {
+        var normalizer = Normalizer()
+        func shape(_ progress: String, _ count: Int, _ slowest: String, _ verdict: String) -> String {
+            normalizer.text(
+                "\(progress)\r 60 / 60  100.00% 1m0s\n\(verdict): Throughput is \(count) writes/s\n"
+                    + "\(verdict): Slowest request took \(slowest)\n",
+                shapeOnly: true)
+        }
+        let usual = shape("\r 0 / 60    0.00%", 150, "0.027973s", "PASS")
+        #expect(
+            usual == " <any> / <any> <any>% <time>\nPASS: Throughput is <any> writes/s\n"
+                + "PASS: Slowest request took <time>\n")
+        #expect(shape("\r 0 / 60\r 59 / 60   98.33% 00m01s", 149, "1.5s", "PASS") == usual)
+        #expect(shape("", 150, "0.027973s", "FAIL") != usual)
+    }
 }

@@ -107,6 +107,9 @@ public final class Node: Sendable {
                 "revision": "\(reader.meta.revision)", "term": "\(term)", "engine": "\(engineName)",
                 "wal.replayed": "\(recovered.replayed)",
             ])
+        for alarm in try reader.alarms() {
+            logger.warning("an alarm is raised; it refuses requests until it is disarmed", metadata: alarm.metadata)
+        }
     }
 
     /// Finishes the writes that were taken, refuses new ones, and closes everything. Safe twice.
