@@ -43,16 +43,14 @@ struct ScriptTests {
     @Test func shapesHideNumbersOnly() {
         var normalizer = Normalizer()
         func shape(_ progress: String, _ count: Int, _ slowest: String, _ verdict: String) -> String {
-            normalizer.text(
-                "\(progress)\r 60 / 60  100.00% 1m0s\n\(verdict): Throughput is \(count) writes/s\n"
-                    + "\(verdict): Slowest request took \(slowest)\n",
-                shapeOnly: true)
+            let text = "\(progress)\(verdict): Throughput is \(count) writes/s\nPASS: Slowest request took \(slowest)\n"
+            return normalizer.text(text, shapeOnly: true)
         }
-        let usual = shape("\r 0 / 60    0.00%", 150, "0.027973s", "PASS")
-        #expect(
-            usual == " <any> / <any> <any>% <time>\nPASS: Throughput is <any> writes/s\n"
-                + "PASS: Slowest request took <time>\n")
-        #expect(shape("\r 0 / 60\r 59 / 60   98.33% 00m01s", 149, "1.5s", "PASS") == usual)
-        #expect(shape("", 150, "0.027973s", "FAIL") != usual)
+        let plain = "PASS: Throughput is <any> writes/s\nPASS: Slowest request took <time>\n"
+        let bar = "\r 0 / 60    0.00%\r 59 / 60   98.33% 00m01s"
+        #expect(shape("", 150, "0.027973s", "PASS") == plain)
+        #expect(shape(bar + "\r 60 / 60  100.00% 1m0s\n", 149, "1.5s", "PASS") == plain)
+        #expect(shape(bar + "\r 60 / 60  100.00%", 150, "12ms", "PASS") == plain)
+        #expect(shape("", 150, "0.027973s", "FAIL") != plain)
     }
 }

@@ -55,10 +55,10 @@ struct Normalizer: Sendable {
         list.split(separator: separator).sorted().joined(separator: separator)
     }
 
-    /// Versions, sizes, times and numbers become marks, table columns lose their width, and of a line that was written
-    /// over again and again, as a progress bar is, the last state counts.
+    /// Versions, sizes, times and numbers become marks, and table columns lose their width. Progress bars go: etcdctl
+    /// draws them from another thread, and may not come to the last state and the end of its line.
     private static func shape(of text: String) -> String {
-        text.replacing(/[^\n]*\r/, with: "")
+        text.replacing(/\r *[0-9]+ \/ [0-9]+ +[0-9.]+%(?: +[0-9hms]+)?\n?/, with: "")
             .replacing(/[0-9]+\.[0-9]+\.[0-9]+/, with: "<version>")
             .replacing(/[0-9.]+ [kMG]?B\b/, with: "<size>")
             .replacing(/\b(?:[0-9]+(?:\.[0-9]+)?(?:h|m|s|ms|µs))+\b/, with: "<time>")
