@@ -79,6 +79,9 @@ public final class Node: Sendable {
         revoker = LeaseRevoker(queue: queue)
         leases = LeaseKeeper(store: revoker, settings: leaseSettings)
         for lease in try reader.leases() { leases.granted(lease) }
+        for alarm in try reader.alarms() {
+            logger.warning("an alarm is raised; it refuses requests until it is disarmed", metadata: alarm.metadata)
+        }
 
         let publisher = Publisher(
             published: published, watches: watches, leases: leases, queue: queue, logger: logger,
@@ -107,9 +110,6 @@ public final class Node: Sendable {
                 "revision": "\(reader.meta.revision)", "term": "\(term)", "engine": "\(engineName)",
                 "wal.replayed": "\(recovered.replayed)",
             ])
-        for alarm in try reader.alarms() {
-            logger.warning("an alarm is raised; it refuses requests until it is disarmed", metadata: alarm.metadata)
-        }
     }
 
     /// Finishes the writes that were taken, refuses new ones, and closes everything. Safe twice.
