@@ -28,7 +28,9 @@ extension BackendRegistry {
     }
 
     private mutating func registerStores() {
-        register(store: "memory", settings: MemoryStoreSettings.self) { _, _ in MemoryStore() }
+        // The stores that one registry makes are clients of one storage: a node that is started again finds its objects.
+        let storage = MemoryStorage()
+        register(store: "memory", settings: MemoryStoreSettings.self) { _, _ in MemoryStore(storage) }
         register(store: "filesystem", settings: FilesystemStoreSettings.self) { settings, context in
             try await FilesystemStore(settings, context: context)
         }
