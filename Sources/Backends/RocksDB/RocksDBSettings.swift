@@ -4,7 +4,7 @@
 /// `writeBufferCount` times `writeBufferSizeBytes` of memory.
 public struct RocksDBSettings: Decodable, Sendable {
     /// How blocks of rows are packed on disk.
-    public enum Compression: String, Decodable, Sendable, CaseIterable {
+    public enum Compression: String, Sendable, CaseIterable {
         /// Not at all.
         case none
         /// Fast, packs little.

@@ -1,9 +1,10 @@
 import CRocksDB
 import T4Protocols
 
-/// A snapshot of an `RocksDBEngine`, let go with the last reference.
+/// A snapshot of a `RocksDBEngine`, let go with the last reference.
 ///
-/// Safe to share: nothing changes after `init`, and RocksDB takes reads at a snapshot from any thread.
+/// Safe to share: nothing changes after `init`, and RocksDB promises that a snapshot "is an immutable object and can
+/// therefore be safely accessed from multiple threads without any external synchronization".
 final class RocksDBSnapshot: EngineSnapshot, @unchecked Sendable {
     private let database: Database
     private let snapshot: OpaquePointer

@@ -9,8 +9,7 @@ import T4Protocols
 
 /// An open database. Engines and snapshots keep it alive; the files are let go with the last of them.
 ///
-/// Safe to share: RocksDB promises that "multiple threads can invoke const methods on a DB without external
-/// synchronization", and that a DB is "safe for concurrent access from multiple threads without any external
+/// Safe to share: RocksDB promises that a DB "is safe for concurrent access from multiple threads without any external
 /// synchronization".
 final class Database: @unchecked Sendable {
     /// Which rows a read sees.
@@ -47,7 +46,7 @@ final class Database: @unchecked Sendable {
         let key = try DatabaseRegistry.Key(directory)
         return try DatabaseRegistry.shared.open(key, directory: directory) { () throws(EngineError) in
             let options = DatabaseOptions(settings, isReadOnly: false)
-            let opened = try rethrowing(missingFileAs: .corrupted) { () throws(EngineError) in
+            let opened = try takingMissingFilesAsDamage { () throws(EngineError) in
                 try check("rocksdb_open", on: directory) { rocksdb_open(options.raw, directory, &$0) }
             }
             let database = Database(raw: opened!, directory: directory, options: options, key: key)
@@ -70,8 +69,8 @@ final class Database: @unchecked Sendable {
         for _ in 1..<attemptsMax {
             do throws(EngineError) {
                 return try inspectOnce(settings, directory: directory)
-            } catch  where error.code == .corrupted {
-                continue
+            } catch {
+                guard error.code == .corrupted else { throw error }
             }
         }
         return try inspectOnce(settings, directory: directory)
@@ -81,7 +80,7 @@ final class Database: @unchecked Sendable {
         _ settings: RocksDBSettings, directory: String
     ) throws(EngineError) -> Database {
         let options = DatabaseOptions(settings, isReadOnly: true)
-        let opened = try rethrowing(missingFileAs: .corrupted) { () throws(EngineError) in
+        let opened = try takingMissingFilesAsDamage { () throws(EngineError) in
             try check("rocksdb_open_for_read_only", on: directory) {
                 rocksdb_open_for_read_only(options.raw, directory, 0, &$0)
             }
@@ -91,15 +90,13 @@ final class Database: @unchecked Sendable {
         return database
     }
 
-    /// The directory is there, so what is missing is a file that another one names.
-    private static func rethrowing<R>(
-        missingFileAs code: EngineError.Code, _ body: () throws(EngineError) -> R
-    ) throws(EngineError) -> R {
+    /// The directory is there, so a file that is missing is one that another file names.
+    private static func takingMissingFilesAsDamage<R>(_ open: () throws(EngineError) -> R) throws(EngineError) -> R {
         do throws(EngineError) {
-            return try body()
+            return try open()
         } catch {
             guard error.code == .ioFailed, error.message.contains("No such file or directory") else { throw error }
-            throw EngineError(code, error.message)
+            throw EngineError(.corrupted, error.message)
         }
     }
 

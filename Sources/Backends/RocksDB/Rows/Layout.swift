@@ -1,11 +1,5 @@
 import T4Protocols
 
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Musl
-#endif
-
 /// How rows lie in the database, version 1.
 ///
 /// ```
@@ -55,12 +49,13 @@ enum Layout {
     }
 }
 
-/// Lends bytes the way RocksDB takes them.
+/// Lends bytes the way RocksDB takes them: at an address even where there are none.
 @inline(__always)
 func lend<R>(
-    _ bytes: RawSpan, _ body: (UnsafePointer<CChar>?, Int) throws(EngineError) -> R
+    _ bytes: RawSpan, _ body: (UnsafePointer<CChar>, Int) throws(EngineError) -> R
 ) throws(EngineError) -> R {
     try bytes.withUnsafeBytes { (bytes) throws(EngineError) in
-        try body(bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
+        guard let start = bytes.baseAddress else { return try body("", 0) }
+        return try body(start.assumingMemoryBound(to: CChar.self), bytes.count)
     }
 }
