@@ -6,6 +6,9 @@ public import T4Protocols
 #if LMDB
     import LMDBEngine
 #endif
+#if RocksDB
+    import RocksDBEngine
+#endif
 
 extension BackendRegistry {
     /// The backends of this build: those whose package traits are on.
@@ -23,6 +26,11 @@ extension BackendRegistry {
         #if LMDB
             register(engine: "lmdb", settings: LMDBSettings.self) { settings, context in
                 try LMDBEngine(settings, context: context)
+            }
+        #endif
+        #if RocksDB
+            register(engine: "rocksdb", settings: RocksDBSettings.self) { settings, context in
+                try RocksDBEngine(settings, context: context)
             }
         #endif
     }

@@ -8,13 +8,18 @@ import T4Protocols
 enum BuiltIn {
     static let engines: [EngineUnderTest] = BackendRegistry.builtIn.engineNames.map { name in
         EngineUnderTest(
-            name: name,
-            capabilities: EngineCapabilities(
-                isPowerLossSafe: false, readsAreInline: true, isVolatile: name == "memory")
+            name: name, capabilities: promises[name] ?? promises["lmdb"]!
         ) { context in
             try BackendRegistry.builtIn.makeEngine(name, settings: JSONSettings("{}"), context: context)
         }
     }
+
+    /// What each engine has to promise; as `lmdb` where it is not named.
+    private static let promises = [
+        "lmdb": EngineCapabilities(isPowerLossSafe: false, readsAreInline: true, isVolatile: false),
+        "memory": EngineCapabilities(isPowerLossSafe: false, readsAreInline: true, isVolatile: true),
+        "rocksdb": EngineCapabilities(isPowerLossSafe: true, readsAreInline: false, isVolatile: false),
+    ]
 }
 
 /// Settings written as JSON.
