@@ -7,7 +7,8 @@ public import T4Protocols
 /// A put is whole and on the disk when it returns; conditions are atomic between all threads and processes that use the
 /// folder. Each put gives a random version, also one of equal bytes. Layout: `docs/formats.md`.
 ///
-/// Calls block on the disk only on threads of this store. What a cancelled task had begun is finished.
+/// Calls block on the disk only on threads of this store. What a cancelled task had begun is finished. Locks are held
+/// for a few writes to the disk and end with their process; one that is stopped meanwhile holds up the others.
 public final class FilesystemStore: ObjectStore {
     /// Conditions are kept where the file system is known to be coherent, or where the settings say so.
     public let capabilities: ObjectStoreCapabilities

@@ -78,7 +78,7 @@ final class BrokenStore: ObjectStore {
         if defect == .dropsCancelled, Task.isCancelled { return try await base.put(key, .bytes([]), when: condition) }
         if defect == .tornPut, case .bytes(let bytes) = payload {
             _ = try await base.put(key, .bytes(Array(bytes.prefix(bytes.count / 2))), when: condition)
-            await Task.yield()
+            for _ in 0..<5 { await Task.yield() }
             return try await base.put(key, payload, when: .always)
         }
         let before = defect == .returnsVersionBefore ? try await versionIfThere(key) : nil

@@ -5,7 +5,10 @@ import Synchronization
 final class StoreChild: Sendable {
     private struct State {
         var text = ""
-        var isOver = false
+        /// The output was read to its end.
+        var isRead = false
+        var hasEnded = false
+        var isOver: Bool { isRead && hasEnded }
         var waiters: [CheckedContinuation<Void, Never>] = []
     }
 
@@ -24,9 +27,12 @@ final class StoreChild: Sendable {
         output.fileHandleForReading.readabilityHandler = { [weak self] handle in
             let text = String(decoding: handle.availableData, as: UTF8.self)
             if text.isEmpty { handle.readabilityHandler = nil }
-            self?.change { $0.text += text }
+            self?.change { state in
+                state.text += text
+                state.isRead = text.isEmpty
+            }
         }
-        process.terminationHandler = { [weak self] _ in self?.change { $0.isOver = true } }
+        process.terminationHandler = { [weak self] _ in self?.change { $0.hasEnded = true } }
         try process.run()
     }
 
@@ -41,12 +47,12 @@ final class StoreChild: Sendable {
         while true {
             let (isOver, seen) = state.withLock { ($0.isOver, $0.text) }
             if isWanted(lines) { return true }
-            if isOver && seen == state.withLock({ $0.text }) { return false }
+            if isOver { return false }
             await waitForChange(since: seen)
         }
     }
 
-    /// Waits until the child has ended, and its last line was read where it ended by itself.
+    /// Waits until the child has ended and all it wrote was read.
     func waitUntilOver() async -> Process.TerminationReason {
         while !state.withLock({ $0.isOver }) {
             await waitForChange(since: state.withLock { $0.text })

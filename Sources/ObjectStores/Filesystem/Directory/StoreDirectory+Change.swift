@@ -148,10 +148,12 @@ extension StoreDirectory {
     private func publish(
         _ new: NewFile, at path: ObjectPath, as key: ObjectKey, replacing: Bool
     ) throws(ObjectStoreError) -> Bool {
-        try io(key) { () throws(SystemFailure) in
-            try locks.holding(.names, exclusive: false) { names throws(SystemFailure) in
+        var isCalled = false
+        do throws(SystemFailure) {
+            return try locks.holding(.names, exclusive: false) { names throws(SystemFailure) in
                 try ensureFolders(path.folder, under: names)
                 let target = "\(objects.path)/\(path.relative)"
+                isCalled = true
                 if replacing {
                     try check("rename", target) {
                         renameat(temporary.descriptor, new.name, objects.descriptor, path.relative)
@@ -164,6 +166,10 @@ extension StoreDirectory {
                 // A file server that lost its answer is asked again and finds our own link.
                 return try new.file.status().st_nlink == 2
             }
+        } catch {
+            // What a file server answers that lost its first answer, or cannot answer at all.
+            let isUnclear = isCalled && [EIO, ESTALE, ETIMEDOUT, ENOENT].contains(error.number)
+            throw isUnclear ? .afterChange(error, on: key) : ObjectStoreError(error, on: key)
         }
     }
 

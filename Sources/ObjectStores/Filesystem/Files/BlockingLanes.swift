@@ -21,15 +21,30 @@ final class BlockingLanes: Sendable {
         var next = 0
         var last: (@Sendable () -> Void)?
 
-        mutating func takeNext() -> (@Sendable () -> Void)? {
-            guard next < waiting.count else {
-                waiting.removeAll(keepingCapacity: true)
-                next = 0
-                return nil
+        /// What a lane that has nothing to do does next.
+        mutating func next(_ lane: DispatchQueue, of count: Int) -> Step {
+            if next < waiting.count {
+                let work = waiting[next]
+                next += 1
+                // Lanes that never rest must not keep what they have done.
+                if next >= 64, next * 2 >= waiting.count {
+                    waiting.removeFirst(next)
+                    next = 0
+                }
+                return .run(work)
             }
-            defer { next += 1 }
-            return waiting[next]
+            waiting.removeAll(keepingCapacity: true)
+            next = 0
+            idle.append(lane)
+            if case .stopping = phase, idle.count == count { return .finish }
+            return .rest
         }
+    }
+
+    private enum Step {
+        case run(@Sendable () -> Void)
+        case rest
+        case finish
     }
 
     private let state: Mutex<State>
@@ -96,20 +111,18 @@ final class BlockingLanes: Sendable {
             state.waiting.append(work)
             return (state.idle.popLast(), nil)
         }
-        lane?.async { self.drain(lane) }
+        if let lane { lane.async { self.drain(lane) } }
         return refusal
     }
 
-    private func drain(_ lane: DispatchQueue?) {
-        while let work = state.withLock({ $0.takeNext() }) { work() }
-        let (goesOn, isLast) = state.withLock { state in
-            if state.next < state.waiting.count { return (true, false) }
-            if let lane { state.idle.append(lane) }
-            guard case .stopping = state.phase else { return (false, false) }
-            return (false, state.idle.count == count)
+    private func drain(_ lane: DispatchQueue) {
+        while true {
+            switch state.withLock({ $0.next(lane, of: count) }) {
+            case .run(let work): work()
+            case .rest: return
+            case .finish: return finish()
+            }
         }
-        if goesOn { lane?.async { self.drain(lane) } }
-        if isLast { finish() }
     }
 
     private func finish() {

@@ -39,9 +39,10 @@ extension ObjectStoreError {
         self.init(code, ObjectStoreError.text(failure, key) + advice)
     }
 
-    /// For a call that failed after the change became visible: it may not survive a loss of power.
+    /// For a call that failed when the change was visible already, or may be: nobody knows what survives.
     static func afterChange(_ failure: SystemFailure, on key: ObjectKey) -> ObjectStoreError {
-        ObjectStoreError(.outcomeUnknown, text(failure, key) + "; the change is visible but may not be on the disk")
+        ObjectStoreError(
+            .outcomeUnknown, text(failure, key) + "; the change may be visible, and may not be on the disk")
     }
 
     private static func text(_ failure: SystemFailure, _ key: ObjectKey?) -> String {

@@ -6,9 +6,9 @@ extension ObjectStoreRules {
         ObjectStoreRule("a list is in byte order and holds what begins with the prefix, slash or no slash") { subject in
             try await subject.withStore { store in
                 let keys = [
-                    "a", "a-1", "a.b", "a/", "a/b", "a/b/c", "a/c", "a0", "ab", "b/a", "b/a/b", "b/a0", "foo", "foo-1",
+                    "a", "a-1", "a.b", "a/b", "a/b/c", "a/c", "a0", "ab", "b/a", "b/a/b", "b/a0", "foo", "foo-1",
                     "foo.bar/y", "foo/x", "foo0", "wal/0001", "wal/0002", "x/y/z/deep/1", "x/y/z/deep/2",
-                ].filter { $0 != "a/" }.map { ObjectKey($0) }.sorted()
+                ].map { ObjectKey($0) }.sorted()
                 try await store.putEach(keys.reversed())
                 let prefixes = [
                     "", "a", "a-", "a/", "a/b", "a/b/", "a/b/c", "a/b/c/", "b", "b/a", "b/a/", "f", "fo", "foo", "foo/",
