@@ -32,7 +32,7 @@ struct BoltPageBuilder {
 
     /// Adds an element of a leaf.
     /// - Returns: The page before, if the element begins another one.
-    mutating func add(key: RawSpan, value: RawSpan, flags: UInt32 = 0) -> Page? {
+    mutating func add(key: RawSpan, value: RawSpan, flags: UInt32) -> Page? {
         precondition(key.byteCount > 0 && key.byteCount <= BoltFile.keyBytesMax, "a key of \(key.byteCount) bytes")
         return add(
             Element(flags: flags, keyBytes: key.byteCount, valueBytes: value.byteCount, page: 0), key: key, value: value

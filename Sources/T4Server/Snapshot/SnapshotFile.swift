@@ -20,7 +20,7 @@ enum SnapshotFile {
     /// - Parameters:
     ///   - directory: Where temporary files go.
     ///   - checkCancellation: Called before each row; what it throws ends the work.
-    /// - Throws: `TemporaryFile.Failure`, `EngineError`.
+    /// - Throws: `LogError` of the temporary files, `EngineError`.
     static func write(
         _ reader: StateReader, position: Position, directory: String, checkCancellation: () throws -> Void
     ) throws -> TemporaryFile {

@@ -40,19 +40,23 @@ final class SnapshotJob: Sendable {
         state.broadcast()
     }
 
-    /// Does everything and finishes the call; blocks.
-    func run() {
+    /// Does everything but finishing the call; blocks.
+    /// - Returns: What to finish the call with; nil after a cancellation, when it has ended.
+    func run() -> RPCStatus? {
         do {
             try send(makeFile())
-            call.finish()
+            return .ok
         } catch is CancellationError {
-            // The call has ended, and its handler knows why.
-        } catch let failure as TemporaryFile.Failure where failure.isNoSpace {
-            call.finish(RPCStatus(.resourceExhausted, "t4: no room on disk to make a snapshot: \(failure)"))
+            return nil
+        } catch let error as LogError where error.code == .noSpace {
+            return RPCStatus(.resourceExhausted, "t4: no room on disk to make a snapshot: \(error)")
         } catch {
-            call.finish(RPCStatus(describing: error))
+            return RPCStatus(describing: error)
         }
     }
+
+    /// Tells the client that it has everything, or why it has not.
+    func finish(_ status: RPCStatus) { call.finish(status) }
 
     private func makeFile() throws -> Made {
         try checkCancellation()

@@ -24,8 +24,10 @@ final class SnapshotWorkers: Sendable {
         }
         guard let free else { return false }
         queues[free].run {
-            job.run()
+            let status = job.run()
+            // First of all, so that whoever hears of the end can start the next one.
             self.state.withLock { $0.jobs[free] = nil }
+            if let status { job.finish(status) }
         }
         return true
     }

@@ -1,4 +1,3 @@
-import Foundation
 import Testing
 
 @testable import T4Server
@@ -82,28 +81,5 @@ struct BoltFileTests {
             withKnownIssue { _ = try BoltReader(bad) }
         }
         withKnownIssue { _ = try BoltReader(good + [UInt8](repeating: 0, count: 4096)) }
-    }
-
-    @Test func temporaryFilesHaveNoName() throws {
-        try withTemporaryFolder { folder in
-            // An empty one that a crash left in the moment before its name was removed.
-            #expect(FileManager.default.createFile(atPath: folder + "/snapshot.tmp", contents: nil))
-            var first = try TemporaryFile(in: folder)
-            var second = try TemporaryFile(in: folder)
-            #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
-            let large = [UInt8](repeating: 3, count: 1 << 20)
-            try first.append(([1, 2] as [UInt8]).span.bytes)
-            try first.append(large.span.bytes)
-            try first.append(([4] as [UInt8]).span.bytes)
-            try first.flush()
-            try second.append(([9] as [UInt8]).span.bytes)
-            try second.flush()
-            #expect(first.byteCount == 3 + large.count)
-            #expect(try first.content() == [1, 2] + large + [4])
-            try first.overwrite(([7] as [UInt8]).span.bytes, at: 1)
-            #expect(try first.read(3, at: 0) == [1, 7, 3])
-            #expect(try first.read(10, at: 2 + large.count) == [4])
-            #expect(try second.content() == [9])
-        }
     }
 }
