@@ -40,10 +40,12 @@ public final class EtcdServer: Sendable {
 
     private let server: RPCServer
     private let background: BackgroundQueue
+    private let snapshots: SnapshotWorkers
 
-    private init(server: RPCServer, background: BackgroundQueue) {
+    private init(server: RPCServer, background: BackgroundQueue, snapshots: SnapshotWorkers) {
         self.server = server
         self.background = background
+        self.snapshots = snapshots
         host = server.host
         port = server.port
     }
@@ -64,19 +66,22 @@ public final class EtcdServer: Sendable {
         LeaseService(context: context).register(in: &router)
         ClusterService(context: context).register(in: &router)
         MaintenanceService(context: context).register(in: &router)
+        let snapshots = SnapshotWorkers()
+        SnapshotService(context: context, workers: snapshots).register(in: &router)
         AuthService(context: context).register(in: &router)
         let server = try await RPCServer.start(
             host: host, port: port, threads: settings.threads, configuration: settings.transport, router: router,
             logger: logger)
         let listened = "http://\(server.host.contains(":") ? "[\(server.host)]" : server.host):\(server.port)"
         advertised.urls.withLock { $0 = settings.clientURLs.isEmpty ? [listened] : settings.clientURLs }
-        return EtcdServer(server: server, background: settings.background)
+        return EtcdServer(server: server, background: settings.background, snapshots: snapshots)
     }
 
-    /// Takes no new requests, answers those that were taken, ends watches, and closes. Safe twice.
+    /// Takes no new requests, answers those that were taken, ends watches and snapshots, and closes. Safe twice.
     /// - Parameter deadline: After this time connections are closed as they are.
     public func stop(deadline: Duration) async {
         await server.shutdownGracefully(deadline: deadline)
+        snapshots.stop()
         background.stop()
     }
 }

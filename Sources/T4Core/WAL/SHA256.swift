@@ -3,13 +3,13 @@ import COpenSSL
 /// A SHA-256 over bytes that come in pieces, by OpenSSL's libcrypto.
 ///
 /// One thread at a time; `digest()` may be asked at any point and does not end the hash.
-struct SHA256: ~Copyable {
+package struct SHA256: ~Copyable {
     /// Bytes of a digest.
-    static let byteCount = 32
+    package static let byteCount = 32
 
     private let context: OpaquePointer
 
-    init() {
+    package init() {
         guard let context = EVP_MD_CTX_new(), EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
             fatalError("libcrypto cannot start a SHA-256; there is no memory, or its provider is disabled")
         }
@@ -19,13 +19,13 @@ struct SHA256: ~Copyable {
     deinit { EVP_MD_CTX_free(context) }
 
     /// Takes more bytes.
-    func update(_ bytes: RawSpan) {
+    package func update(_ bytes: RawSpan) {
         let result = bytes.withUnsafeBytes { EVP_DigestUpdate(context, $0.baseAddress, $0.count) }
         precondition(result == 1, "libcrypto refused bytes for a SHA-256")
     }
 
     /// The digest of all bytes so far.
-    func digest() -> [UInt8] {
+    package func digest() -> [UInt8] {
         guard let copy = EVP_MD_CTX_new() else { fatalError("no memory for a SHA-256") }
         defer { EVP_MD_CTX_free(copy) }
         let copied = EVP_MD_CTX_copy_ex(copy, context)

@@ -21,10 +21,6 @@ struct MaintenanceService: Sendable {
         router.unary("/etcdserverpb.Maintenance/Downgrade") { call, _ in
             call.fail(RPCStatus(.unimplemented, "t4: Downgrade is not supported"))
         }
-        router.stream("/etcdserverpb.Maintenance/Snapshot") { call in
-            call.finish(RPCStatus(.unimplemented, "t4: Snapshot is not in this version"))
-            return IdleCall()
-        }
     }
 
     private func status(_ call: ServerCall, _ bytes: RawSpan) {
@@ -100,13 +96,4 @@ struct MaintenanceService: Sendable {
             }
         }
     }
-}
-
-/// A streaming call that was ended before it began.
-final class IdleCall: ServerStreamHandler {
-    func onMessage(_ message: RawSpan) {}
-    func onHalfClose() {}
-    func onCancel(_ reason: CancelReason) {}
-    func onWritable() {}
-    func onWake() {}
 }
