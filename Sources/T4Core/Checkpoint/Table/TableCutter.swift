@@ -43,13 +43,16 @@ package struct TableCutter {
 
     package init(_ cut: TableCut) { self.cut = cut }
 
+    /// Whether the table so far ends before `row`. True when there is none.
+    func ends(before row: TableRow) -> Bool {
+        if writer.properties.rowCount == 0 { return true }
+        if row.keyPrefix == prefix { return false }
+        return wasVersion != row.isVersion || cut.ends(behind: prefix, rawSize: writer.rawSize)
+    }
+
     /// Adds a row; gives the table that ended before it, if one did.
     package mutating func add(_ row: TableRow) throws(CheckpointError) -> Table? {
-        var finished: Table?
-        if writer.properties.rowCount > 0, row.keyPrefix != prefix {
-            let changesSpace = wasVersion != row.isVersion
-            if changesSpace || cut.ends(behind: prefix, rawSize: writer.rawSize) { finished = writer.finish() }
-        }
+        let finished = ends(before: row) ? writer.finish() : nil
         prefix = row.keyPrefix
         wasVersion = row.isVersion
         try writer.add(row)

@@ -28,7 +28,12 @@ package struct TableRow: Hashable, Sendable {
     package var isVersion: Bool { name.first == Keyspace.history }
 
     /// What all versions of this row's key start with; the whole name of a system row.
-    package var keyPrefix: ArraySlice<UInt8> { isVersion ? name.dropLast(8) : name[...] }
+    package var keyPrefix: ArraySlice<UInt8> { TableRow.keyPrefix(of: name) }
+
+    /// `keyPrefix` of the row with that name.
+    package static func keyPrefix(of name: [UInt8]) -> ArraySlice<UInt8> {
+        name.first == Keyspace.history ? name.dropLast(8) : name[...]
+    }
 
     /// Revision of a version.
     package var revision: Revision {
