@@ -113,7 +113,7 @@ let package = Package(
         .executableTarget(
             name: "t4",
             dependencies: [
-                "T4Server", "T4Core", "T4Protocols", "T4Config", "T4BuiltIns", "RPC",
+                "T4Server", "T4Core", "T4Protocols", "T4Config", "T4BuiltIns", "T4Conformance", "RPC",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -124,10 +124,17 @@ let package = Package(
             name: "T4Conformance", dependencies: ["T4Protocols"], path: "Tests/Conformance/Suite",
             swiftSettings: settings),
         .testTarget(
-            name: "ConformanceRunner", dependencies: ["T4Conformance", "T4BuiltIns", "T4Protocols"],
+            name: "ConformanceRunner",
+            dependencies: ["T4Conformance", "T4BuiltIns", "T4Core", "T4Protocols", "StoreRaceChild"],
             path: "Tests/Conformance/Runner", swiftSettings: settings),
+        // A process of its own for the filesystem store: a second writer, one that is killed, one that meets limits.
+        .executableTarget(
+            name: "StoreRaceChild",
+            dependencies: ["T4BuiltIns", "T4Protocols", .product(name: "Logging", package: "swift-log")],
+            path: "Tests/StoreRaceChild", swiftSettings: settings),
         .testTarget(
-            name: "T4CoreTests", dependencies: ["T4Core", "T4Protocols", "T4BuiltIns"], swiftSettings: settings),
+            name: "T4CoreTests", dependencies: ["T4Core", "T4Protocols", "T4BuiltIns", "T4Conformance"],
+            swiftSettings: settings),
         .testTarget(
             name: "T4ConfigTests", dependencies: ["T4Config", "T4Core", "T4Protocols", "T4BuiltIns"],
             swiftSettings: settings),

@@ -1,4 +1,6 @@
+import FilesystemStore
 import MemoryEngine
+import MemoryStore
 public import T4Protocols
 
 #if LMDB
@@ -10,6 +12,7 @@ extension BackendRegistry {
     public static var builtIn: BackendRegistry {
         var registry = BackendRegistry()
         registry.registerEngines()
+        registry.registerStores()
         return registry
     }
 
@@ -22,5 +25,14 @@ extension BackendRegistry {
                 try LMDBEngine(settings, context: context)
             }
         #endif
+    }
+
+    private mutating func registerStores() {
+        // The stores that one registry makes are clients of one storage: a node that is started again finds its objects.
+        let storage = MemoryStorage()
+        register(store: "memory", settings: MemoryStoreSettings.self) { _, _ in MemoryStore(storage) }
+        register(store: "filesystem", settings: FilesystemStoreSettings.self) { settings, context in
+            try await FilesystemStore(settings, context: context)
+        }
     }
 }
