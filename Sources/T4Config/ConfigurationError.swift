@@ -54,16 +54,6 @@ public struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvert
     /// What is wrong, at least one.
     public let problems: [Problem]
 
-    /// True when the command line alone is wrong: no file, variable or default has a part in any problem.
-    public var isMisuse: Bool {
-        problems.allSatisfy { problem in
-            switch problem.location {
-            case .flag, .argument: true
-            case .file, .environment, .none: false
-            }
-        }
-    }
-
     init(_ problem: Problem) { problems = [problem] }
 
     /// - Precondition: `problems` is not empty.

@@ -28,8 +28,10 @@ public struct DatabaseError: Error, Hashable, Sendable, CustomStringConvertible 
         case leaseExists
         /// A TTL above 9,000,000,000 seconds.
         case leaseTTLTooLarge
-        /// The disk or the quota is full; nothing was written.
+        /// The disk is full, or an alarm says so; nothing was written.
         case noSpace
+        /// An alarm says that data is corrupt; nothing was written, and nothing will be until it is disarmed.
+        case corrupt
         /// Too many requests wait for the log; nothing was written, try again.
         case tooManyRequests
         /// The node is stopping or has failed: nothing was written.

@@ -25,6 +25,7 @@ enum EtcdErrors {
         case .leaseExists: status(.failedPrecondition, "lease already exists")
         case .leaseTTLTooLarge: status(.outOfRange, "too large lease TTL")
         case .noSpace: status(.resourceExhausted, "mvcc: database space exceeded")
+        case .corrupt: status(.dataLoss, "corrupt cluster")
         case .tooManyRequests: status(.resourceExhausted, "too many requests")
         case .stopped: stopped
         // Clients must not repeat a write whose outcome nobody knows: this text is not among those they retry.

@@ -8,7 +8,7 @@ struct ConfigCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "config", abstract: "Check, show or begin a configuration.",
         discussion: """
-            Exit codes: 0 when the configuration is good, 1 when something in it is wrong, 64 when the command line is.
+            Exit codes: 0 when the configuration is good, 64 when something in it or in the command line is wrong.
             """,
         subcommands: [Check.self, Show.self, Example.self])
 
@@ -62,8 +62,7 @@ private func usage(of name: String) -> String { "t4 config \(name) [--config FIL
 
 /// Reads file, environment and flags as `t4 run` does.
 /// - Returns: Nil when the arguments ask for help, which has then been printed.
-/// - Throws: `ExitCode` after the problems have been written to standard error: 64 when the command line alone is to
-///   blame, as for any other misuse of a command, else 1.
+/// - Throws: `ExitCode` after the problems have been written to standard error.
 private func loadConfiguration(
     _ arguments: [String], for command: any ParsableCommand.Type
 ) throws -> Configuration? {
@@ -76,7 +75,6 @@ private func loadConfiguration(
         for warning in configuration.warnings { StandardError.write("t4: warning: \(warning)\n") }
         return configuration
     } catch {
-        for problem in error.problems { StandardError.write("t4: \(problem)\n") }
-        throw error.isMisuse ? ExitCode.validationFailure : ExitCode.failure
+        throw fail(error)
     }
 }

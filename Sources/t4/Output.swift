@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import T4Config
 
 /// Standard error, for messages; results go to standard output.
 enum StandardError {
@@ -23,10 +24,15 @@ enum StandardOutput {
     }
 }
 
-/// Prints an error as `t4: ...` and ends the command with code 1.
+/// Prints an error as `t4: ...`, each problem of a configuration on a line of its own, and says with which code the
+/// command ends: 64 for a wrong configuration, wherever it comes from, as for any other misuse of a command; else 1.
 func fail(_ error: any Error) -> ExitCode {
-    StandardError.write("t4: \(error)\n")
-    return .failure
+    guard let error = error as? ConfigurationError else {
+        StandardError.write("t4: \(error)\n")
+        return .failure
+    }
+    for problem in error.problems { StandardError.write("t4: \(problem)\n") }
+    return .validationFailure
 }
 
 /// A command's own reason to fail.

@@ -23,6 +23,9 @@ struct RunCommand: AsyncParsableCommand {
               --config FILE
                   Reads settings from a TOML file. Environment: T4_CONFIG.
             \(Configuration.flagHelp)
+
+            Exit codes: 0 when a signal ended the node, 1 when it could not start or has failed, 64 when the command \
+            line or the configuration is wrong.
             """)
 
     @Argument(parsing: .captureForPassthrough, help: .hidden)

@@ -38,4 +38,19 @@ struct ScriptTests {
         let header = #"{"header":{"cluster_id":1,"member_id":2,"revision":5,"raft_term":2}}"#
         #expect(left.text(header).contains(#""revision":5"#))
     }
+
+    /// Of a measurement only the numbers may differ.
+    @Test func shapesHideNumbersOnly() {
+        var normalizer = Normalizer()
+        func shape(_ progress: String, _ count: Int, _ slowest: String, _ verdict: String) -> String {
+            let text = "\(progress)\(verdict): Throughput is \(count) writes/s\nPASS: Slowest request took \(slowest)\n"
+            return normalizer.text(text, shapeOnly: true)
+        }
+        let plain = "PASS: Throughput is <any> writes/s\nPASS: Slowest request took <time>\n"
+        let bar = "\r 0 / 60    0.00%\r 59 / 60   98.33% 00m01s"
+        #expect(shape("", 150, "0.027973s", "PASS") == plain)
+        #expect(shape(bar + "\r 60 / 60  100.00% 1m0s\n", 149, "1.5s", "PASS") == plain)
+        #expect(shape(bar + "\r 60 / 60  100.00%", 150, "12ms", "PASS") == plain)
+        #expect(shape("", 150, "0.027973s", "FAIL") != plain)
+    }
 }

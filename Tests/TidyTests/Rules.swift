@@ -127,12 +127,20 @@ extension Rule {
 /// For each module of ours, those of ours that it may import.
 private let allowedImports: [String: Set<String>] = [
     "T4Protocols": [],
-    "CLMDB": [], "CNGHTTP2": [], "COpenSSL": [],
+    "CLMDB": [], "CRocksDB": [], "CLevelDB": [], "CCurl": [], "CNGHTTP2": [], "COpenSSL": [],
     "MemoryEngine": ["T4Protocols"],
     "LMDBEngine": ["T4Protocols", "CLMDB"],
+    "RocksDBEngine": ["T4Protocols", "CRocksDB"],
+    "LevelDBEngine": ["T4Protocols", "CLevelDB"],
+    "MemoryStore": ["T4Protocols"],
+    "FilesystemStore": ["T4Protocols"],
+    "S3Store": ["T4Protocols", "CCurl", "COpenSSL"],
     "T4Core": ["T4Protocols", "COpenSSL"],
     "T4Config": ["T4Protocols", "T4Core"],
-    "T4BuiltIns": ["T4Protocols", "MemoryEngine", "LMDBEngine"],
+    "T4BuiltIns": [
+        "T4Protocols", "MemoryEngine", "LMDBEngine", "RocksDBEngine", "LevelDBEngine", "MemoryStore", "FilesystemStore",
+        "S3Store",
+    ],
     "EtcdAPI": [],
     "RPC": ["CNGHTTP2"],
     "T4Server": ["T4Core", "T4Protocols", "RPC", "EtcdAPI"],
@@ -141,12 +149,21 @@ private let allowedImports: [String: Set<String>] = [
 ]
 
 private let ownModules = Set(allowedImports.keys)
-private let backends: Set = ["MemoryEngine", "LMDBEngine", "CLMDB"]
+private let backends: Set = [
+    "MemoryEngine", "LMDBEngine", "RocksDBEngine", "LevelDBEngine", "MemoryStore", "FilesystemStore", "S3Store",
+    "CLMDB",
+    "CRocksDB", "CLevelDB", "CCurl",
+]
 
 /// Modules whose folder is not `Sources/NAME`.
 private let foldersOfModules = [
     "Sources/Backends/Memory/": "MemoryEngine",
     "Sources/Backends/LMDB/": "LMDBEngine",
+    "Sources/Backends/RocksDB/": "RocksDBEngine",
+    "Sources/Backends/LevelDB/": "LevelDBEngine",
+    "Sources/ObjectStores/Memory/": "MemoryStore",
+    "Sources/ObjectStores/Filesystem/": "FilesystemStore",
+    "Sources/ObjectStores/S3/": "S3Store",
     "Tests/Conformance/Suite/": "T4Conformance",
 ]
 

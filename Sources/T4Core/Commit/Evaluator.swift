@@ -7,12 +7,14 @@ package final class Evaluator {
     /// The compacted revision after everything decided.
     package private(set) var compacted: Revision
     private let pending: PendingState
+    private var alarms: RaisedAlarms
     private var reader: StateReader?
 
     package init(_ reader: StateReader) throws(EngineError) {
         revision = reader.meta.revision
         compacted = reader.meta.compacted
         pending = PendingState(leases: try reader.leases())
+        alarms = RaisedAlarms(try reader.alarms())
     }
 
     /// Starts a group: `reader` shows at least what the groups up to `applied` decided.
@@ -34,6 +36,7 @@ package final class Evaluator {
     /// Decides one proposal and remembers what it changes.
     /// - Throws: `EngineError` only; what etcd refuses is in the decision.
     package func decide(_ kind: ProposalKind) throws(EngineError) -> Decision {
+        if !alarms.isEmpty, let refusal = alarms.refusal(of: kind) { return Decision(result: .failure(refusal)) }
         do {
             switch kind {
             case .put(let request): return try put(request)
@@ -42,6 +45,8 @@ package final class Evaluator {
             case .compact(let target): return try compact(target)
             case .grant(let lease): return try grant(lease)
             case .revoke(let lease): return try revoke(lease)
+            case .raise(let alarm): return raise(alarm)
+            case .disarm(let alarm): return disarm(alarm)
             }
         } catch let error as DatabaseError {
             return Decision(result: .failure(error))
@@ -91,6 +96,10 @@ package final class Evaluator {
     }
 
     private func grant(_ lease: LeaseRecord) throws -> Decision {
+        guard lease.ttl <= LeaseKeeper.maximumTTL else {
+            throw DatabaseError(
+                .leaseTTLTooLarge, "\(lease.ttl) seconds are more than \(LeaseKeeper.maximumTTL)")
+        }
         if pending.leases[lease.id] != nil { throw DatabaseError(.leaseExists) }
         pending.grant(lease)
         let response = LeaseGrantResponse(revision: revision, id: lease.id, ttl: lease.ttl)
@@ -110,6 +119,19 @@ package final class Evaluator {
         var decision = accept(view, .revoke(view.revision))
         decision.changes.append(StateChange(.revoke(lease: lease)))
         return decision
+    }
+
+    /// Raising what is raised already succeeds and changes nothing.
+    private func raise(_ alarm: Alarm) -> Decision {
+        let isNew = alarms.raise(alarm)
+        return Decision(
+            result: .success(.alarm(revision, alarm)), changes: isNew ? [StateChange(.raise(alarm))] : [])
+    }
+
+    /// Disarming what is not raised succeeds and changes nothing.
+    private func disarm(_ alarm: Alarm) -> Decision {
+        guard alarms.disarm(alarm) else { return Decision(result: .success(.alarm(revision, nil))) }
+        return Decision(result: .success(.alarm(revision, alarm)), changes: [StateChange(.disarm(alarm))])
     }
 
     /// Makes what a view wrote part of the decided state.

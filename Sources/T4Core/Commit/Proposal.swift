@@ -5,9 +5,11 @@ package enum ProposalKind: Sendable {
     case txn(TxnRequest)
     /// The revision to compact to.
     case compact(Int64)
-    /// A lease with an id that was chosen and a TTL that was checked.
+    /// A lease with an id that was chosen and a TTL of the minimum or more.
     case grant(LeaseRecord)
     case revoke(lease: Int64)
+    case raise(Alarm)
+    case disarm(Alarm)
 }
 
 /// The answer to a proposal.
@@ -18,6 +20,8 @@ package enum ProposalResponse: Sendable {
     case compact(Revision)
     case grant(LeaseGrantResponse)
     case revoke(Revision)
+    /// Of `raise` the alarm; of `disarm` the alarm if it was raised.
+    case alarm(Revision, Alarm?)
 }
 
 /// A proposal on its way through the commit pipeline. Its completion is called exactly once, from any thread.
@@ -45,14 +49,14 @@ extension ProposalKind {
         case .put(let request): 64 + request.key.count + request.value.count
         case .deleteRange(let request): 64 + request.key.count + request.rangeEnd.count
         case .txn(let request): request.byteCount
-        case .compact, .grant, .revoke: 64
+        case .compact, .grant, .revoke, .raise, .disarm: 64
         }
     }
 
-    /// Frees space or forgets, so that it is let through when the disk is nearly full.
+    /// Frees space or forgets, or is about the emergency itself, so that it is let through when the disk is nearly full.
     package var freesSpace: Bool {
         switch self {
-        case .deleteRange, .compact, .revoke: true
+        case .deleteRange, .compact, .revoke, .raise, .disarm: true
         case .put, .txn, .grant: false
         }
     }

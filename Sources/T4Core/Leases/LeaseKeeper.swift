@@ -21,7 +21,7 @@ package struct LeaseSettings: Hashable, Sendable {
 /// expires early, and from the moment it has expired it cannot be renewed, whatever becomes of the proposal of its
 /// revoke; only a promotion gives it its TTL again. Usable from any thread.
 package final class LeaseKeeper: Sendable {
-    /// TTLs above this many seconds are refused.
+    /// A grant of more seconds is refused when it is decided.
     package static let maximumTTL: Int64 = 9_000_000_000
 
     private let settings: LeaseSettings
@@ -92,14 +92,8 @@ package final class LeaseKeeper: Sendable {
 
     // MARK: Requests
 
-    /// The TTL to grant for a wish.
-    /// - Throws: `.leaseTTLTooLarge` above `maximumTTL`.
-    package func validate(ttl: Int64) throws(DatabaseError) -> Int64 {
-        guard ttl <= Self.maximumTTL else {
-            throw DatabaseError(.leaseTTLTooLarge, "\(ttl) seconds are more than \(Self.maximumTTL)")
-        }
-        return max(ttl, settings.minimumTTL)
-    }
+    /// The TTL to propose for a wish: the minimum at least.
+    package func ttl(forWish ttl: Int64) -> Int64 { max(ttl, settings.minimumTTL) }
 
     /// A positive id that no lease has at this moment. Ids rise while the keeper lives, as etcd's do: clients that name
     /// keys after their lease find them in the order of granting.

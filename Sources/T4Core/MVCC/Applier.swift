@@ -22,6 +22,8 @@ package struct Applier {
                     value: { $0.append(bigEndian: lease.ttl) })
             case .revoke(let lease): batch.delete(SystemRow.lease(lease))
             case .compact(let revision): meta.compacted = max(meta.compacted, revision)
+            case .raise(let alarm): batch.put(SystemRow.alarm(alarm), [])
+            case .disarm(let alarm): batch.delete(SystemRow.alarm(alarm))
             }
         }
         if revision != .none { meta.revision = revision }
@@ -110,7 +112,7 @@ package struct LogReplay {
             switch mutation {
             case .put(let key, let record): previous = try replace(key, with: record)
             case .delete(let key, _): previous = try replace(key, with: nil)
-            case .grant, .revoke, .compact: break
+            case .grant, .revoke, .compact, .raise, .disarm: break
             }
             changes.append(StateChange(mutation, previous: previous))
         }

@@ -139,6 +139,17 @@ package enum SystemRow {
 
     /// What the names of all leases start with.
     package static let leases: [UInt8] = [Keyspace.system, UInt8(ascii: "l")]
+
+    /// A raised alarm: no value, the name says all.
+    package static func alarm(_ alarm: Alarm) -> [UInt8] {
+        var bytes = alarms
+        bytes.append(alarm.kind.rawValue)
+        bytes.append(bigEndian: alarm.member)
+        return bytes
+    }
+
+    /// What the names of all alarms start with.
+    package static let alarms: [UInt8] = [Keyspace.system, UInt8(ascii: "a")]
 }
 
 /// etcd's way to name keys: one, a range, all from a key, or all.

@@ -9,6 +9,8 @@ package enum Mutation: Hashable, Sendable {
     case revoke(lease: Int64)
     /// History before this revision may go.
     case compact(Revision)
+    case raise(Alarm)
+    case disarm(Alarm)
 }
 
 /// The body of an entry of kind `.mutations`: mutations one after another, integers as in `docs/formats.md`.
@@ -20,6 +22,8 @@ package enum Mutation: Hashable, Sendable {
 /// | 3 | grant | id i64, ttl i64 |
 /// | 4 | revoke | id i64 |
 /// | 5 | compact | revision i64 |
+/// | 6 | raise an alarm | kind u8, member u64 |
+/// | 7 | disarm an alarm | kind u8, member u64 |
 package enum MutationCoding {
     package static func encode(_ mutations: [Mutation]) -> [UInt8] {
         var bytes: [UInt8] = []
@@ -28,7 +32,7 @@ package enum MutationCoding {
             switch mutation {
             case .put(let key, let record): size += 37 + key.count + record.value.count
             case .delete(let key, _): size += 9 + key.count
-            case .grant, .revoke, .compact: size += 17
+            case .grant, .revoke, .compact, .raise, .disarm: size += 17
             }
         }
         bytes.reserveCapacity(size)
@@ -63,7 +67,18 @@ package enum MutationCoding {
         case .compact(let revision):
             bytes.append(5)
             bytes.append(bigEndian: revision.rawValue)
+        case .raise(let alarm):
+            bytes.append(6)
+            append(alarm, to: &bytes)
+        case .disarm(let alarm):
+            bytes.append(7)
+            append(alarm, to: &bytes)
         }
+    }
+
+    private static func append(_ alarm: Alarm, to bytes: inout [UInt8]) {
+        bytes.append(alarm.kind.rawValue)
+        bytes.append(bigEndian: alarm.member)
     }
 
     /// Reads a body back.
@@ -104,9 +119,18 @@ package enum MutationCoding {
         case 5:
             guard let revision: Int64 = cursor.integer() else { return nil }
             return .compact(Revision(revision))
+        case 6: return alarm(&cursor).map { .raise($0) }
+        case 7: return alarm(&cursor).map { .disarm($0) }
         default:
             return nil
         }
+    }
+
+    private static func alarm(_ cursor: inout Cursor) -> Alarm? {
+        guard let number: UInt8 = cursor.integer(), let kind = Alarm.Kind(rawValue: number),
+            let member: UInt64 = cursor.integer()
+        else { return nil }
+        return Alarm(kind, member: member)
     }
 
     private struct Cursor {

@@ -125,6 +125,25 @@ package struct StateReader: Sendable {
         }
         return leases
     }
+
+    /// All raised alarms, by kind and then by member.
+    /// - Throws: `.corrupted` for a row that no version wrote.
+    package func alarms() throws(EngineError) -> [Alarm] {
+        var alarms: [Alarm] = []
+        var unknown: UInt8?
+        let kindOffset = SystemRow.alarms.count
+        try snapshot.scan(KeyRange(prefix: SystemRow.alarms), order: .ascending) { name, _ in
+            let number: UInt8 = name.bigEndian(at: kindOffset)
+            guard let kind = Alarm.Kind(rawValue: number) else {
+                unknown = number
+                return .stop
+            }
+            alarms.append(Alarm(kind, member: name.bigEndian(at: kindOffset + 1)))
+            return .next
+        }
+        if let unknown { throw EngineError(.corrupted, "an alarm is of kind \(unknown), which is not known here") }
+        return alarms
+    }
 }
 
 extension EngineSnapshot {

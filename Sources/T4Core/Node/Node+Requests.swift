@@ -19,7 +19,8 @@ extension Node {
 
     /// Writes one key. When it returns, the write survives power loss and is visible to everybody.
     /// - Throws: `.keyNotProvided`, `.keyNotFound` (ignore flags on an absent key), `.valueProvided`, `.leaseProvided`,
-    ///   `.leaseNotFound`, `.requestTooLarge`, `.noSpace`, `.tooManyRequests`, `.stopped`: nothing was written.
+    ///   `.leaseNotFound`, `.requestTooLarge`, `.noSpace`, `.corrupt`, `.tooManyRequests`, `.stopped`: nothing was
+    ///   written.
     ///   `.outcomeUnknown`: read before repeating.
     @discardableResult
     public func put(_ request: PutRequest) async throws(DatabaseError) -> PutResponse {
@@ -76,7 +77,7 @@ extension Node {
     /// Grants a lease of `ttl` seconds, raised to the minimum; id 0 lets the node choose.
     /// - Throws: `.leaseExists`, `.leaseTTLTooLarge`, and as `put`.
     public func grantLease(id: Int64 = 0, ttl: Int64) async throws(DatabaseError) -> LeaseGrantResponse {
-        let record = LeaseRecord(id: id == 0 ? leases.makeID() : id, ttl: try leases.validate(ttl: ttl))
+        let record = LeaseRecord(id: id == 0 ? leases.makeID() : id, ttl: leases.ttl(forWish: ttl))
         guard case .grant(let response) = try await propose(.grant(record)) else { preconditionFailure() }
         return response
     }
@@ -92,6 +93,24 @@ extension Node {
     /// Gives a lease its whole TTL again.
     /// - Returns: The TTL in seconds; nil when there is no such lease.
     public func renewLease(_ id: Int64) -> Int64? { leases.renew(id) }
+
+    /// The alarms that are raised, by kind and then by member.
+    /// - Throws: `.engineFailed`, `.stopped`.
+    public func alarms() throws(DatabaseError) -> [Alarm] { try reading { try $0.alarms() } }
+
+    /// Raises an alarm; no effect when it is raised already. When it returns, the alarm survives power loss and its
+    /// refusals hold.
+    /// - Throws: `.tooManyRequests`, `.stopped`, `.noSpace` of a disk that is full to the last byte: nothing changed.
+    ///   `.outcomeUnknown`.
+    public func raise(_ alarm: Alarm) async throws(DatabaseError) { _ = try await propose(.raise(alarm)) }
+
+    /// Ends an alarm; works whatever is raised. Errors as `raise`.
+    /// - Returns: False when it was not raised.
+    @discardableResult
+    public func disarm(_ alarm: Alarm) async throws(DatabaseError) -> Bool {
+        guard case .alarm(_, let disarmed) = try await propose(.disarm(alarm)) else { preconditionFailure() }
+        return disarmed != nil
+    }
 
     /// Runs a read on one snapshot and names what fails.
     package func reading<Value>(_ body: (StateReader) throws -> Value) throws(DatabaseError) -> Value {

@@ -79,6 +79,9 @@ public final class Node: Sendable {
         revoker = LeaseRevoker(queue: queue)
         leases = LeaseKeeper(store: revoker, settings: leaseSettings)
         for lease in try reader.leases() { leases.granted(lease) }
+        for alarm in try reader.alarms() {
+            logger.warning("an alarm is raised; it refuses requests until it is disarmed", metadata: alarm.metadata)
+        }
 
         let publisher = Publisher(
             published: published, watches: watches, leases: leases, queue: queue, logger: logger,

@@ -37,6 +37,8 @@ final class Publisher: CommitObserver {
                     case .grant(let lease): leases.granted(lease)
                     case .revoke(let lease): leases.revoked(lease)
                     case .compact: break
+                    case .raise(let alarm): logger.warning("an alarm was raised", metadata: alarm.metadata)
+                    case .disarm(let alarm): logger.warning("an alarm was disarmed", metadata: alarm.metadata)
                     }
                 }
                 if !events.isEmpty {
@@ -64,6 +66,11 @@ final class Publisher: CommitObserver {
     }
 }
 
+extension Alarm {
+    /// For messages.
+    var metadata: Logger.Metadata { ["alarm": "\(kind)", "member": "\(String(member, radix: 16))"] }
+}
+
 extension Event {
     /// The event of a put or a deletion.
     fileprivate init(_ change: StateChange, revision: Revision) {
@@ -74,7 +81,8 @@ extension Event {
             let gone = KeyValue(
                 key: key, createRevision: .none, modRevision: revision, version: 0, lease: 0, value: [])
             self.init(kind: .delete, current: gone, previous: change.previous?.keyValue(key))
-        case .grant, .revoke, .compact: preconditionFailure("only puts and deletions are events")
+        case .grant, .revoke, .compact, .raise, .disarm:
+            preconditionFailure("only puts and deletions are events")
         }
     }
 }

@@ -84,14 +84,16 @@ extension ServiceContext {
     func answer(_ call: ServerCall, _ result: Result<ProposalResponse, DatabaseError>) {
         switch result {
         case .success(let response):
-            var answer: [UInt8] = []
-            encode(response, to: &answer)
-            call.respond(answer)
+            call.answeringErrors {
+                var answer: [UInt8] = []
+                try encode(response, to: &answer)
+                call.respond(answer)
+            }
         case .failure(let error): call.fail(EtcdErrors.status(error))
         }
     }
 
-    private func encode(_ response: ProposalResponse, to bytes: inout [UInt8]) {
+    private func encode(_ response: ProposalResponse, to bytes: inout [UInt8]) throws(RPCStatus) {
         switch response {
         case .put(let response): response.append(to: &bytes, from: origin)
         case .deleteRange(let response): response.append(to: &bytes, from: origin)
@@ -99,6 +101,8 @@ extension ServiceContext {
         case .compact(let revision), .revoke(let revision): origin.appendHeaderOnly(revision: revision, to: &bytes)
         case .grant(let response):
             LeaseGrantAnswer(response: response).append(to: &bytes, from: origin)
+        case .alarm(let revision, let alarm):
+            bytes = try message(revision: revision, alarms: alarm.map { [$0] } ?? []).encoded()
         }
     }
 }

@@ -24,7 +24,7 @@ struct LeaseService: Sendable {
             let request = try EtcdLeaseGrantRequest(decoding: bytes)
             let leases = context.node.leases
             let record = LeaseRecord(
-                id: request.id == 0 ? leases.makeID() : request.id, ttl: try leases.validate(ttl: request.ttl))
+                id: request.id == 0 ? leases.makeID() : request.id, ttl: leases.ttl(forWish: request.ttl))
             context.node.submit(.grant(record)) { [context] result in context.answer(call, result) }
         }
     }

@@ -4,7 +4,7 @@ import SwiftProtobuf
 import T4Core
 import T4Protocols
 
-/// `etcdserverpb.Maintenance`: status, hashes, alarms (none), defragmentation (nothing to do).
+/// `etcdserverpb.Maintenance`: status, hashes, alarms, defragmentation (nothing to do).
 struct MaintenanceService: Sendable {
     /// The version clients see. Kubernetes asks for at least 3.5.13 before it relies on progress requests.
     static let etcdVersion = "3.6.1"
@@ -40,18 +40,7 @@ struct MaintenanceService: Sendable {
             answer.raftIndex = context.node.published.appliedIndex
             answer.raftAppliedIndex = answer.raftIndex
             answer.storageVersion = "3.6.0"
-            call.respond(try answer.encoded())
-        }
-    }
-
-    private func alarm(_ call: ServerCall, _ bytes: RawSpan) {
-        call.answeringErrors {
-            let request = try EtcdAlarmRequest(decoding: bytes)
-            guard request.action != .activate else {
-                throw RPCStatus(.unimplemented, "t4: alarms cannot be raised by clients in this version")
-            }
-            var answer = EtcdAlarmResponse()
-            answer.header = context.message(revision: context.node.revision)
+            answer.errors = try context.node.alarms().map(\.text)
             call.respond(try answer.encoded())
         }
     }

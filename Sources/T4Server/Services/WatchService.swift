@@ -133,7 +133,7 @@ extension WatchEnd {
     fileprivate var reason: String {
         switch self {
         case .requested, .compacted: ""
-        case .negativeStart: "mvcc: required revision has been compacted"
+        case .negativeStart: EtcdErrors.status(DatabaseError(.compacted)).message
         case .emptyRange: "mvcc: watcher range is empty"
         case .duplicateID: "mvcc: duplicate watch ID provided on the WatchStream"
         case .refused(let text): text

@@ -71,6 +71,22 @@ struct EtcdClient: Sendable {
         return log
     }
 
+    /// - Returns: The id of the server itself.
+    func memberID() async throws -> UInt64 {
+        try await call("Maintenance/Status", EtcdStatusRequest(), EtcdStatusResponse.self).header.memberID
+    }
+
+    /// - Returns: The alarms in the answer.
+    func alarm(
+        _ action: EtcdAlarmRequest.AlarmAction, _ type: EtcdAlarmType, member: UInt64 = 0,
+    ) async throws -> [EtcdAlarmMember] {
+        var request = EtcdAlarmRequest()
+        request.action = action
+        request.alarm = type
+        request.memberID = member
+        return try await call("Maintenance/Alarm", request, EtcdAlarmResponse.self).alarms
+    }
+
     func close() async { await rpc.close() }
 
     private func put(_ key: String, _ value: String) -> EtcdPutRequest {
@@ -112,6 +128,8 @@ final class WatchLog: ClientStreamHandler, Sendable {
     struct Content: Sendable, CustomStringConvertible {
         var isCreated = false
         var changes: [Change] = []
+        /// Why the watch was cancelled; empty while it was not, or without a reason.
+        var cancelReason = ""
         /// Not 0 once the watch was cancelled because its start had been compacted.
         var compactRevision: Int64 = 0
         var end: RPCStatus?
@@ -130,6 +148,7 @@ final class WatchLog: ClientStreamHandler, Sendable {
             do {
                 let response = try EtcdWatchResponse(serializedBytes: bytes)
                 content.isCreated = content.isCreated || response.created
+                if response.canceled { content.cancelReason = response.cancelReason }
                 content.compactRevision = max(content.compactRevision, response.compactRevision)
                 content.changes += response.events.map { event in
                     Change(

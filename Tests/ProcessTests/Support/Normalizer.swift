@@ -16,6 +16,9 @@ struct Normalizer: Sendable {
         text = text.replacing(/"(?<name>ID|lease|Lease)"(?<mark> ?: ?)(?<value>[0-9]{10,20})\b/) { match in
             "\"\(match.name)\"\(match.mark)" + identifier(UInt64(match.value))
         }
+        text = text.replacing(/memberID(?<mark>"? ?: ?)(?<value>[0-9]{10,20})\b/) { match in
+            "memberID\(match.mark)" + identifier(UInt64(match.value))
+        }
         // Elsewhere an id has up to 16 digits when it is hexadecimal, which 17 and more cannot be.
         text = text.replacing(/\b(?:(?<hexadecimal>[0-9a-f]{13,16})|(?<decimal>[0-9]{17,20}))\b/) { match in
             identifier(match.decimal.map { UInt64($0) } ?? match.hexadecimal.flatMap { UInt64($0, radix: 16) })
@@ -52,10 +55,13 @@ struct Normalizer: Sendable {
         list.split(separator: separator).sorted().joined(separator: separator)
     }
 
-    /// Versions, sizes and numbers become marks, and table columns lose their width.
+    /// Versions, sizes, times and numbers become marks, and table columns lose their width. Progress bars go: etcdctl
+    /// draws them from another thread, and may not come to the last state and the end of its line.
     private static func shape(of text: String) -> String {
-        text.replacing(/[0-9]+\.[0-9]+\.[0-9]+/, with: "<version>")
+        text.replacing(/\r *[0-9]+ \/ [0-9]+ +[0-9.]+%(?: +[0-9hms]+)?\n?/, with: "")
+            .replacing(/[0-9]+\.[0-9]+\.[0-9]+/, with: "<version>")
             .replacing(/[0-9.]+ [kMG]?B\b/, with: "<size>")
+            .replacing(/\b(?:[0-9]+(?:\.[0-9]+)?(?:h|m|s|ms|µs))+\b/, with: "<time>")
             .replacing(/<id[0-9]+>/, with: "<any>")
             .replacing(/\b[0-9]+(?:\.[0-9]+)?\b/, with: "<any>")
             .replacing(/-{2,}/, with: "--")

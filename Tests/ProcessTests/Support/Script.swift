@@ -1,3 +1,4 @@
+import EtcdAPI
 import Foundation
 
 /// A list of etcdctl commands, read from a file. `Scripts/README.md` describes the language.
@@ -22,6 +23,8 @@ struct Script: Sendable {
         case join(name: String)
         case capture(variable: String, pattern: String, from: String?)
         case server(name: String)
+        /// Raises an alarm, which etcdctl cannot; without a member for the server itself.
+        case raise(EtcdAlarmType, member: UInt64?)
     }
 
     struct Step: Sendable {
@@ -101,6 +104,14 @@ extension Script {
         case "interrupt": return .end(name: rest, signal: SIGINT)
         case "join": return .join(name: rest)
         case "server": return .server(name: rest)
+        case "raise":
+            let (name, member) = split(rest)
+            guard let type = ["NOSPACE": EtcdAlarmType.nospace, "CORRUPT": .corrupt][name] else {
+                throw ScriptError("there is no alarm '\(name)'")
+            }
+            guard !member.isEmpty else { return .raise(type, member: nil) }
+            guard let number = UInt64(member) else { throw ScriptError("'\(member)' is no member") }
+            return .raise(type, member: number)
         case "let":
             let (variable, pattern) = split(rest)
             guard pattern.hasPrefix("from ") else { return .capture(variable: variable, pattern: pattern, from: nil) }

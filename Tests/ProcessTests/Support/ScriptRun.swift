@@ -1,3 +1,4 @@
+import EtcdAPI
 import Foundation
 import Synchronization
 
@@ -77,6 +78,12 @@ struct ScriptRun {
     private mutating func perform(_ step: Script.Step) async throws {
         switch step.action {
         case .server(let name): try await startServer(name)
+        case .raise(let type, let member):
+            guard let server = servers[""] else { throw ScriptError("there is no server") }
+            let client = try await EtcdClient.connect(to: server)
+            let id = if let member { member } else { try await client.memberID() }
+            _ = try await client.alarm(.activate, type, member: id)
+            await client.close()
         case .run(let words, let input, let comparison):
             let process = try etcdctl(words)
             process.write(Array(substituted(readable(input)).utf8))

@@ -57,16 +57,12 @@ final class FakeLeaseStore: LeaseStore {
         while case .again = keeper.step() {}
     }
 
-    @Test func timesToLiveAreValidated() throws {
+    @Test func shortTimesToLiveAreRaised() {
         let keeper = makeKeeper()
-        #expect(try keeper.validate(ttl: 10) == 10)
-        #expect(try keeper.validate(ttl: 1) == 2)
-        #expect(try keeper.validate(ttl: 0) == 2)
-        #expect(try keeper.validate(ttl: -5) == 2)
-        #expect(try keeper.validate(ttl: .min) == 2)
-        #expect(try keeper.validate(ttl: 9_000_000_000) == 9_000_000_000)
-        #expect(throws: DatabaseError.self) { try keeper.validate(ttl: 9_000_000_001) }
-        #expect(try makeKeeper { $0.minimumTTL = 7 }.validate(ttl: 3) == 7)
+        for (wish, ttl) in [(10, 10), (2, 2), (1, 2), (0, 2), (-5, 2), (Int64.min, 2)] {
+            #expect(keeper.ttl(forWish: wish) == ttl)
+        }
+        #expect(makeKeeper { $0.minimumTTL = 7 }.ttl(forWish: 3) == 7)
     }
 
     @Test func idsArePositiveAndDiffer() {

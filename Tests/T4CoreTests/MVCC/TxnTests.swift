@@ -134,6 +134,22 @@ struct TxnTests {
         #expect(await code([.put(PutRequest(key: key("z"), value: [], lease: 5))]) == .leaseNotFound)
     }
 
+    /// etcd lets these pass by accident and writes the key twice in one revision; t4 keeps to its rule.
+    @Test func deletingFromAKeyOnCoversPuts() async throws {
+        _ = try await run([put("k", "0")])
+        let before = node.revision
+        for start in ["a", "k", "\0"] {
+            let fromKey = delete(start, end: "\0")
+            #expect(await code([put("k", "1"), fromKey]) == .duplicateKey)
+            #expect(await code([fromKey, put("k", "1")]) == .duplicateKey)
+            let nested = TxnRequest(compares: [], success: [fromKey], failure: [])
+            #expect(await code([put("k", "1"), .txn(nested)]) == .duplicateKey)
+        }
+        #expect(node.revision == before)
+        #expect(await code([put("k", "1"), delete("l", end: "\0")]) == nil)
+        #expect(node.revision == before.next)
+    }
+
     @Test func aRefusedTxnWritesNothing() async throws {
         _ = try await run([put("a", "1")])
         let before = node.revision

@@ -61,9 +61,20 @@ struct NodeTests {
         #expect(throws: DatabaseError.self) { try node.range(RangeRequest(key: [1])) }
     }
 
-    @Test func leasesExpire() async throws {
+    @Test func timesToLiveHaveBounds() async throws {
         let test = try TestNode()
         #expect(try await test.node.grantLease(ttl: 1).ttl == 2)
+        #expect(try await test.node.grantLease(ttl: 9_000_000_000).ttl == 9_000_000_000)
+        do {
+            _ = try await test.node.grantLease(ttl: 9_000_000_001)
+            Issue.record("a lease of too many seconds was granted")
+        } catch {
+            #expect(error.code == .leaseTTLTooLarge)
+        }
+    }
+
+    @Test func leasesExpire() async throws {
+        let test = try TestNode()
         // On a busy machine a lease may be gone before its key is written.
         var isAttached = false
         while !isAttached {

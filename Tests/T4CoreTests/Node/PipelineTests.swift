@@ -126,13 +126,16 @@ struct PipelineTests {
         pipeline.stop()
     }
 
-    @Test func aFullDiskRefusesWritesButTakesDeletions() async throws {
+    @Test func aFullDiskRefusesWritesButTakesDeletionsAndAlarms() async throws {
         let pipeline = try Pipeline()
         _ = await pipeline.put("a")
         pipeline.log.change { $0.isFull = true }
         #expect(code(await pipeline.put("b")) == .noSpace)
         #expect(code(await pipeline.propose(.deleteRange(DeleteRangeRequest(key: [UInt8]("a"))))) == nil)
         #expect(code(await pipeline.propose(.compact(2))) == nil)
+        let alarm = Alarm(.noSpace, member: 1)
+        #expect(code(await pipeline.propose(.raise(alarm))) == nil)
+        #expect(code(await pipeline.propose(.disarm(alarm))) == nil)
         pipeline.log.change { $0.isFull = false }
         #expect(code(await pipeline.put("b")) == nil)
         pipeline.stop()

@@ -40,8 +40,11 @@ extension StoreDirectory {
             // What is no regular file must not block, and no link leads out of the store.
             file = try OpenFile(path, in: objects, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
         } catch {
-            guard error.number == ENOENT || error.number == ENOTDIR else { throw ObjectStoreError(error, on: key) }
-            throw ObjectStoreError(.notFound, "\(key): there is no such object")
+            switch error.number {
+            case ENOENT, ENOTDIR: throw ObjectStoreError(.notFound, "\(key): there is no such object")
+            case ELOOP: throw ObjectStoreError(.corrupted, "\(key): \(objects.path)/\(path) is a symbolic link")
+            default: throw ObjectStoreError(error, on: key)
+            }
         }
         let status = try io(key) { () throws(SystemFailure) in try file.status() }
         guard status.st_mode & S_IFMT == S_IFREG else {
