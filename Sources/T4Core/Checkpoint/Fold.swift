@@ -5,17 +5,19 @@ package struct Fold {
     /// The last entry taken.
     package private(set) var position: LogPosition
     /// Where the state stands after it.
-    package private(set) var meta: MetaRow
+    package private(set) var revision: Revision
+    package private(set) var compacted: Revision
     /// Commit time of the last entry; nil before the first.
     package private(set) var time: UInt64?
     /// Bytes of the rows, about.
     package private(set) var byteCount = 0
     private var rows: [[UInt8]: TableRow] = [:]
 
-    /// Starts behind the entry at `position`, where the state stands at `meta`.
-    package init(after position: LogPosition, meta: MetaRow) {
+    /// Starts behind the entry at `position`, where the state stands at `revision`.
+    package init(after position: LogPosition, revision: Revision, compacted: Revision) {
         self.position = position
-        self.meta = meta
+        self.revision = revision
+        self.compacted = compacted
     }
 
     /// Takes the next entry.
@@ -26,7 +28,7 @@ package struct Fold {
         }
         position = entry.position
         time = entry.time
-        if entry.revision != .none { meta.revision = entry.revision }
+        if entry.revision != .none { revision = entry.revision }
         guard entry.kind == .mutations else { return }
         guard let mutations = MutationCoding.decode(entry.body, revision: entry.revision) else {
             throw CheckpointError(.corrupted, "log entry \(entry.position) has a body that cannot be read")
@@ -36,11 +38,11 @@ package struct Fold {
             case .put(let key, let record): add(TableRow(key: key, record: record))
             case .delete(let key, let sub): add(TableRow(key: key, record: .tombstone(mod: entry.revision, sub: sub)))
             case .grant(let lease):
-                var value: [UInt8] = []
-                value.append(bigEndian: lease.ttl)
-                add(TableRow(name: SystemRow.lease(lease.id), value: value))
-            case .revoke(let lease): add(TableRow(name: SystemRow.lease(lease), isRemoval: true, value: []))
-            case .compact(let revision): meta.compacted = max(meta.compacted, revision)
+                add(TableRow(name: SystemRow.lease(lease.id), value: lease.row))
+            case .revoke(let lease): add(TableRow(name: SystemRow.lease(lease.id), isRemoval: true, value: []))
+            case .raise(let alarm): add(TableRow(name: SystemRow.alarm(alarm), value: []))
+            case .disarm(let alarm): add(TableRow(name: SystemRow.alarm(alarm), isRemoval: true, value: []))
+            case .compact(let revision): compacted = max(compacted, revision)
             }
         }
     }

@@ -11,6 +11,9 @@ package struct StateDigest: Hashable, Sendable {
     /// Bytes of a digest.
     package static let byteCount = 32
 
+    /// Looked up once: libcrypto's own lookup costs more than the hash of a small row. Never freed or changed.
+    private nonisolated(unsafe) static let sha256 = EVP_MD_fetch(nil, "SHA256", nil)
+
     private var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
 
     /// Of no rows.
@@ -75,7 +78,7 @@ package struct StateDigest: Hashable, Sendable {
             return withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 4) { words in
                 let size = StateDigest.byteCount
                 words.withMemoryRebound(to: UInt8.self) { hash in
-                    let result = EVP_Digest(row.baseAddress, row.count, hash.baseAddress, nil, EVP_sha256(), nil)
+                    let result = EVP_Digest(row.baseAddress, row.count, hash.baseAddress, nil, sha256, nil)
                     precondition(result == 1 && hash.count == size, "libcrypto cannot make a SHA-256")
                 }
                 return (

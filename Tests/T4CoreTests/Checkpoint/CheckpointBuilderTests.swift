@@ -42,27 +42,26 @@ import Testing
         _ history: CheckpointHistory, _ fold: inout Fold, after previous: Manifest?, _ tables: Tables
     ) throws -> Manifest {
         var builder = CheckpointBuilder(
-            previous: previous, index: fold.position.index, compacted: fold.meta.compacted,
+            previous: previous, index: fold.position.index, compacted: fold.compacted,
             firstCut: CheckpointBuilderTests.cut, tuning: CheckpointBuilderTests.tuning, open: tables.open,
             put: tables.put)
         try builder.add(fold.takeRows(), from: previous?.index ?? 0, to: fold.position.index)
         try builder.finish()
+        let meta = try StateReader(history.engine.snapshot()).meta
         let (digest, keys) = try history.digest()
+        #expect(meta.digest == digest)
+        #expect(meta.keys == keys)
+        #expect(meta.revision == fold.revision)
+        #expect(meta.compacted == fold.compacted)
         let database = try #require(DatabaseID([UInt8](repeating: 7, count: 16)))
         return Manifest(
-            database: database, lineage: nil, position: fold.position, meta: fold.meta, keys: keys,
-            digest: .init(algorithm: StateDigest.algorithm, value: digest.bytes.hex), cut: CheckpointBuilderTests.cut,
-            base: builder.base, deltas: builder.deltas)
+            database: database, lineage: nil, position: fold.position, meta: meta,
+            cut: CheckpointBuilderTests.cut, base: builder.base, deltas: builder.deltas)
     }
 
     func check(_ manifest: Manifest, _ history: CheckpointHistory, _ tables: Tables) throws {
         try history.compact()
-        let sum = try #require([UInt8](hex: manifest.digest.value))
-        let digest = StateDigest(sum.span.bytes)
-        var rows = CheckpointRows(
-            meta: MetaRow(revision: Revision(manifest.revision), compacted: Revision(manifest.compacted)),
-            keys: manifest.keys, digest: digest
-        ) { try tables.rows(manifest) }
+        var rows = CheckpointRows(meta: try #require(manifest.meta)) { try tables.rows(manifest) }
         let restored = try CheckpointHistory.makeEngine()
         try restored.bulkLoad(&rows, at: manifest.position)
         #expect(rows.isVerified)
@@ -83,7 +82,7 @@ import Testing
         var random = SeededGenerator(seed: seed &* 77)
         var history = try CheckpointHistory(seed: seed)
         let tables = Tables()
-        var fold = Fold(after: .zero, meta: .initial)
+        var fold = Fold(after: .zero, revision: .initial, compacted: .none)
         var manifest: Manifest?
         var sliced = 0
         for _ in 0..<40 {
@@ -101,7 +100,7 @@ import Testing
         func base(every step: Int) throws -> [Manifest.TableEntry] {
             var history = try CheckpointHistory(seed: 5)
             let tables = Tables()
-            var fold = Fold(after: .zero, meta: .initial)
+            var fold = Fold(after: .zero, revision: .initial, compacted: .none)
             var manifest: Manifest?
             for number in 1...600 {
                 try fold.add(history.next())
@@ -110,7 +109,7 @@ import Testing
                 }
             }
             var builder = CheckpointBuilder(
-                previous: manifest, index: fold.position.index, compacted: fold.meta.compacted,
+                previous: manifest, index: fold.position.index, compacted: fold.compacted,
                 tuning: CheckpointBuilderTests.tuning, open: tables.open, put: tables.put)
             try builder.rebase()
             return builder.base

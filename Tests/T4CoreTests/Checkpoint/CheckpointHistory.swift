@@ -8,7 +8,8 @@ import Testing
 struct CheckpointHistory {
     let engine: any LocalEngine
     private(set) var position = LogPosition(term: 1, index: 0)
-    private(set) var meta = MetaRow.initial
+    private(set) var revision = Revision.initial
+    private(set) var compacted = Revision.none
     private var random: SeededGenerator
     private var current: [[UInt8]: StoredRecord] = [:]
     private var leases: Set<Int64> = []
@@ -36,9 +37,9 @@ struct CheckpointHistory {
             }
         }
         let entry = LogEntry(
-            position: position, time: position.index * 1000, revision: writes ? meta.revision.next : .none,
+            position: position, time: position.index * 1000, revision: writes ? revision.next : .none,
             kind: .mutations, body: MutationCoding.encode(mutations))
-        if writes { meta.revision = meta.revision.next }
+        if writes { revision = revision.next }
         var replay = try LogReplay(on: engine)
         try replay.add(entry)
         try engine.apply(replay.finish(), at: position)
@@ -47,10 +48,10 @@ struct CheckpointHistory {
 
     private mutating func makeMutations() -> [Mutation] {
         switch Int.random(in: 0..<20, using: &random) {
-        case 0 where meta.revision > meta.compacted:
-            meta.compacted = Revision(
-                Int64.random(in: meta.compacted.rawValue + 1...meta.revision.rawValue, using: &random))
-            return [.compact(meta.compacted)]
+        case 0 where revision > compacted:
+            compacted = Revision(
+                Int64.random(in: compacted.rawValue + 1...revision.rawValue, using: &random))
+            return [.compact(compacted)]
         case 1:
             let id = Int64.random(in: 1...20, using: &random)
             return leases.insert(id).inserted ? [.grant(LeaseRecord(id: id, ttl: id * 10))] : []
@@ -59,7 +60,9 @@ struct CheckpointHistory {
             leases.remove(id)
             let keys = current.filter { $0.value.lease == id }.keys.sorted { $0.lexicographicallyPrecedes($1) }
             for key in keys { current[key] = nil }
-            return keys.enumerated().map { .delete(key: $1, sub: UInt32($0)) } + [.revoke(lease: id)]
+            return keys.enumerated().map { .delete(key: $1, sub: UInt32($0)) } + [
+                .revoke(LeaseRecord(id: id, ttl: id * 10))
+            ]
         default:
             let keys = Set((0..<Int.random(in: 1...3, using: &random)).map { _ in makeKey() })
             return keys.sorted { $0.lexicographicallyPrecedes($1) }.enumerated().map { write($1, UInt32($0)) }
@@ -79,7 +82,7 @@ struct CheckpointHistory {
         let lease = Bool.random(using: &random) ? 0 : leases.sorted().randomElement(using: &random) ?? 0
         let size = Int.random(in: 0...40, using: &random)
         let record = StoredRecord(
-            create: old?.create ?? meta.revision.next, mod: meta.revision.next, version: (old?.version ?? 0) + 1,
+            create: old?.create ?? revision.next, mod: revision.next, version: (old?.version ?? 0) + 1,
             lease: lease, sub: sub, value: (0..<size).map { _ in UInt8.random(in: 0...255, using: &random) })
         current[key] = record
         return .put(key: key, record: record)

@@ -107,15 +107,15 @@ package struct Manifest: Hashable, Sendable, Codable {
     }
 
     package init(
-        database: DatabaseID, lineage: Lineage?, position: LogPosition, meta: MetaRow, keys: UInt64, digest: Digest,
-        cut: TableCut, base: [TableEntry], deltas: [Delta]
+        database: DatabaseID, lineage: Lineage?, position: LogPosition, meta: MetaRow, cut: TableCut,
+        base: [TableEntry], deltas: [Delta]
     ) {
         self.database = database.description
         self.lineage = lineage
         (term, index) = (position.term, position.index)
         (revision, compacted) = (meta.revision.rawValue, meta.compacted.rawValue)
-        self.keys = keys
-        self.digest = digest
+        keys = meta.keys
+        digest = Digest(algorithm: StateDigest.algorithm, value: meta.digest.bytes.hex)
         parameters = Parameters(cut)
         self.base = base
         self.deltas = deltas
@@ -123,6 +123,16 @@ package struct Manifest: Hashable, Sendable, Codable {
 
     /// The last entry whose changes are in.
     package var position: LogPosition { LogPosition(term: term, index: index) }
+
+    /// Where the state stands; nil when the digest is not one this build can make.
+    package var meta: MetaRow? {
+        guard digest.algorithm == StateDigest.algorithm, let sum = [UInt8](hex: digest.value),
+            sum.count == StateDigest.byteCount
+        else { return nil }
+        return MetaRow(
+            revision: Revision(revision), compacted: Revision(compacted), keys: keys,
+            digest: StateDigest(sum.span.bytes))
+    }
 
     /// All tables, the newest run first.
     package var tables: [TableEntry] { deltas.flatMap(\.tables) + base }

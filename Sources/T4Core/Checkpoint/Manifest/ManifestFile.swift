@@ -72,6 +72,10 @@ package struct ManifestFile: Hashable, Sendable, Codable {
         guard try CanonicalJSON.hash(file.checkpoint) == file.id,
             try ManifestFile.sum(file.id, file.envelope) == file.sum
         else { throw CheckpointError(.corrupted, "the hash in \(name) does not match its content") }
+        guard file.checkpoint.meta != nil else {
+            throw CheckpointError(
+                .unsupported, "\(name) has a digest of kind \(file.checkpoint.digest.algorithm), unknown to this build")
+        }
         for table in file.checkpoint.tables {
             guard TableID(hex: table.id) != nil, [UInt8](hex: table.first) != nil, [UInt8](hex: table.last) != nil,
                 file.envelope.places[table.id] != nil

@@ -12,7 +12,6 @@ package struct CheckpointRows: SortedRows {
     private enum Phase { case current, history, changes, leased, system, end }
     private var phase = Phase.current
     private let meta: MetaRow
-    private let expected: (keys: UInt64, digest: StateDigest)
     private let makeRows: () throws -> any TableRows
     private var rows: (any TableRows)?
     /// Of the version before.
@@ -28,16 +27,13 @@ package struct CheckpointRows: SortedRows {
 
     /// - Parameter makeRows: Gives the merged and retained rows of a complete checkpoint; asked for a second time where
     ///   there is much history.
-    package init(
-        meta: MetaRow, keys: UInt64, digest: StateDigest, makeRows: @escaping () throws -> any TableRows
-    ) {
+    package init(meta: MetaRow, makeRows: @escaping () throws -> any TableRows) {
         self.meta = meta
-        expected = (keys, digest)
         self.makeRows = makeRows
     }
 
     /// Whether everything given is what the checkpoint promised. Only after the last row.
-    package var isVerified: Bool { digest == expected.digest && keys == expected.keys }
+    package var isVerified: Bool { digest == meta.digest && keys == meta.keys }
 
     package mutating func next(visit: (RawSpan, RawSpan) -> Void) throws(EngineError) -> Bool {
         do {
