@@ -81,14 +81,6 @@ package struct CheckpointStore: Sendable {
         return (place, try place.prefix.map(foreign) ?? store)
     }
 
-    /// Writes a table under the name of its content. The same bytes under that name are fine; anybody who writes it
-    /// writes the same rows.
-    package func put(_ table: Table, epoch: UInt64) throws -> ManifestFile.Place {
-        let key = StoreLayout.table(table.id, epoch: epoch)
-        _ = try store.put(key, table.bytes, when: .always)
-        return ManifestFile.Place(key: key, size: UInt64(table.bytes.count))
-    }
-
     /// Writes the manifest, under a name that no other checkpoint has.
     /// - Returns: Its name.
     package func put(_ file: ManifestFile) throws -> ObjectKey {
