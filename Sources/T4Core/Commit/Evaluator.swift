@@ -108,7 +108,7 @@ package final class Evaluator {
 
     /// Deletes the attached keys in key order, as one revision if there are any.
     private func revoke(_ lease: Int64) throws -> Decision {
-        guard pending.leases[lease] != nil else { throw DatabaseError(.leaseNotFound) }
+        guard let ttl = pending.leases[lease] else { throw DatabaseError(.leaseNotFound) }
         var view = view()
         let candidates = Set(try reader!.keys(leasedTo: lease)).union(pending.keys(leasedTo: lease))
         for key in candidates.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
@@ -117,7 +117,7 @@ package final class Evaluator {
         }
         pending.revoke(lease)
         var decision = accept(view, .revoke(view.revision))
-        decision.changes.append(StateChange(.revoke(lease: lease)))
+        decision.changes.append(StateChange(.revoke(LeaseRecord(id: lease, ttl: ttl))))
         return decision
     }
 

@@ -15,4 +15,11 @@ package struct LeaseRecord: Hashable, Sendable {
         self.id = id
         self.ttl = ttl
     }
+
+    /// The value of the lease's system row.
+    var row: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.append(bigEndian: ttl)
+        return bytes
+    }
 }

@@ -16,14 +16,11 @@ package struct Applier {
             switch change.mutation {
             case .put(let key, let record): put(key, record, previous: change.previous)
             case .delete(let key, let sub): delete(key, sub, revision, previous: change.previous)
-            case .grant(let lease):
-                batch.put(
-                    key: { $0.append(contentsOf: SystemRow.lease(lease.id)) },
-                    value: { $0.append(bigEndian: lease.ttl) })
-            case .revoke(let lease): batch.delete(SystemRow.lease(lease))
+            case .grant(let lease): addSystem(SystemRow.lease(lease.id), lease.row)
+            case .revoke(let lease): removeSystem(SystemRow.lease(lease.id), lease.row)
             case .compact(let revision): meta.compacted = max(meta.compacted, revision)
-            case .raise(let alarm): batch.put(SystemRow.alarm(alarm), [])
-            case .disarm(let alarm): batch.delete(SystemRow.alarm(alarm))
+            case .raise(let alarm): addSystem(SystemRow.alarm(alarm), [])
+            case .disarm(let alarm): removeSystem(SystemRow.alarm(alarm), [])
             }
         }
         if revision != .none { meta.revision = revision }
@@ -35,9 +32,29 @@ package struct Applier {
         return batch
     }
 
+    /// A system row that does not exist yet.
+    private mutating func addSystem(_ name: [UInt8], _ row: [UInt8]) {
+        batch.put(name, row)
+        meta.digest.add(name: name, value: row)
+    }
+
+    /// A system row that exists with that content.
+    private mutating func removeSystem(_ name: [UInt8], _ row: [UInt8]) {
+        batch.delete(name)
+        meta.digest.remove(name: name, value: row)
+    }
+
     private mutating func put(_ key: [UInt8], _ record: StoredRecord, previous: StoredRecord?) {
-        if let previous { keep(key, previous) }
-        batch.put(key: { Keyspace.appendCurrent(key, to: &$0) }, value: { record.append(to: &$0) })
+        let name = Keyspace.currentKey(key)
+        let row = record.row
+        if let previous {
+            keep(key, previous)
+            meta.digest.remove(name: name, value: previous.row)
+        } else {
+            meta.keys += 1
+        }
+        meta.digest.add(name: name, value: row)
+        batch.put(name, row)
         addChange(key, record.mod, record.sub, isDelete: false)
         let leaseBefore = previous?.lease ?? 0
         if leaseBefore != record.lease {
@@ -47,11 +64,14 @@ package struct Applier {
     }
 
     private mutating func delete(_ key: [UInt8], _ sub: UInt32, _ revision: Revision, previous: StoredRecord?) {
+        let name = Keyspace.currentKey(key)
         if let previous {
             keep(key, previous)
             if previous.lease != 0 { batch.delete(Keyspace.leasedKey(previous.lease, key)) }
+            meta.digest.remove(name: name, value: previous.row)
+            meta.keys -= 1
         }
-        batch.delete { Keyspace.appendCurrent(key, to: &$0) }
+        batch.delete(name)
         keep(key, .tombstone(mod: revision, sub: sub))
         addChange(key, revision, sub, isDelete: true)
     }

@@ -5,8 +5,8 @@ package enum Mutation: Hashable, Sendable {
     /// Deletes an existing key.
     case delete(key: [UInt8], sub: UInt32)
     case grant(LeaseRecord)
-    /// Forgets a lease; the deletions of its keys stand beside it.
-    case revoke(lease: Int64)
+    /// Forgets a lease, with the TTL it was granted; the deletions of its keys stand beside it.
+    case revoke(LeaseRecord)
     /// History before this revision may go.
     case compact(Revision)
     case raise(Alarm)
@@ -20,7 +20,7 @@ package enum Mutation: Hashable, Sendable {
 /// | 1 | put | sub u32, create i64, version i64, lease i64, key length u32, value length u32, key, value |
 /// | 2 | delete | sub u32, key length u32, key |
 /// | 3 | grant | id i64, ttl i64 |
-/// | 4 | revoke | id i64 |
+/// | 4 | revoke | id i64, ttl i64 |
 /// | 5 | compact | revision i64 |
 /// | 6 | raise an alarm | kind u8, member u64 |
 /// | 7 | disarm an alarm | kind u8, member u64 |
@@ -63,7 +63,8 @@ package enum MutationCoding {
             bytes.append(bigEndian: lease.ttl)
         case .revoke(let lease):
             bytes.append(4)
-            bytes.append(bigEndian: lease)
+            bytes.append(bigEndian: lease.id)
+            bytes.append(bigEndian: lease.ttl)
         case .compact(let revision):
             bytes.append(5)
             bytes.append(bigEndian: revision.rawValue)
@@ -114,8 +115,8 @@ package enum MutationCoding {
             guard let id: Int64 = cursor.integer(), let ttl: Int64 = cursor.integer() else { return nil }
             return .grant(LeaseRecord(id: id, ttl: ttl))
         case 4:
-            guard let id: Int64 = cursor.integer() else { return nil }
-            return .revoke(lease: id)
+            guard let id: Int64 = cursor.integer(), let ttl: Int64 = cursor.integer() else { return nil }
+            return .revoke(LeaseRecord(id: id, ttl: ttl))
         case 5:
             guard let revision: Int64 = cursor.integer() else { return nil }
             return .compact(Revision(revision))

@@ -8,8 +8,11 @@ package struct StateReader: Sendable {
 
     package init(_ snapshot: any EngineSnapshot) throws(EngineError) {
         self.snapshot = snapshot
-        var meta = MetaRow.initial
+        var meta: MetaRow? = .initial
         _ = try snapshot.read(SystemRow.meta) { meta = MetaRow($0) }
+        guard let meta else {
+            throw EngineError(.corrupted, "the row that says where the state stands is not of this version")
+        }
         self.meta = meta
     }
 

@@ -106,24 +106,38 @@ package struct ChangeRow: Sendable {
 
 /// The row that says where the state stands.
 package struct MetaRow: Hashable, Sendable {
+    package static let byteCount = 24 + StateDigest.byteCount
+
     package var revision: Revision
     package var compacted: Revision
+    /// Keys that exist.
+    package var keys: UInt64
+    /// Of the current rows and of the system rows but this one.
+    package var digest: StateDigest
 
     /// An empty database.
-    package static let initial = MetaRow(revision: .initial, compacted: .none)
+    package static let initial = MetaRow(revision: .initial, compacted: .none, keys: 0, digest: StateDigest())
 
-    package init(revision: Revision, compacted: Revision) {
+    package init(revision: Revision, compacted: Revision, keys: UInt64, digest: StateDigest) {
         self.revision = revision
         self.compacted = compacted
+        self.keys = keys
+        self.digest = digest
     }
 
-    package init(_ row: RawSpan) {
+    /// Nil when the bytes are not such a row.
+    package init?(_ row: RawSpan) {
+        guard row.byteCount == MetaRow.byteCount else { return nil }
         revision = Revision(row.bigEndian(at: 0, as: Int64.self))
         compacted = Revision(row.bigEndian(at: 8, as: Int64.self))
+        keys = row.bigEndian(at: 16)
+        digest = StateDigest(row.extracting(droppingFirst: 24))
     }
 
     package func append(to bytes: inout [UInt8]) {
         bytes.append(bigEndian: revision.rawValue)
         bytes.append(bigEndian: compacted.rawValue)
+        bytes.append(bigEndian: keys)
+        bytes.append(contentsOf: digest.bytes)
     }
 }

@@ -35,7 +35,7 @@ final class Publisher: CommitObserver {
                     switch change.mutation {
                     case .put, .delete: events.append(Event(change, revision: decision.revision))
                     case .grant(let lease): leases.granted(lease)
-                    case .revoke(let lease): leases.revoked(lease)
+                    case .revoke(let lease): leases.revoked(lease.id)
                     case .compact: break
                     case .raise(let alarm): logger.warning("an alarm was raised", metadata: alarm.metadata)
                     case .disarm(let alarm): logger.warning("an alarm was disarmed", metadata: alarm.metadata)

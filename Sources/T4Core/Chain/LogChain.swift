@@ -1,0 +1,65 @@
+package import T4Protocols
+
+/// The log in the object store: the objects in which each continues its predecessor (Rule L2).
+///
+/// Blocks; see `BlockingStore`.
+package struct LogChain: Sendable {
+    /// How far a reading came.
+    package struct End: Hashable, Sendable {
+        /// The last entry of the chain.
+        package var position: LogPosition
+        /// Term in the header of the last object.
+        package var term: UInt64
+        /// Commit time of the last entry; 0 when none was read.
+        package var time: UInt64
+        /// Objects read.
+        package var objectCount = 0
+    }
+
+    package let store: BlockingStore
+    package let databaseID: DatabaseID
+    /// Objects that are read ahead.
+    private static let aheadMax = 8
+
+    package init(_ store: BlockingStore, databaseID: DatabaseID) {
+        self.store = store
+        self.databaseID = databaseID
+    }
+
+    /// Visits the entries behind `start`, which must be the end of an object of the chain or the start of the log.
+    ///
+    /// Objects that do not continue the chain are left by a deposed leader and end it.
+    /// - Throws: `LogError` of a damaged object, named; of the store; of `visit`.
+    package func read(
+        after start: LogPosition, objectDone: (End) throws -> Void = { _ in },
+        visit: (LogEntry) throws -> LogStep
+    ) throws -> End {
+        var end = End(position: start, term: start.term, time: 0)
+        var names: [UInt64] = []
+        let before = start.index == 0 ? nil : StoreLayout.log(firstIndex: start.index)
+        try store.list(StoreLayout.log, after: before) { object in
+            if let index = StoreLayout.firstIndex(object.key), index > start.index { names.append(index) }
+        }
+        var ahead: [(index: UInt64, pending: BlockingStore.Pending<StoredBytes>)] = []
+        var rest = names[...]
+        while true {
+            while ahead.count < LogChain.aheadMax, let index = rest.popFirst() {
+                let key = StoreLayout.log(firstIndex: index)
+                ahead.append((index, store.start { (s) throws(ObjectStoreError) in try await s.get(key, bytes: nil) }))
+            }
+            guard let next = ahead.first else { return end }
+            ahead.removeFirst()
+            // Names in between belong to orphans inside the range of an object of the chain.
+            if next.index <= end.position.index { continue }
+            guard next.index == end.position.index + 1 else { return end }
+            let key = StoreLayout.log(firstIndex: next.index)
+            let object = try LogObject(next.pending.wait().bytes, key: key, databaseID: databaseID)
+            guard object.header.previous == end.position, object.header.term >= end.term else { return end }
+            for entry in object.entries where try visit(entry) == .stop { return end }
+            end = End(
+                position: object.end, term: object.header.term, time: object.footer.tally.lastTime,
+                objectCount: end.objectCount + 1)
+            try objectDone(end)
+        }
+    }
+}

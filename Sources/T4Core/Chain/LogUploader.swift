@@ -1,0 +1,342 @@
+package import Logging
+package import T4Protocols
+
+/// Brings the log into the object store, as a chain of objects without a gap.
+///
+/// Entries come in batches, each of which ends where a group was synced to disk. In the background batches are gathered
+/// until they are old or many; where writes wait for the store each upload takes what has come since the one before, and
+/// a few are under way at once. Batches are released strictly in order, whichever upload ends first.
+package final class LogUploader: Sendable {
+    /// When uploads happen.
+    package struct Settings: Sendable {
+        /// Somebody waits for each batch, so that nothing is held back.
+        package var isSynchronous = false
+        /// Batches that are not waited for are uploaded when the first of them is this old,
+        package var ageMax = Duration.seconds(10)
+        /// or when they have this many bytes; no object is larger unless a single batch is.
+        package var sizeMax = 50 << 20
+        /// Uploads under way at once.
+        package var inFlightMax = 4
+
+        package init() {}
+    }
+
+    /// Why the log can no longer be uploaded by this process.
+    package struct Failure: Error, Sendable, CustomStringConvertible {
+        package var description: String
+    }
+
+    /// What an operator wants to know.
+    package struct Status: Hashable, Sendable {
+        /// The last entry that is in the store, with everything before it.
+        package var end: LogPosition
+        /// Entries and bytes that are not in the store yet.
+        package var backlogCount: UInt64 = 0
+        package var backlogSize = 0
+        /// Why the last attempt did not succeed; nil after one that did.
+        package var outage: String?
+    }
+
+    private struct Batch: Sendable {
+        var entries: [LogEntry]
+        var size: Int
+        var release: (@Sendable (Failure?) -> Void)?
+    }
+
+    private struct Flight: Sendable {
+        var number: UInt64
+        var end: LogPosition
+        var batches: [Batch]
+        var isDone = false
+    }
+
+    private struct State {
+        var end: LogPosition
+        var waiting: [Batch] = []
+        var waitingSize = 0
+        var flights: [Flight] = []
+        /// In the store, to be told so by the uploader's thread.
+        var released: [Batch] = []
+        var flightNumber: UInt64 = 0
+        /// Waiting batches are to be uploaded without waiting for age or size.
+        var isDue = false
+        /// Rises whenever the waiting batches are taken, so that an old timer means nothing.
+        var generation: UInt64 = 0
+        var outage: String?
+        var failure: Failure?
+        var isStopping = false
+    }
+
+    private let store: any ObjectStore
+    private let databaseID: DatabaseID
+    private let term: UInt64
+    private let settings: Settings
+    private let timer: BackoffTimer
+    private let logger: Logger
+    private let onFailure: @Sendable (Failure) -> Void
+    private let state: Monitor<State>
+
+    /// - Parameters:
+    ///   - term: Of this run; stands in the headers.
+    ///   - end: The last entry of the chain.
+    ///   - onFailure: Called once when somebody else has continued the chain.
+    package init(
+        store: any ObjectStore, databaseID: DatabaseID, term: UInt64, end: LogPosition,
+        settings: Settings = Settings(), timer: BackoffTimer = .system, logger: Logger,
+        onFailure: @escaping @Sendable (Failure) -> Void
+    ) {
+        self.store = store
+        self.databaseID = databaseID
+        self.term = term
+        self.settings = settings
+        self.timer = timer
+        self.logger = logger
+        self.onFailure = onFailure
+        state = Monitor(State(end: end))
+    }
+
+    package var status: Status {
+        state.withLock { state in
+            let batches = state.waiting + state.flights.flatMap(\.batches)
+            return Status(
+                end: state.end, backlogCount: batches.reduce(0) { $0 + UInt64($1.entries.count) },
+                backlogSize: batches.reduce(0) { $0 + $1.size }, outage: state.outage)
+        }
+    }
+
+    /// Takes entries that are on disk, in order.
+    /// - Parameter release: Called once they are in the store and everything before them was released, or with what
+    ///   prevents it for good.
+    package func add(_ entries: [LogEntry], release: (@Sendable (Failure?) -> Void)? = nil) {
+        let size = entries.reduce(0) { $0 + LogFormat.frameSize($1) }
+        let (failure, startTimer): (Failure?, UInt64?) = state.withLock { state in
+            if let failure = state.failure { return (failure, nil) }
+            let isFirst = state.waiting.isEmpty
+            state.waiting.append(Batch(entries: entries, size: size, release: release))
+            state.waitingSize += size
+            return (nil, isFirst && !settings.isSynchronous ? state.generation : nil)
+        }
+        if let failure {
+            release?(failure)
+            return
+        }
+        if let startTimer { wakeLater(startTimer) }
+        state.broadcast()
+    }
+
+    /// Uploads what waits now, without waiting for age or size.
+    package func flush() {
+        state.withLock { $0.isDue = !$0.waiting.isEmpty || $0.isDue }
+        state.broadcast()
+    }
+
+    /// Waits until the entry of that index is in the store. False when that will not happen any more.
+    package func wait(for index: UInt64) -> Bool {
+        state.wait { state in
+            if state.end.index >= index { return true }
+            return state.failure != nil || state.isStopping ? false : nil
+        }
+    }
+
+    /// The uploader's thread, until `stop` or a failure. It alone releases batches, so that their order is kept.
+    package func run() {
+        while let work = nextWork() {
+            switch work {
+            case .release(let batches): for batch in batches { batch.release?(nil) }
+            case .upload(let flight, let previous): upload(flight, previous: previous)
+            }
+        }
+    }
+
+    /// Lets `run` return. Uploads under way may or may not happen; nothing more is released.
+    package func stop() {
+        state.withLock { $0.isStopping = true }
+        state.broadcast()
+    }
+
+    // MARK: - One upload
+
+    private func wakeLater(_ generation: UInt64) {
+        let (age, timer) = (settings.ageMax, timer)
+        Task {
+            await timer.pause(age)
+            state.withLock { state in
+                if state.generation == generation { state.isDue = true }
+            }
+            state.broadcast()
+        }
+    }
+
+    private enum Work: Sendable {
+        case release([Batch])
+        case upload(Flight, previous: LogPosition)
+    }
+
+    /// Waits for batches that are in the store, or that are to be uploaded and then takes as many as make an object.
+    private func nextWork() -> Work? {
+        state.wait { state in
+            if !state.released.isEmpty {
+                defer { state.released = [] }
+                return .some(.release(state.released))
+            }
+            if state.isStopping || state.failure != nil { return .some(nil) }
+            guard !state.waiting.isEmpty, state.flights.count < (settings.isSynchronous ? settings.inFlightMax : 1),
+                settings.isSynchronous || state.isDue || state.waitingSize >= settings.sizeMax
+            else { return nil }
+            var count = 0
+            var size = 0
+            while count < state.waiting.count, count == 0 || size + state.waiting[count].size <= settings.sizeMax {
+                size += state.waiting[count].size
+                count += 1
+            }
+            let batches = Array(state.waiting[..<count])
+            state.waiting.removeFirst(count)
+            state.waitingSize -= size
+            state.generation += 1
+            // What is left is younger than what was taken, but has no timer of its own.
+            state.isDue = !state.waiting.isEmpty
+            state.flightNumber += 1
+            let previous = state.flights.last?.end ?? state.end
+            let flight = Flight(
+                number: state.flightNumber, end: batches.last!.entries.last!.position, batches: batches)
+            state.flights.append(flight)
+            return .some(.upload(flight, previous: previous))
+        }
+    }
+
+    private func upload(_ flight: Flight, previous: LogPosition) {
+        Task {
+            let entries = flight.batches.flatMap(\.entries)
+            do throws(Failure) {
+                if try await put(entries, previous: previous) { finish(flight.number) }
+            } catch {
+                fail(error)
+            }
+        }
+    }
+
+    /// Uploads an object until it is there.
+    /// - Returns: False when the uploader was stopped before.
+    private func put(_ entries: [LogEntry], previous: LogPosition) async throws(Failure) -> Bool {
+        let key = StoreLayout.log(firstIndex: previous.index + 1)
+        let bytes = LogObject.encode(entries, databaseID: databaseID, term: term, previous: previous)
+        var condition = PutCondition.absent
+        var range = Duration.milliseconds(100)
+        while !state.withLock({ $0.isStopping || $0.failure != nil }) {
+            do throws(ObjectStoreError) {
+                _ = try await store.put(key, .bytes(bytes), when: condition)
+                note(outage: nil)
+                return true
+            } catch {
+                if error.code == .alreadyExists || error.code == .conditionFailed || error.code == .outcomeUnknown {
+                    switch try await settle(key, bytes, entries, previous) {
+                    case .done: return true
+                    case .partly(let end):
+                        let rest = entries.filter { $0.position.index > end.index }
+                        return rest.isEmpty ? true : try await put(rest, previous: end)
+                    case .replace(let version): condition = .unchanged(since: version)
+                    case .unknown(let what): note(outage: what)
+                    }
+                } else {
+                    note(outage: "\(error)")
+                }
+                await timer.pause(range * Double.random(in: 0.5...1))
+                range = min(range * 2, .seconds(5))
+            }
+        }
+        return false
+    }
+
+    private enum Settlement {
+        /// The very bytes are there.
+        case done
+        /// An object of an earlier run of this node is there, which ends with that entry.
+        case partly(LogPosition)
+        /// An orphan is there.
+        case replace(ObjectVersion)
+        /// Nothing is there yet, or it cannot be read now.
+        case unknown(String)
+    }
+
+    /// Looks what is under a name that a put did not get for certain (Rule L2).
+    private func settle(
+        _ key: ObjectKey, _ bytes: [UInt8], _ entries: [LogEntry], _ previous: LogPosition
+    ) async throws(Failure) -> Settlement {
+        let there: StoredBytes
+        do throws(ObjectStoreError) {
+            there = try await store.get(key, bytes: nil)
+        } catch {
+            return .unknown("\(error)")
+        }
+        if there.bytes == bytes {
+            note(outage: nil)
+            return .done
+        }
+        let object: LogObject
+        do throws(LogError) {
+            object = try LogObject(there.bytes, key: key, databaseID: databaseID)
+        } catch {
+            throw Failure(description: "\(key) is not what this node wrote: \(error)")
+        }
+        guard object.header.previous == previous, object.header.term <= term else {
+            if object.header.term > term {
+                throw Failure(description: "a node with term \(object.header.term) writes the log in the object store")
+            }
+            return .replace(there.info.version)
+        }
+        // From an upload of an earlier run that landed late: the same entries, perhaps fewer.
+        let isOwn = object.entries.count <= entries.count && zip(object.entries, entries).allSatisfy { $0 == $1 }
+        guard isOwn else {
+            if object.header.term < term, object.entries.first?.position != entries.first?.position {
+                return .replace(there.info.version)
+            }
+            throw Failure(
+                description: "\(key) holds entries \(object.header.firstIndex) to \(object.end.index) which this node "
+                    + "does not have: another node writes to this prefix, or this one must be started again")
+        }
+        note(outage: nil)
+        return .partly(object.end)
+    }
+
+    private func note(outage: String?) {
+        let (before, changed): (String?, Bool) = state.withLock { state in
+            defer { state.outage = outage }
+            return (state.outage, (state.outage == nil) != (outage == nil))
+        }
+        guard changed else { return }
+        if let outage {
+            logger.warning("the log cannot be uploaded at the moment", metadata: ["error": "\(outage)"])
+        } else {
+            logger.notice("the log is uploaded again", metadata: ["error.before": "\(before ?? "")"])
+        }
+    }
+
+    private func finish(_ number: UInt64) {
+        state.withLock { state in
+            if let index = state.flights.firstIndex(where: { $0.number == number }) {
+                state.flights[index].isDone = true
+            }
+            while let first = state.flights.first, first.isDone, state.failure == nil {
+                state.released += first.batches
+                state.end = first.end
+                state.flights.removeFirst()
+            }
+        }
+        state.broadcast()
+    }
+
+    private func fail(_ failure: Failure) {
+        let (isFirst, dropped): (Bool, [Batch]) = state.withLock { state in
+            let isFirst = state.failure == nil
+            state.failure = state.failure ?? failure
+            let dropped = state.flights.flatMap(\.batches) + state.waiting
+            state.flights = []
+            state.waiting = []
+            state.waitingSize = 0
+            return (isFirst, dropped)
+        }
+        state.broadcast()
+        for batch in dropped { batch.release?(failure) }
+        if isFirst { onFailure(failure) }
+    }
+}

@@ -1,0 +1,166 @@
+package import T4Protocols
+
+/// Writes one checkpoint after the other into the store: new tables, then the manifest, then the head.
+///
+/// Blocks. Works from the log alone; writers never wait for it.
+package struct CheckpointWriter {
+    /// Who writes; stands in the envelope of each manifest.
+    package struct Author: Sendable {
+        package var node: String
+        package var engine: String
+        package var software: String
+
+        package init(node: String, engine: String, software: String) {
+            self.node = node
+            self.engine = engine
+            self.software = software
+        }
+    }
+
+    /// What became of it.
+    package struct Written: Hashable, Sendable {
+        package var key: ObjectKey
+        package var file: ManifestFile
+        /// Tables that had not been there, and their bytes.
+        package var tableCount = 0
+        package var size = 0
+    }
+
+    /// Visits the entries behind a position.
+    package typealias ReadLog = (_ after: LogPosition, _ visit: (LogEntry) throws -> LogStep) throws -> Void
+
+    private let checkpoints: CheckpointStore
+    private let databaseID: DatabaseID
+    private let author: Author
+    private let clock: Clock
+    private let readLog: ReadLog
+    /// Rows of the log are written as a run of their own once they take this much memory.
+    private static let foldSizeMax = 64 << 20
+    /// Tables that are being uploaded at once.
+    private static let uploadsMax = 4
+
+    package init(
+        _ checkpoints: CheckpointStore, databaseID: DatabaseID, author: Author, clock: Clock,
+        readLog: @escaping ReadLog
+    ) {
+        self.checkpoints = checkpoints
+        self.databaseID = databaseID
+        self.author = author
+        self.clock = clock
+        self.readLog = readLog
+    }
+
+    /// Writes the checkpoint that ends at `mark`; nil when the newest one ends there or later.
+    /// - Throws: What the store says, `CheckpointError`. The head is then as before, or as after where the outcome of
+    ///   the swap is unknown; nothing that was there is lost either way.
+    package func write(_ mark: StateTrail.Mark) throws -> Written? {
+        let previous = try checkpoints.head()
+        if let previous, previous.head.index >= mark.position.index { return nil }
+        let last = try previous.map { try checkpoints.manifest(ObjectKey($0.head.checkpoint)) }
+        let uploads = Uploads(checkpoints, known: last, limit: CheckpointWriter.uploadsMax)
+        var builder = CheckpointBuilder(
+            previous: last?.checkpoint, index: mark.position.index, compacted: mark.meta.compacted,
+            open: uploads.open, put: uploads.put)
+        try fold(into: &builder, after: last?.checkpoint, mark)
+        try builder.finish()
+        try uploads.finish()
+        let manifest = Manifest(
+            database: databaseID, lineage: last?.checkpoint.lineage, position: mark.position, meta: mark.meta,
+            cut: builder.cut ?? TableCut(meanRowSize: 300), base: builder.base, deltas: builder.deltas)
+        let places = Dictionary(
+            manifest.tables.map { ($0.id, uploads.place(of: $0)) }, uniquingKeysWith: { first, _ in first })
+        let file = try ManifestFile(
+            manifest,
+            ManifestFile.Envelope(
+                commitTime: mark.time, writtenTime: clock.wall(), node: author.node, engine: author.engine,
+                software: author.software, places: places.compactMapValues { $0 }))
+        let key = try checkpoints.put(file)
+        var random = SystemRandomNumberGenerator()
+        try checkpoints.swapHead(key, file, previous: previous, random: &random)
+        return Written(key: key, file: file, tableCount: uploads.newCount, size: uploads.newSize)
+    }
+
+    /// Folds the log between two checkpoints.
+    private func fold(
+        into builder: inout CheckpointBuilder, after last: Manifest?, _ mark: StateTrail.Mark
+    ) throws {
+        let start = last?.position ?? .zero
+        var fold = Fold(
+            after: start, revision: last.map { Revision($0.revision) } ?? .initial,
+            compacted: last.map { Revision($0.compacted) } ?? .none)
+        var from = start.index
+        try readLog(start) { entry in
+            guard entry.position.index <= mark.position.index else { return .stop }
+            try fold.add(entry)
+            if fold.byteCount >= CheckpointWriter.foldSizeMax {
+                try builder.add(fold.takeRows(), from: from, to: fold.position.index)
+                from = fold.position.index
+            }
+            return entry.position.index == mark.position.index ? .stop : .next
+        }
+        guard fold.position == mark.position, fold.revision == mark.meta.revision,
+            fold.compacted == mark.meta.compacted
+        else {
+            throw CheckpointError(
+                .corrupted,
+                "the log leads to \(fold.position), revision \(fold.revision), compacted \(fold.compacted)"
+                    + "; the state at \(mark.position) is at \(mark.meta.revision), \(mark.meta.compacted)")
+        }
+        try builder.add(fold.takeRows(), from: from, to: fold.position.index)
+    }
+}
+
+/// Tables on their way into the store.
+private final class Uploads {
+    private let checkpoints: CheckpointStore
+    private let known: ManifestFile?
+    private let limit: Int
+    private let epoch: UInt64 = 0
+    private var places: [String: ManifestFile.Place] = [:]
+    /// Bytes of the tables of this checkpoint: a merge may want them again.
+    private var written: [String: [UInt8]] = [:]
+    private var pending: [BlockingStore.Pending<ObjectVersion>] = []
+    private(set) var newCount = 0
+    private(set) var newSize = 0
+
+    init(_ checkpoints: CheckpointStore, known: ManifestFile?, limit: Int) {
+        self.checkpoints = checkpoints
+        self.known = known
+        self.limit = limit
+        places = known?.envelope.places ?? [:]
+    }
+
+    func put(_ table: Table) throws {
+        let id = table.id.description
+        if places[id] != nil { return }
+        if pending.count >= limit { _ = try pending.removeFirst().wait() }
+        let key = StoreLayout.table(table.id, epoch: epoch)
+        let bytes = table.bytes
+        // Whoever writes under this name writes the same rows, so that what is there may be replaced.
+        pending.append(
+            checkpoints.store.start { (store) throws(ObjectStoreError) in
+                try await store.put(key, .bytes(bytes), when: .always)
+            })
+        places[id] = ManifestFile.Place(key: key, size: UInt64(bytes.count))
+        written[id] = bytes
+        newCount += 1
+        newSize += bytes.count
+    }
+
+    func open(_ entry: Manifest.TableEntry) throws -> TableReader {
+        let id = TableID(hex: entry.id)
+        if let bytes = written[entry.id] { return try TableReader(name: "sst/\(entry.id)", bytes: bytes, id: id) }
+        guard let known else { throw CheckpointError(.invalidArgument, "table \(entry.id) was never written") }
+        // Merges read most of a table, in order.
+        let stored = try checkpoints.fetch(entry, of: known).wait()
+        return try TableReader(name: stored.info.key.rawValue, bytes: stored.bytes, id: id)
+    }
+
+    func place(of entry: Manifest.TableEntry) -> ManifestFile.Place? { places[entry.id] }
+
+    /// Waits until everything is in the store.
+    func finish() throws {
+        while !pending.isEmpty { _ = try pending.removeFirst().wait() }
+        written = [:]
+    }
+}

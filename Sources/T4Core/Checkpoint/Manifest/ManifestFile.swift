@@ -1,0 +1,125 @@
+package import T4Protocols
+
+/// The object `checkpoint/TERM/REVISION/manifest.json`.
+package struct ManifestFile: Hashable, Sendable, Codable {
+    package var checkpoint: Manifest
+    package var envelope: Envelope
+    /// SHA-256 of the canonical encoding of `checkpoint`.
+    package private(set) var id: String
+    /// SHA-256 of the canonical encodings of `checkpoint` and `envelope`.
+    private var sum: String
+
+    /// What may differ between two writers of the same checkpoint.
+    package struct Envelope: Hashable, Sendable, Codable {
+        /// Commit time of the last entry, nanoseconds since 1970.
+        package var commitTime: UInt64
+        /// When the checkpoint was written, nanoseconds since 1970.
+        package var writtenTime: UInt64
+        package var node: String
+        package var engine: String
+        package var software: String
+        /// Where each table lies, by its id.
+        package var places: [String: Place]
+
+        package init(
+            commitTime: UInt64, writtenTime: UInt64, node: String, engine: String, software: String,
+            places: [String: Place]
+        ) {
+            self.commitTime = commitTime
+            self.writtenTime = writtenTime
+            self.node = node
+            self.engine = engine
+            self.software = software
+            self.places = places
+        }
+    }
+
+    /// Where a table lies.
+    package struct Place: Hashable, Sendable, Codable {
+        /// Prefix of the database that wrote it, when that is another one; see `docs/formats.md`, "Branches".
+        package var prefix: String?
+        /// Name under that prefix, or under the own one.
+        package var key: String
+        /// Bytes of the object.
+        package var size: UInt64
+
+        package init(prefix: String? = nil, key: ObjectKey, size: UInt64) {
+            self.prefix = prefix
+            self.key = key.rawValue
+            self.size = size
+        }
+    }
+
+    package init(_ checkpoint: Manifest, _ envelope: Envelope) throws {
+        self.checkpoint = checkpoint
+        self.envelope = envelope
+        id = try CanonicalJSON.hash(checkpoint)
+        sum = try ManifestFile.sum(id, envelope)
+    }
+
+    /// The whole object.
+    package func encoded() throws -> [UInt8] { try CanonicalJSON.encode(self) }
+
+    /// Reads an object and checks everything in it.
+    /// - Throws: `.corrupted` with the object's name, `.unsupported` for a later format.
+    package static func decode(_ bytes: [UInt8], key: ObjectKey) throws -> ManifestFile {
+        let name = key.rawValue
+        let file = try CanonicalJSON.decode(ManifestFile.self, bytes, name: name)
+        guard file.checkpoint.format == 1 else {
+            throw CheckpointError(
+                .unsupported, "\(name) has format \(file.checkpoint.format), this build knows 1")
+        }
+        guard try CanonicalJSON.hash(file.checkpoint) == file.id,
+            try ManifestFile.sum(file.id, file.envelope) == file.sum
+        else { throw CheckpointError(.corrupted, "the hash in \(name) does not match its content") }
+        guard file.checkpoint.meta != nil else {
+            throw CheckpointError(
+                .unsupported, "\(name) has a digest of kind \(file.checkpoint.digest.algorithm), unknown to this build")
+        }
+        for table in file.checkpoint.tables {
+            guard TableID(hex: table.id) != nil, [UInt8](hex: table.first) != nil, [UInt8](hex: table.last) != nil,
+                file.envelope.places[table.id] != nil
+            else { throw CheckpointError(.corrupted, "\(name) names table \(table.id) in a way that cannot be read") }
+        }
+        return file
+    }
+
+    private static func sum(_ id: String, _ envelope: Envelope) throws -> String {
+        let hash = SHA256()
+        let bytes = Array(id.utf8) + (try CanonicalJSON.encode(envelope))
+        hash.update(bytes.span.bytes)
+        return hash.digest().hex
+    }
+}
+
+/// The object `manifest/latest`: which checkpoint is the newest.
+package struct Head: Hashable, Sendable, Codable {
+    /// Format version: 1.
+    package var format = 1
+    package var database: String
+    /// One more with each swap.
+    package var sequence: UInt64
+    /// Fresh with each swap, so that a swap whose outcome is unknown can be recognised (Rule S1).
+    package var nonce: String
+    package var term: UInt64
+    package var revision: Int64
+    /// Covered index; never falls.
+    package var index: UInt64
+    /// Name of the checkpoint's object.
+    package var checkpoint: String
+    /// `id` in that object.
+    package var id: String
+
+    package init(
+        database: String, sequence: UInt64, nonce: String, manifest: ManifestFile, key: ObjectKey
+    ) {
+        self.database = database
+        self.sequence = sequence
+        self.nonce = nonce
+        term = manifest.checkpoint.term
+        revision = manifest.checkpoint.revision
+        index = manifest.checkpoint.index
+        checkpoint = key.rawValue
+        id = manifest.id
+    }
+}
