@@ -1,9 +1,14 @@
-import T4Protocols
+package import T4Protocols
 
 /// A row, copied out of an engine.
-struct Row: Equatable {
-    var key: [UInt8]
-    var value: [UInt8]
+package struct Row: Equatable, Sendable {
+    package var key: [UInt8]
+    package var value: [UInt8]
+
+    package init(key: [UInt8], value: [UInt8]) {
+        self.key = key
+        self.value = value
+    }
 }
 
 extension EngineSnapshot {
@@ -16,7 +21,9 @@ extension EngineSnapshot {
     }
 
     /// Copies of the rows of a range, at most `limit`.
-    func rows(_ range: KeyRange = .all, _ order: ScanOrder = .ascending, limit: Int = .max) throws -> [Row] {
+    package func rows(
+        _ range: KeyRange = .all, _ order: ScanOrder = .ascending, limit: Int = .max
+    ) throws(EngineError) -> [Row] {
         var rows: [Row] = []
         try scan(range, order: order) { key, value in
             rows.append(Row(key: copy(key), value: copy(value)))
@@ -43,7 +50,7 @@ extension LocalEngine {
 }
 
 /// Copies lent bytes.
-func copy(_ bytes: RawSpan) -> [UInt8] { bytes.withUnsafeBytes { Array($0) } }
+package func copy(_ bytes: RawSpan) -> [UInt8] { bytes.withUnsafeBytes { Array($0) } }
 
 /// Throws a `RuleViolation` unless `body` fails with an `EngineError` of that code.
 func expectError(_ code: EngineError.Code, _ what: String, _ body: () throws -> Void) throws {
@@ -74,13 +81,13 @@ func brief(_ bytes: [UInt8]) -> String {
 }
 
 /// Rows of an array as a source for `bulkLoad`.
-struct ArrayRows: SortedRows {
-    var rows: [Row]
+package struct ArrayRows: SortedRows {
+    private let rows: [Row]
     private var index = 0
 
-    init(_ rows: [Row]) { self.rows = rows }
+    package init(_ rows: [Row]) { self.rows = rows }
 
-    mutating func next(visit: (RawSpan, RawSpan) -> Void) throws(EngineError) -> Bool {
+    package mutating func next(visit: (RawSpan, RawSpan) -> Void) throws(EngineError) -> Bool {
         guard index < rows.count else { return false }
         let row = rows[index]
         visit(row.key.span.bytes, row.value.span.bytes)

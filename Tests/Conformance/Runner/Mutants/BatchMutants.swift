@@ -1,0 +1,85 @@
+import T4Conformance
+import T4Protocols
+
+extension Mutant {
+    /// Flaws of `apply` and of the position.
+    static let batchMutants = [
+        memory(
+            "drops the last delete of a batch", breaks: "random operations match a sorted array (seed 1)",
+            Flaw(apply: { (engine, batch, position) throws(EngineError) in
+                var changes = batch.copies
+                if let last = changes.lastIndex(where: { $0.value == nil }) { changes.remove(at: last) }
+                try engine.apply(WriteBatch(changes), at: position)
+            })),
+        memory(
+            "lets the first change of a key win", breaks: "within a batch the last change of a key wins",
+            Flaw(apply: { (engine, batch, position) throws(EngineError) in
+                try engine.apply(WriteBatch(batch.copies.reversed()), at: position)
+            })),
+        memory(
+            "keeps half of a batch that it refuses", breaks: "a refused batch changes nothing",
+            Flaw(apply: { (engine, batch, position) throws(EngineError) in
+                let (first, second) = batch.halves
+                try engine.apply(first, at: engine.appliedPosition)
+                try engine.apply(second, at: position)
+            })),
+        memory(
+            "shows half of a batch for a while",
+            breaks: "snapshots taken during batches are whole and match the position",
+            Flaw(apply: { (engine, batch, position) throws(EngineError) in
+                try applyInHalves(engine, batch, position)
+            })),
+        memory(
+            "forgets the position", breaks: "a batch shows whole, with its position",
+            Flaw(applied: { (_) throws(EngineError) in .zero })),
+        memory(
+            "forgets the term", breaks: "a batch shows whole, with its position",
+            Flaw(apply: { (engine, batch, position) throws(EngineError) in
+                try engine.apply(batch, at: LogPosition(term: 1, index: position.index))
+            })),
+        memory(
+            "keeps the position over an empty batch", breaks: "a batch shows whole, with its position",
+            Flaw(apply: { (engine, batch, position) throws(EngineError) in
+                if !batch.isEmpty { try engine.apply(batch, at: position) }
+            })),
+        memory(
+            "cuts keys at 511 bytes",
+            breaks: "long keys that share a prefix are kept and ordered, with bounds among them",
+            Flaw(
+                apply: { (engine, batch, position) throws(EngineError) in
+                    let cut = batch.copies.map { (key: Array($0.key.prefix(511)), value: $0.value) }
+                    try engine.apply(WriteBatch(cut), at: position)
+                },
+                read: { (snapshot, key) throws(EngineError) in try value(snapshot, Array(key.prefix(511))) })),
+        memory(
+            "cuts values that are too large", breaks: "the largest value is kept, a larger one refused",
+            Flaw(apply: { (engine, batch, position) throws(EngineError) in
+                let cut = batch.copies.map { change in
+                    (key: change.key, value: change.value.map { Array($0.prefix(EngineLimits.valueBytesMax)) })
+                }
+                try engine.apply(WriteBatch(cut), at: position)
+            })),
+        memory(
+            "takes batches after its close", breaks: "after a close every call says so, and closing again is fine",
+            Flaw(close: { (_) throws(EngineError) in })),
+    ]
+
+    /// Shows the first half under the old position for some milliseconds.
+    static func applyInHalves(
+        _ engine: any LocalEngine, _ batch: WriteBatch, _ position: LogPosition
+    ) throws(EngineError) {
+        let (first, second) = batch.halves
+        try engine.apply(first, at: engine.appliedPosition)
+        let clock = ContinuousClock()
+        let start = clock.now
+        while clock.now - start < .milliseconds(2) {}
+        try engine.apply(second, at: position)
+    }
+
+    /// Copy of a value, nil when the key is absent.
+    static func value(_ snapshot: any EngineSnapshot, _ key: [UInt8]) throws(EngineError) -> [UInt8]? {
+        var value: [UInt8]?
+        _ = try snapshot.read(key.span.bytes) { value = copy($0) }
+        return value
+    }
+}
