@@ -123,9 +123,27 @@ let package = Package(
         .target(
             name: "T4Conformance", dependencies: ["T4Protocols"], path: "Tests/Conformance/Suite",
             swiftSettings: settings),
+        .target(
+            name: "ExampleEngine", dependencies: ["T4Protocols"],
+            path: "Examples/CustomEngine/Sources/LogFileEngine", swiftSettings: settings),
+        .target(
+            name: "ConformanceMutants",
+            dependencies: [
+                "T4Conformance", "T4BuiltIns", "T4Protocols", "ExampleEngine",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Tests/Conformance/Runner/Mutants", swiftSettings: settings),
+        // The process that the suite kills.
+        .executableTarget(
+            name: "CrashChild", dependencies: ["T4Conformance", "ConformanceMutants", "T4Protocols"],
+            path: "Tests/Conformance/CrashChild", swiftSettings: settings),
         .testTarget(
-            name: "ConformanceRunner", dependencies: ["T4Conformance", "T4BuiltIns", "T4Protocols"],
-            path: "Tests/Conformance/Runner", swiftSettings: settings),
+            name: "ConformanceRunner",
+            dependencies: [
+                "T4Conformance", "ConformanceMutants", "CrashChild", "T4BuiltIns", "T4Protocols",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Tests/Conformance/Runner", exclude: ["Mutants"], swiftSettings: settings),
         .testTarget(
             name: "T4CoreTests", dependencies: ["T4Core", "T4Protocols", "T4BuiltIns"], swiftSettings: settings),
         .testTarget(

@@ -28,7 +28,6 @@ package struct BaseEngine: Sendable {
         logFile,
         memory.wrapped("unbroken memory") { FlawedEngine($0, Flaw()) },
         memory.wrapped("memory without faults") { FaultyEngine($0, plan: .none) },
-        logFile.wrapped("logfile without faults") { FaultyEngine($0, plan: .none) },
         BaseEngine(
             name: "logfile written behind", capabilities: logFile.capabilities, damage: .detected
         ) { try DelayedEngine(logFile.open($0), context: $0) },

@@ -1,3 +1,4 @@
+import Foundation
 import T4Conformance
 import T4Protocols
 
@@ -19,15 +20,13 @@ extension Mutant {
         memory(
             "keeps half of a batch that it refuses", breaks: "a refused batch changes nothing",
             Flaw(apply: { (engine, batch, position) throws(EngineError) in
-                let (first, second) = batch.halves
-                try engine.apply(first, at: engine.appliedPosition)
-                try engine.apply(second, at: position)
+                try applyInParts(engine, batch, position, pause: .zero)
             })),
         memory(
             "shows half of a batch for a while",
             breaks: "snapshots taken during batches are whole and match the position",
             Flaw(apply: { (engine, batch, position) throws(EngineError) in
-                try applyInHalves(engine, batch, position)
+                try applyInParts(engine, batch, position, pause: .milliseconds(1))
             })),
         memory(
             "forgets the position", breaks: "a batch shows whole, with its position",
@@ -41,6 +40,33 @@ extension Mutant {
             "keeps the position over an empty batch", breaks: "a batch shows whole, with its position",
             Flaw(apply: { (engine, batch, position) throws(EngineError) in
                 if !batch.isEmpty { try engine.apply(batch, at: position) }
+            })),
+        memory(
+            "starts at a position above zero", breaks: "an empty engine has no rows and position zero",
+            Flaw(applied: { (engine) throws(EngineError) in max(try engine.appliedPosition, oneOne) })),
+        memory(
+            "refuses to delete an absent key", breaks: "deleting an absent key succeeds and changes nothing else",
+            Flaw(apply: { (engine, batch, position) throws(EngineError) in
+                let snapshot = try engine.snapshot()
+                for change in batch.copies where change.value == nil {
+                    guard try value(snapshot, change.key) != nil else {
+                        throw EngineError(.invalidArgument, "there is no such key")
+                    }
+                }
+                try engine.apply(batch, at: position)
+            })),
+        memory(
+            "loses every hundredth batch", breaks: "random operations match a sorted array (seed 3)",
+            Flaw(apply: { (engine, batch, position) throws(EngineError) in
+                try engine.apply(position.index % 100 == 0 ? WriteBatch() : batch, at: position)
+            })),
+        memory(
+            "refuses keys above 32 KiB", breaks: "the longest keys work, and longer bounds",
+            Flaw(apply: { (engine, batch, position) throws(EngineError) in
+                guard batch.copies.allSatisfy({ $0.key.count <= 32 << 10 }) else {
+                    throw EngineError(.invalidArgument, "the key is too long")
+                }
+                try engine.apply(batch, at: position)
             })),
         memory(
             "cuts keys at 511 bytes",
@@ -64,16 +90,27 @@ extension Mutant {
             Flaw(close: { (_) throws(EngineError) in })),
     ]
 
-    /// Shows the first half under the old position for some milliseconds.
-    static func applyInHalves(
-        _ engine: any LocalEngine, _ batch: WriteBatch, _ position: LogPosition
+    private static let oneOne = LogPosition(term: 1, index: 1)
+
+    /// Applies the first change under the old position, and the others some time later.
+    static func applyInParts(
+        _ engine: any LocalEngine, _ batch: WriteBatch, _ position: LogPosition, pause: Duration
     ) throws(EngineError) {
-        let (first, second) = batch.halves
-        try engine.apply(first, at: engine.appliedPosition)
-        let clock = ContinuousClock()
-        let start = clock.now
-        while clock.now - start < .milliseconds(2) {}
-        try engine.apply(second, at: position)
+        let changes = batch.copies
+        try engine.apply(WriteBatch(changes.prefix(1)), at: engine.appliedPosition)
+        spend(pause)
+        try engine.apply(WriteBatch(changes.dropFirst()), at: position)
+    }
+
+    /// Keeps the thread busy for so much of its own time, which on a busy machine takes longer.
+    private static func spend(_ time: Duration) {
+        func spent() -> Duration {
+            var spent = timespec()
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent)
+            return .seconds(spent.tv_sec) + .nanoseconds(spent.tv_nsec)
+        }
+        let end = spent() + time
+        while spent() < end {}
     }
 
     /// Copy of a value, nil when the key is absent.

@@ -16,6 +16,8 @@ struct Flaw: Sendable {
     /// The rows that a scan visits.
     var scan: (@Sendable (any EngineSnapshot, KeyRange, ScanOrder) throws(EngineError) -> [Row])?
     var isStopIgnored = false
+    /// Writes the rows of a load as they come.
+    var isLoadInParts = false
 }
 
 /// An engine with a flaw; without one, a wrapper that nobody notices.
@@ -55,8 +57,20 @@ final class FlawedEngine: LocalEngine {
     }
 
     func bulkLoad(_ rows: inout some SortedRows, at position: LogPosition) throws(EngineError) {
+        if flaw.isLoadInParts { return try loadInParts(&rows, at: position) }
         guard let load = flaw.load else { return try base.bulkLoad(&rows, at: position) }
         try load(base, collect(&rows), position)
+    }
+
+    private func loadInParts(_ rows: inout some SortedRows, at position: LogPosition) throws(EngineError) {
+        var isRow = true
+        while isRow {
+            var batch = WriteBatch()
+            while isRow, batch.count < 500 {
+                isRow = try rows.next { key, value in batch.put(copy(key), copy(value)) }
+            }
+            try base.apply(batch, at: isRow ? base.appliedPosition : position)
+        }
     }
 
     func sizeOnDisk() throws(EngineError) -> Int {
@@ -123,12 +137,6 @@ extension WriteBatch {
         for (key, value) in changes {
             if let value { put(key, value) } else { delete(key) }
         }
-    }
-
-    /// Its first and its second half.
-    var halves: (WriteBatch, WriteBatch) {
-        let changes = copies
-        return (WriteBatch(changes.prefix(count / 2)), WriteBatch(changes.dropFirst(count / 2)))
     }
 }
 

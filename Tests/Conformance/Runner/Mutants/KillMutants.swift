@@ -11,21 +11,20 @@ extension Mutant {
         files(
             "writes a batch in two parts", breaks: "a killed writer leaves whole batches, and all that was durable",
             Flaw(apply: { (engine, batch, position) throws(EngineError) in
-                try applyInHalves(engine, batch, position)
+                try applyInParts(engine, batch, position, pause: .milliseconds(20))
+            })),
+        files(
+            "leaves a batch in two parts in a copy", breaks: "a copy of a running engine's files opens at a whole batch",
+            Flaw(apply: { (engine, batch, position) throws(EngineError) in
+                try applyInParts(engine, batch, position, pause: .milliseconds(20))
             })),
         files(
             "loads rows in parts", breaks: "a killed bulk load is whole, empty, or told at open",
-            Flaw(load: { (engine, rows, position) throws(EngineError) in
-                for start in stride(from: 0, to: rows.count, by: 1000) {
-                    try applyInHalves(engine, batch(rows[start..<min(start + 1000, rows.count)]), position)
-                }
-            })),
+            Flaw(isLoadInParts: true)),
         files(
             "keeps half of a batch when the disk is full", breaks: "a full disk fails a batch whole, and nothing else",
             Flaw(apply: { (engine, batch, position) throws(EngineError) in
-                let (first, second) = batch.halves
-                try engine.apply(first, at: engine.appliedPosition)
-                try engine.apply(second, at: position)
+                try applyInParts(engine, batch, position, pause: .zero)
             })),
         files(
             "is silent about a full disk", breaks: "a full disk fails a batch whole, and nothing else",

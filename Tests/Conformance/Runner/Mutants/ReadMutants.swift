@@ -23,6 +23,10 @@ extension Mutant {
                 return FlawedSnapshot(try engine.snapshot(), flaw)
             })),
         memory(
+            "cannot read within a scan",
+            breaks: "a read within a scan sees the same snapshot, as does a scan within a scan",
+            Flaw(snapshot: { (engine) throws(EngineError) in OneScanSnapshot(try engine.snapshot()) })),
+        memory(
             "takes an empty value for none", breaks: "values of every size come back, overwritten by other sizes too",
             Flaw(read: { (snapshot, key) throws(EngineError) in
                 let found = try value(snapshot, key)
@@ -118,5 +122,27 @@ private final class LiveSnapshot: EngineSnapshot {
 
     func scan(_ range: KeyRange, order: ScanOrder, visit: (RawSpan, RawSpan) -> ScanStep) throws(EngineError) {
         try engine.snapshot().scan(range, order: order, visit: visit)
+    }
+}
+
+/// Has one cursor: what a nested call does is lost on the outer scan.
+private final class OneScanSnapshot: EngineSnapshot {
+    private let base: any EngineSnapshot
+    private let isMoved = Atomic(false)
+
+    init(_ base: any EngineSnapshot) { self.base = base }
+
+    func read(_ key: RawSpan, visit: (RawSpan) -> Void) throws(EngineError) -> Bool {
+        isMoved.store(true, ordering: .relaxed)
+        return try base.read(key, visit: visit)
+    }
+
+    func scan(_ range: KeyRange, order: ScanOrder, visit: (RawSpan, RawSpan) -> ScanStep) throws(EngineError) {
+        isMoved.store(false, ordering: .relaxed)
+        try base.scan(range, order: order) { key, value in
+            let step = visit(key, value)
+            return isMoved.load(ordering: .relaxed) ? .stop : step
+        }
+        isMoved.store(true, ordering: .relaxed)
     }
 }

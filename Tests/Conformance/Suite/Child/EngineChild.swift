@@ -36,9 +36,12 @@ public enum EngineChild {
     private static func write(_ engine: any LocalEngine, _ workload: Workload) throws {
         var index = try engine.appliedPosition.index
         say(ChildLine(.opened, index))
+        var batch = workload.batch(index + 1)
         while true {
             index += 1
-            try workload.apply(index, to: engine)
+            try engine.apply(batch, at: workload.position(index))
+            // Made before the parent hears of this one, so that a kill that follows a line hits the engine at work.
+            batch = workload.batch(index + 1)
             say(ChildLine(.applied, index))
             if index % 5 == 0 { say(ChildLine(.durable, try engine.durablePosition.index)) }
             if index % 16 == 0 {

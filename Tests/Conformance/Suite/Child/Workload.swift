@@ -29,13 +29,18 @@ struct Workload: Codable, Equatable {
         return changes
     }
 
-    /// Applies batch `index`.
-    func apply(_ index: UInt64, to engine: any LocalEngine) throws(EngineError) {
+    /// Batch `index`.
+    func batch(_ index: UInt64) -> WriteBatch {
         var batch = WriteBatch()
         for (key, value) in changes(index) {
             if let value { batch.put(key, value) } else { batch.delete(key) }
         }
-        try engine.apply(batch, at: position(index))
+        return batch
+    }
+
+    /// Applies batch `index`.
+    func apply(_ index: UInt64, to engine: any LocalEngine) throws(EngineError) {
+        try engine.apply(batch(index), at: position(index))
     }
 
     /// What an engine holds after the batches up to `index`.

@@ -102,6 +102,7 @@ extension EngineRules {
                     try expectRows(snapshot.rows(), rows, "rows of round \(shift)")
                     for row in rows { try expect(snapshot.value(row.key) == row.value, "value of \(brief(row.key))") }
                 }
+                try engine.sync()
                 try expect(engine.sizeOnDisk() >= 8_388_608, "size on disk is below that of one value")
             }
         },

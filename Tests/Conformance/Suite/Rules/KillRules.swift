@@ -10,7 +10,9 @@ extension EngineRules {
                 var run = KillRun(storage: storage, workload: Workload(seed: 5))
                 for round in 1...12 {
                     do {
-                        try run.round(acknowledged: Int.random(in: 1...50, using: &generator))
+                        try run.round(
+                            acknowledged: Int.random(in: 1...50, using: &generator),
+                            delay: Double.random(in: 0..<1, using: &generator))
                     } catch {
                         throw RuleViolation("kill \(round): \(error)")
                     }
@@ -75,15 +77,18 @@ private struct KillRun {
         self.workload = workload
     }
 
-    mutating func round(acknowledged count: Int) throws {
+    /// Kills a writer after so many lines and a part of the time that it takes for one.
+    mutating func round(acknowledged count: Int, delay: Double) throws {
         let child = try storage.startChild(.write(directory: storage.directory, workload))
-        var lines: [ChildLine] = []
-        while lines.count < count, let line = try child.next() { lines.append(line) }
+        let clock = ContinuousClock()
+        var lines = [try child.wait(for: .opened)]
+        let start = clock.now
+        while lines.count <= count, let line = try child.next() { lines.append(line) }
+        let end = clock.now
+        let moment = end + (end - start) / count * delay
+        while clock.now < moment {}
         lines += try child.killNow()
-        guard let opened = lines.first, opened.word == .opened else {
-            throw RuleViolation("the child did not open the engine: \(child.waitForEnd())")
-        }
-        try expectEqual(opened.number, left, "index at which the child opened what was left")
+        try expectEqual(lines[0].number, left, "index at which the child opened what was left")
         let last = lines.last { $0.word == .applied }?.number ?? left
         let durable = lines.last { $0.word == .synced || $0.word == .durable }?.number ?? 0
 

@@ -92,6 +92,7 @@ extension EngineRules {
                 try overwrite(rounds: 1)
                 var held: (any EngineSnapshot)? = try engine.snapshot()
                 try overwrite(rounds: 50)
+                try engine.sync()
                 let heldSize = try engine.sizeOnDisk()
                 try expect(heldSize >= count * 1000, "size on disk is below that of the rows")
                 // Everything written since may be kept, and pages around it, but not a copy of all for each batch.

@@ -66,6 +66,7 @@ func expectError(_ code: EngineError.Code, _ what: String, _ body: () throws -> 
 
 /// Throws a `RuleViolation` that names the first difference of two lists of rows.
 func expectRows(_ seen: [Row], _ expected: [Row], _ what: @autoclosure () -> String) throws(RuleViolation) {
+    if seen == expected { return }
     for (index, (left, right)) in zip(seen, expected).enumerated() where left != right {
         throw RuleViolation(
             "\(what()): row \(index) is \(brief(left.key)) = \(brief(left.value)), expected \(brief(right.key)) = "
