@@ -145,7 +145,8 @@ let package = Package(
             ],
             path: "Tests/Conformance/Runner", exclude: ["Mutants"], swiftSettings: settings),
         .testTarget(
-            name: "T4CoreTests", dependencies: ["T4Core", "T4Protocols", "T4BuiltIns"], swiftSettings: settings),
+            name: "T4CoreTests", dependencies: ["T4Core", "T4Protocols", "T4BuiltIns", "T4Conformance"],
+            swiftSettings: settings),
         .testTarget(
             name: "T4ConfigTests", dependencies: ["T4Config", "T4Core", "T4Protocols", "T4BuiltIns"],
             swiftSettings: settings),

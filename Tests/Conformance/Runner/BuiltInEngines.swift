@@ -24,7 +24,7 @@ enum BuiltIn {
             capabilities: EngineCapabilities(isPowerLossSafe: true, readsAreInline: false, isVolatile: false),
             damage: .detected),
         "leveldb": Expectation(
-            capabilities: EngineCapabilities(isPowerLossSafe: false, readsAreInline: false, isVolatile: false),
+            capabilities: EngineCapabilities(isPowerLossSafe: false, readsAreInline: true, isVolatile: false),
             damage: .detected),
     ]
 

@@ -29,7 +29,8 @@ import Testing
             }
         }
         #expect(failed == [2, 3])
-        #expect(try engine.snapshot().rows().map(\.key) == (moment == .afterEffect ? [[1], [2], [3], [4]] : [[1], [4]]))
+        #expect(
+            try engine.snapshot().rows().map(\.key) == (moment == .afterEffect ? [[1], [2], [3], [4]] : [[1], [4]]))
         #expect(engine.callCount(.apply) == 4)
     }
 

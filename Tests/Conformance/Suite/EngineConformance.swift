@@ -8,7 +8,8 @@ public enum EngineConformance {
     /// Runs rules one after another, each on fresh storage; a rule that is broken does not stop the others.
     /// - Parameter progress: Called with each result as soon as it is there.
     public static func run(
-        _ engine: EngineUnderTest, rules: [EngineRule] = EngineRules.all, progress: @Sendable (RuleResult) -> Void = { _ in }
+        _ engine: EngineUnderTest, rules: [EngineRule] = EngineRules.all,
+        progress: @Sendable (RuleResult) -> Void = { _ in }
     ) async -> ConformanceReport {
         var report = ConformanceReport(engine: engine.name)
         let clock = ContinuousClock()

@@ -23,7 +23,8 @@ struct LogFile: Sendable {
     init(directory: String, isReadOnly: Bool, visit: (LogRecord) -> Bool) throws(EngineError) {
         self.directory = directory
         lock = isReadOnly ? -1 : try Self.takeLock(directory)
-        descriptor = open("\(directory)/rows.log", isReadOnly ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        descriptor = open(
+            "\(directory)/rows.log", isReadOnly ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         do throws(EngineError) {
             guard descriptor >= 0 else { throw failure("open") }
             try readRecords(visit)

@@ -14,7 +14,8 @@ extension Mutant {
                 try applyInParts(engine, batch, position, pause: .milliseconds(20))
             })),
         files(
-            "leaves a batch in two parts in a copy", breaks: "a copy of a running engine's files opens at a whole batch",
+            "leaves a batch in two parts in a copy",
+            breaks: "a copy of a running engine's files opens at a whole batch",
             Flaw(apply: { (engine, batch, position) throws(EngineError) in
                 try applyInParts(engine, batch, position, pause: .milliseconds(20))
             })),

@@ -90,7 +90,7 @@ private struct KillRun {
         lines += try child.killNow()
         try expectEqual(lines[0].number, left, "index at which the child opened what was left")
         let last = lines.last { $0.word == .applied }?.number ?? left
-        let durable = lines.last { $0.word == .synced || $0.word == .durable }?.number ?? 0
+        let durable = lines.filter { $0.word == .synced || $0.word == .durable }.map(\.number).max() ?? 0
 
         let engine = try storage.open()
         let found = try workload.check(engine)

@@ -96,7 +96,8 @@ extension EngineRules {
             }
             try expect(line.word == .whole, "\(image.name): \(line.message)")
             try expect(
-                line.number >= image.lowest, "\(image.name): opened at index \(line.number), synced was \(image.lowest)")
+                line.number >= image.lowest, "\(image.name): opened at index \(line.number), synced was \(image.lowest)"
+            )
         }
         try child.wait(for: .done)
         child.waitForEnd()

@@ -42,7 +42,8 @@ extension EngineRules {
                     } catch let error as EngineError {
                         try expect(
                             [.corrupted, .ioFailed].contains(error.code),
-                            "opening files \(damage.name): expected corrupted or ioFailed, saw \(error.code) (\(error))")
+                            "opening files \(damage.name): expected corrupted or ioFailed, saw \(error.code) (\(error))"
+                        )
                     }
                     try storage.empty()
                     engine = try storage.open()

@@ -78,7 +78,8 @@ extension EngineRules {
                 try expectEqual(visited, rows.count, "rows of the outer scan")
             }
         },
-        EngineRule("the size is reported, bounded with a held snapshot, and stops growing once it is released") { engine in
+        EngineRule("the size is reported, bounded with a held snapshot, and stops growing once it is released") {
+            engine in
             try await engine.withEngine { engine in
                 let count = 100
                 var index: UInt64 = 0

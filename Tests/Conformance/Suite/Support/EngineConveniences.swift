@@ -9,6 +9,10 @@ package struct Row: Equatable, Sendable {
         self.key = key
         self.value = value
     }
+
+    package static func == (left: Row, right: Row) -> Bool {
+        isEqual(left.key, right.key) && isEqual(left.value, right.value)
+    }
 }
 
 extension EngineSnapshot {
@@ -49,9 +53,6 @@ extension LocalEngine {
     }
 }
 
-/// Copies lent bytes.
-package func copy(_ bytes: RawSpan) -> [UInt8] { bytes.withUnsafeBytes { Array($0) } }
-
 /// Throws a `RuleViolation` unless `body` fails with an `EngineError` of that code.
 func expectError(_ code: EngineError.Code, _ what: String, _ body: () throws -> Void) throws {
     do {
@@ -73,12 +74,6 @@ func expectRows(_ seen: [Row], _ expected: [Row], _ what: @autoclosure () -> Str
                 + brief(right.value))
     }
     try expectEqual(seen.count, expected.count, "\(what()): number of rows")
-}
-
-/// The start of a key or value in hexadecimal, and its length.
-func brief(_ bytes: [UInt8]) -> String {
-    let digits = bytes.prefix(8).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-    return bytes.count > 8 ? "\(digits)...(\(bytes.count) bytes)" : "[\(digits)]"
 }
 
 /// Rows of an array as a source for `bulkLoad`.

@@ -11,7 +11,7 @@ struct Model {
 
     mutating func put(_ key: [UInt8], _ value: [UInt8]) {
         let index = position(key)
-        if index < rows.count, rows[index].key == key {
+        if index < rows.count, isEqual(rows[index].key, key) {
             rows[index].value = value
         } else {
             rows.insert(Row(key: key, value: value), at: index)
@@ -20,12 +20,12 @@ struct Model {
 
     mutating func delete(_ key: [UInt8]) {
         let index = position(key)
-        if index < rows.count, rows[index].key == key { rows.remove(at: index) }
+        if index < rows.count, isEqual(rows[index].key, key) { rows.remove(at: index) }
     }
 
     func value(_ key: [UInt8]) -> [UInt8]? {
         let index = position(key)
-        return index < rows.count && rows[index].key == key ? rows[index].value : nil
+        return index < rows.count && isEqual(rows[index].key, key) ? rows[index].value : nil
     }
 
     func rows(_ range: KeyRange, _ order: ScanOrder, limit: Int = .max) -> [Row] {
@@ -46,9 +46,6 @@ struct Model {
         return low
     }
 }
-
-/// Orders keys as unsigned bytes, a prefix first.
-func precedes(_ left: [UInt8], _ right: [UInt8]) -> Bool { left.lexicographicallyPrecedes(right) }
 
 /// Numbers that depend on nothing but the seed (SplitMix64).
 struct SeededGenerator: RandomNumberGenerator {
