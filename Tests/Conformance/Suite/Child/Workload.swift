@@ -78,13 +78,6 @@ struct Workload: Codable, Equatable {
 
     /// Random bytes, so that no engine can make them smaller.
     private func value(using generator: inout SeededGenerator) -> [UInt8] {
-        let size = Int.random(in: valueBytes, using: &generator)
-        return [UInt8](unsafeUninitializedCapacity: size + 7) { buffer, count in
-            let bytes = UnsafeMutableRawBufferPointer(buffer)
-            for offset in stride(from: 0, to: size, by: 8) {
-                bytes.storeBytes(of: generator.next(), toByteOffset: offset, as: UInt64.self)
-            }
-            count = size
-        }
+        generator.bytes(Int.random(in: valueBytes, using: &generator))
     }
 }

@@ -104,8 +104,6 @@ extension EngineRules {
                         try expect(isEqual(snapshot.value(row.key), row.value), "value of \(brief(row.key))")
                     }
                 }
-                try engine.sync()
-                try expect(engine.sizeOnDisk() >= 8_388_608, "size on disk is below that of one value")
             }
         },
     ]

@@ -1,5 +1,4 @@
 import Foundation
-package import T4Protocols
 
 /// Copies lent bytes.
 package func copy(_ bytes: RawSpan) -> [UInt8] { bytes.withUnsafeBytes { Array($0) } }

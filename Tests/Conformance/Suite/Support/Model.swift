@@ -60,4 +60,14 @@ struct SeededGenerator: RandomNumberGenerator {
         mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
         return mixed ^ (mixed >> 31)
     }
+    /// Random bytes.
+    mutating func bytes(_ size: Int) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: size + 7) { buffer, count in
+            let bytes = UnsafeMutableRawBufferPointer(buffer)
+            for offset in stride(from: 0, to: size, by: 8) {
+                bytes.storeBytes(of: next(), toByteOffset: offset, as: UInt64.self)
+            }
+            count = size
+        }
+    }
 }
