@@ -123,6 +123,7 @@ let package = Package(
         .target(
             name: "T4Conformance", dependencies: ["T4Protocols"], path: "Tests/Conformance/Suite",
             swiftSettings: settings),
+        // The engine of Examples/CustomEngine, so that its package shows nothing that the tests here have not seen.
         .target(
             name: "ExampleEngine", dependencies: ["T4Protocols"],
             path: "Examples/CustomEngine/Sources/LogFileEngine", swiftSettings: settings),

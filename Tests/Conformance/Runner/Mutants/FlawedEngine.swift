@@ -1,4 +1,3 @@
-import Synchronization
 import T4Conformance
 import T4Protocols
 
@@ -138,13 +137,4 @@ extension WriteBatch {
             if let value { put(key, value) } else { delete(key) }
         }
     }
-}
-
-/// Set once, for good.
-final class Latch: Sendable {
-    private let state = Atomic(false)
-
-    var isSet: Bool { state.load(ordering: .sequentiallyConsistent) }
-
-    func set() { state.store(true, ordering: .sequentiallyConsistent) }
 }

@@ -31,9 +31,7 @@ final class ChildProcess {
         try output.fileHandleForWriting.close()
     }
 
-    deinit {
-        if !isEnded { kill(process.processIdentifier, SIGKILL) }
-    }
+    deinit { sendKill() }
 
     /// Waits for the child's next line.
     /// - Returns: Nil when the child has ended.
@@ -64,7 +62,7 @@ final class ChildProcess {
     /// Kills the child, and waits until it and its locks are gone.
     /// - Returns: What it had said and nobody had read.
     func killNow() throws -> [ChildLine] {
-        kill(process.processIdentifier, SIGKILL)
+        sendKill()
         var lines: [ChildLine] = []
         while let line = try next() { lines.append(line) }
         _ = waitForEnd()
@@ -101,6 +99,11 @@ final class ChildProcess {
             ? "exit code \(process.terminationStatus)" : "killed by signal \(process.terminationStatus)"
     }
 
+    private func sendKill() {
+        // The id of a child that has ended may be another process's by now.
+        if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+    }
+
     /// - Returns: False at the end of the child's output.
     private func fill() throws -> Bool {
         let descriptor = output.fileHandleForReading.fileDescriptor
@@ -109,7 +112,7 @@ final class ChildProcess {
             let ready = poll(&wanted, 1, Self.silenceSecondsMax * 1000)
             if ready < 0, errno == EINTR { continue }
             guard ready > 0 else {
-                kill(process.processIdentifier, SIGKILL)
+                sendKill()
                 throw RuleViolation("the child said nothing for \(Self.silenceSecondsMax) seconds")
             }
             var bytes = [UInt8](repeating: 0, count: 64 << 10)

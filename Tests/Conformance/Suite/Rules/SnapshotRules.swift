@@ -1,4 +1,3 @@
-import Synchronization
 import T4Protocols
 
 extension EngineRules {
@@ -29,7 +28,7 @@ extension EngineRules {
             try await engine.withEngine { engine in
                 let batches: UInt64 = 400
                 let keys = (0..<20).map { [UInt8($0)] }
-                let isDone = Flag()
+                let isDone = Latch()
                 let writer: @Sendable () throws -> Void = {
                     defer { isDone.set() }
                     for index in 1...batches {
@@ -128,13 +127,4 @@ extension EngineRules {
 
     /// A number as 8 bytes, the highest first.
     private static func bytes(_ number: UInt64) -> [UInt8] { withUnsafeBytes(of: number.bigEndian) { Array($0) } }
-}
-
-/// Tells concurrent readers that the writer is through.
-private final class Flag: Sendable {
-    private let state = Atomic(false)
-
-    var isSet: Bool { state.load(ordering: .sequentiallyConsistent) }
-
-    func set() { state.store(true, ordering: .sequentiallyConsistent) }
 }

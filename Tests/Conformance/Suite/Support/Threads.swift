@@ -18,6 +18,17 @@ func runThreads(_ bodies: [@Sendable () throws -> Void]) throws {
     if let error = failure.error { throw error }
 }
 
+/// Set once, for good.
+package final class Latch: Sendable {
+    private let state = Atomic(false)
+
+    package init() {}
+
+    package var isSet: Bool { state.load(ordering: .sequentiallyConsistent) }
+
+    package func set() { state.store(true, ordering: .sequentiallyConsistent) }
+}
+
 /// Keeps the first of several errors.
 private final class FirstFailure: Sendable {
     private let first = Mutex<(any Error)?>(nil)
