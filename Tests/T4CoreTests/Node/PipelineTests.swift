@@ -1,6 +1,7 @@
 import Logging
 import Synchronization
 import T4BuiltIns
+import T4Conformance
 import T4Core
 import T4Protocols
 import Testing
@@ -194,38 +195,6 @@ struct PipelineTests {
 
 /// An apply stage whose engine fails in the middle of its work.
 struct ApplyStageTests {
-    /// Fails every batch from the `nth` on.
-    final class FailingEngine: LocalEngine {
-        private let base: any LocalEngine
-        private let batchesLeft: Mutex<Int>
-
-        init(_ base: any LocalEngine, afterBatches count: Int) {
-            self.base = base
-            batchesLeft = Mutex(count)
-        }
-
-        var capabilities: EngineCapabilities { base.capabilities }
-        var appliedPosition: LogPosition { get throws(EngineError) { try base.appliedPosition } }
-        var durablePosition: LogPosition { get throws(EngineError) { try base.durablePosition } }
-        func snapshot() throws(EngineError) -> any EngineSnapshot { try base.snapshot() }
-
-        func apply(_ batch: WriteBatch, at position: LogPosition) throws(EngineError) {
-            let left = batchesLeft.withLock { left in
-                left -= 1
-                return left
-            }
-            guard left >= 0 else { throw EngineError(.ioFailed, "the disk of this test is broken") }
-            try base.apply(batch, at: position)
-        }
-
-        func sync() throws(EngineError) { try base.sync() }
-        func bulkLoad(_ rows: inout some SortedRows, at position: LogPosition) throws(EngineError) {
-            try base.bulkLoad(&rows, at: position)
-        }
-        func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
-        func close() throws(EngineError) { try base.close() }
-    }
-
     /// The group is in the engine and answered; the removal of compacted rows behind it fails. Nobody hears twice.
     @Test func everybodyIsAnsweredOnceWhenTheEngineFailsBehindAGroup() throws {
         let memory = try BackendRegistry.builtIn.makeEngine(
@@ -233,7 +202,8 @@ struct ApplyStageTests {
             context: EngineContext(directory: "/nonexistent", isReadOnly: false, logger: Logger(label: "test")))
         let observer = PipelineTests.Observer()
         let stage = ApplyStage(
-            engine: FailingEngine(memory, afterBatches: 2), meta: .initial, position: .zero, observer: observer)
+            engine: FaultyEngine(memory, plan: FaultPlan([.init(.apply, calls: 3...Int.max)])), meta: .initial,
+            position: .zero, observer: observer)
         let answers = Answers()
         let record = StoredRecord(
             create: Revision(2), mod: Revision(2), version: 1, lease: 0, sub: 0, value: [1])

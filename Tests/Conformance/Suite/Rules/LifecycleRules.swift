@@ -3,8 +3,7 @@ import T4Protocols
 extension EngineRules {
     /// Opening, syncing and closing.
     static let lifecycleRules = [
-        EngineRule("rows and position are there after opening again") { engine in
-            guard !engine.capabilities.isVolatile else { return }
+        EngineRule("rows and position are there after opening again", needs: [.files]) { engine in
             try await engine.withStorage { storage in
                 var model = Model()
                 for index in 1...8 {
@@ -63,8 +62,7 @@ extension EngineRules {
                 try again.close()
             }
         },
-        EngineRule("a second writer is refused") { engine in
-            guard !engine.capabilities.isVolatile else { return }
+        EngineRule("a second writer is refused", needs: [.files]) { engine in
             try await engine.withStorage { storage in
                 let first = try storage.open()
                 try first.put([Row(key: [1], value: [1])], at: 1)
@@ -77,11 +75,11 @@ extension EngineRules {
                 try second.close()
             }
         },
-        EngineRule("an inspection reads beside a writer and cannot write") { engine in
-            guard !engine.capabilities.isVolatile else { return }
+        EngineRule("an inspection reads beside a writer and cannot write", needs: [.files]) { engine in
             try await engine.withStorage { storage in
                 let writer = try storage.open()
                 try writer.put([Row(key: [1], value: [1])], at: 1)
+                try writer.sync()
                 let reader = try storage.open(isReadOnly: true)
                 try expectEqual(reader.snapshot().value([1]), [1], "value in the inspection")
                 try expectError(.unsupported, "apply") { try reader.put([Row(key: [2], value: [])], at: 2) }
@@ -95,8 +93,7 @@ extension EngineRules {
                 try writer.close()
             }
         },
-        EngineRule("an inspection of an idle directory changes no file") { engine in
-            guard !engine.capabilities.isVolatile else { return }
+        EngineRule("an inspection of an idle directory changes no file", needs: [.files]) { engine in
             try await engine.withStorage { storage in
                 let writer = try storage.open()
                 try writer.put([Row(key: [1], value: [1])], at: 1)

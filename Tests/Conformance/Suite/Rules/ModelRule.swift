@@ -77,9 +77,9 @@ private struct ModelRun {
 
     private mutating func checkOnce(_ snapshot: any EngineSnapshot, _ model: Model) throws {
         let key = randomKey()
-        try expect(snapshot.value(key) == model.value(key), "value of \(brief(key))")
+        try expect(isEqual(snapshot.value(key), model.value(key)), "value of \(brief(key))")
         if let row = model.rows.randomElement(using: &generator) {
-            try expect(snapshot.value(row.key) == row.value, "value of \(brief(row.key))")
+            try expect(isEqual(snapshot.value(row.key), row.value), "value of \(brief(row.key))")
         }
         let upper = Int.random(in: 0..<4, using: &generator) == 0 ? nil : randomKey()
         let range = KeyRange(lower: Bool.random(using: &generator) ? randomKey() : [], upper: upper)

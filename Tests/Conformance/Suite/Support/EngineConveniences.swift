@@ -1,9 +1,18 @@
-import T4Protocols
+package import T4Protocols
 
 /// A row, copied out of an engine.
-struct Row: Equatable {
-    var key: [UInt8]
-    var value: [UInt8]
+package struct Row: Equatable, Sendable {
+    package var key: [UInt8]
+    package var value: [UInt8]
+
+    package init(key: [UInt8], value: [UInt8]) {
+        self.key = key
+        self.value = value
+    }
+
+    package static func == (left: Row, right: Row) -> Bool {
+        isEqual(left.key, right.key) && isEqual(left.value, right.value)
+    }
 }
 
 extension EngineSnapshot {
@@ -16,7 +25,9 @@ extension EngineSnapshot {
     }
 
     /// Copies of the rows of a range, at most `limit`.
-    func rows(_ range: KeyRange = .all, _ order: ScanOrder = .ascending, limit: Int = .max) throws -> [Row] {
+    package func rows(
+        _ range: KeyRange = .all, _ order: ScanOrder = .ascending, limit: Int = .max
+    ) throws(EngineError) -> [Row] {
         var rows: [Row] = []
         try scan(range, order: order) { key, value in
             rows.append(Row(key: copy(key), value: copy(value)))
@@ -42,9 +53,6 @@ extension LocalEngine {
     }
 }
 
-/// Copies lent bytes.
-func copy(_ bytes: RawSpan) -> [UInt8] { bytes.withUnsafeBytes { Array($0) } }
-
 /// Throws a `RuleViolation` unless `body` fails with an `EngineError` of that code.
 func expectError(_ code: EngineError.Code, _ what: String, _ body: () throws -> Void) throws {
     do {
@@ -59,6 +67,7 @@ func expectError(_ code: EngineError.Code, _ what: String, _ body: () throws -> 
 
 /// Throws a `RuleViolation` that names the first difference of two lists of rows.
 func expectRows(_ seen: [Row], _ expected: [Row], _ what: @autoclosure () -> String) throws(RuleViolation) {
+    if seen == expected { return }
     for (index, (left, right)) in zip(seen, expected).enumerated() where left != right {
         throw RuleViolation(
             "\(what()): row \(index) is \(brief(left.key)) = \(brief(left.value)), expected \(brief(right.key)) = "
@@ -67,20 +76,14 @@ func expectRows(_ seen: [Row], _ expected: [Row], _ what: @autoclosure () -> Str
     try expectEqual(seen.count, expected.count, "\(what()): number of rows")
 }
 
-/// The start of a key or value in hexadecimal, and its length.
-func brief(_ bytes: [UInt8]) -> String {
-    let digits = bytes.prefix(8).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-    return bytes.count > 8 ? "\(digits)...(\(bytes.count) bytes)" : "[\(digits)]"
-}
-
 /// Rows of an array as a source for `bulkLoad`.
-struct ArrayRows: SortedRows {
-    var rows: [Row]
+package struct ArrayRows: SortedRows {
+    private let rows: [Row]
     private var index = 0
 
-    init(_ rows: [Row]) { self.rows = rows }
+    package init(_ rows: [Row]) { self.rows = rows }
 
-    mutating func next(visit: (RawSpan, RawSpan) -> Void) throws(EngineError) -> Bool {
+    package mutating func next(visit: (RawSpan, RawSpan) -> Void) throws(EngineError) -> Bool {
         guard index < rows.count else { return false }
         let row = rows[index]
         visit(row.key.span.bytes, row.value.span.bytes)

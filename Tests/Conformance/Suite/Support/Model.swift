@@ -11,7 +11,7 @@ struct Model {
 
     mutating func put(_ key: [UInt8], _ value: [UInt8]) {
         let index = position(key)
-        if index < rows.count, rows[index].key == key {
+        if index < rows.count, isEqual(rows[index].key, key) {
             rows[index].value = value
         } else {
             rows.insert(Row(key: key, value: value), at: index)
@@ -20,12 +20,12 @@ struct Model {
 
     mutating func delete(_ key: [UInt8]) {
         let index = position(key)
-        if index < rows.count, rows[index].key == key { rows.remove(at: index) }
+        if index < rows.count, isEqual(rows[index].key, key) { rows.remove(at: index) }
     }
 
     func value(_ key: [UInt8]) -> [UInt8]? {
         let index = position(key)
-        return index < rows.count && rows[index].key == key ? rows[index].value : nil
+        return index < rows.count && isEqual(rows[index].key, key) ? rows[index].value : nil
     }
 
     func rows(_ range: KeyRange, _ order: ScanOrder, limit: Int = .max) -> [Row] {
@@ -47,9 +47,6 @@ struct Model {
     }
 }
 
-/// Orders keys as unsigned bytes, a prefix first.
-func precedes(_ left: [UInt8], _ right: [UInt8]) -> Bool { left.lexicographicallyPrecedes(right) }
-
 /// Numbers that depend on nothing but the seed (SplitMix64).
 struct SeededGenerator: RandomNumberGenerator {
     private var state: UInt64
@@ -62,5 +59,15 @@ struct SeededGenerator: RandomNumberGenerator {
         mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
         mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
         return mixed ^ (mixed >> 31)
+    }
+    /// Random bytes.
+    mutating func bytes(_ size: Int) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: size + 7) { buffer, count in
+            let bytes = UnsafeMutableRawBufferPointer(buffer)
+            for offset in stride(from: 0, to: size, by: 8) {
+                bytes.storeBytes(of: next(), toByteOffset: offset, as: UInt64.self)
+            }
+            count = size
+        }
     }
 }
