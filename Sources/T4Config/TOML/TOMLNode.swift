@@ -10,11 +10,13 @@ enum TOMLNode: Hashable, Sendable {
     case date(String)
     case array([TOMLNode])
     case table([String: TOMLNode])
+    /// The text of a flag or a variable: of whatever type is asked for, if it can be read as that.
+    case text(String)
 
     /// The value for an error message: `"fifty"`, `12`, `a table`.
     var summary: String {
         switch self {
-        case .string(let text): text.count <= 40 ? quoted(text) : quoted(text.prefix(37) + "...")
+        case .string(let text), .text(let text): text.count <= 40 ? quoted(text) : quoted(text.prefix(37) + "...")
         case .integer(let number): String(number)
         case .double(let number): String(number)
         case .boolean(let value): String(value)
@@ -37,6 +39,25 @@ enum TOMLNode: Hashable, Sendable {
             "{"
                 + table.sorted { $0.key < $1.key }.map { "\(tomlKey($0.key)) = \($0.value.tomlText)" }
                 .joined(separator: ", ") + "}"
+        // Its type is not known here: what looks like a number or a switch most likely is one.
+        case .text(let text):
+            Int(text)?.description == text || Double(text)?.description == text || Bool(text) != nil
+                ? text : quoted(text)
+        }
+    }
+
+    /// The texts below keys that are named like secrets, for keeping them out of messages.
+    ///
+    /// Shorter ones than four characters are left out: they hide nothing, and taking them out would garble a message.
+    func secretTexts(isSecret: Bool) -> [String] {
+        switch self {
+        case .string(let text), .text(let text): isSecret && text.count >= 4 ? [text] : []
+        case .array(let nodes): nodes.flatMap { $0.secretTexts(isSecret: isSecret) }
+        case .table(let table):
+            table.sorted { $0.key < $1.key }.flatMap { key, node in
+                node.secretTexts(isSecret: isSecret || Secret.isNamed(byKey: key))
+            }
+        case .integer, .double, .boolean, .date: []
         }
     }
 }
