@@ -27,11 +27,14 @@ public struct SettingDefinition: Sendable {
     let copy: @Sendable (Configuration, inout Configuration) -> Void
 
     /// The environment variable, `T4_DATA_DIR`.
-    public var environment: String {
+    public var environment: String { SettingDefinition.variable(ofFlag: flag) }
+
+    /// The variable that belongs to a flag: `T4_DATA_DIR` for `data-dir`.
+    static func variable(ofFlag flag: String) -> String {
         "T4_" + flag.uppercased().replacing("-", with: "_")
     }
 
-    /// The name of the flag that belongs to a variable: `data-dir` for `T4_DATA_DIR`.
+    /// The flag that belongs to a variable: `data-dir` for `T4_DATA_DIR`.
     static func flag(ofVariable name: String) -> String {
         name.dropFirst(3).lowercased().replacing("_", with: "-")
     }
@@ -90,5 +93,9 @@ func within<Value: SettingValue & Comparable>(
 func withinOrZero<Value: SettingValue & Comparable & AdditiveArithmetic>(
     _ range: ClosedRange<Value>
 ) -> @Sendable (Value) -> Refusal? {
-    { value in value == .zero ? nil : within(range)(value) }
+    { value in
+        guard value != .zero, var refusal = within(range)(value) else { return nil }
+        refusal.hint = refusal.hint.map { "\(Value.zero.tomlText), or \($0)" }
+        return refusal
+    }
 }

@@ -16,11 +16,15 @@ public struct BackendRegistry: Sendable {
     /// What is registered under a name.
     private struct Backend<Maker: Sendable>: Sendable {
         let make: Maker
+        let descriptions: [SettingDescription]
         /// Decodes the settings and opens nothing.
         let check: @Sendable (any SettingsSource) throws -> Void
 
-        init<Settings: Decodable & Sendable>(_ settings: Settings.Type, _ make: Maker) {
+        init<Settings: Decodable & Sendable>(
+            _ settings: Settings.Type, _ descriptions: [SettingDescription] = [], _ make: Maker
+        ) {
             self.make = make
+            self.descriptions = descriptions
             check = { _ = try $0.decode(settings) }
         }
     }
@@ -42,11 +46,13 @@ public struct BackendRegistry: Sendable {
     /// Makes an engine selectable as `[engine] type = "name"`, its settings read from `[engine.name]`.
     ///
     /// A second registration of a name replaces the first.
+    /// - Parameter descriptions: The keys of the settings, for help and documents; may be left out.
     public mutating func register<Settings: Decodable & Sendable>(
-        engine name: String, settings: Settings.Type,
+        engine name: String, settings: Settings.Type, describedBy descriptions: [SettingDescription] = [],
         make: @escaping @Sendable (Settings, EngineContext) throws -> any LocalEngine
     ) {
-        engines[name] = Backend(settings) { source, context in try make(source.decode(settings), context) }
+        engines[name] = Backend(settings, descriptions) { source, context in try make(source.decode(settings), context)
+        }
     }
 
     /// Makes an object store selectable as `[store] type = "name"`, its settings read from `[store.name]`.
@@ -86,6 +92,9 @@ public struct BackendRegistry: Sendable {
     ) async throws -> any Election {
         try await known(elections, name, kind: "election").make(settings, context)
     }
+
+    /// The keys of an engine's settings; empty when the engine is unknown, has none or was registered without them.
+    public func engineSettings(_ name: String) -> [SettingDescription] { engines[name]?.descriptions ?? [] }
 
     /// Reads the settings of an engine as `makeEngine` does, and opens nothing.
     /// - Throws: `BackendError.unknown` when no engine has the name; whatever is wrong with the settings.

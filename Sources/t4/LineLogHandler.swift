@@ -8,7 +8,7 @@ final class LogStyle: Sendable {
 
     init(level: LogLevel, format: LogFormat) { current = Mutex((level, format)) }
 
-    var level: Logger.Level { current.withLock { $0.level.loggerLevel } }
+    var level: LogLevel { current.withLock { $0.level } }
     var format: LogFormat { current.withLock { $0.format } }
 
     func set(level: LogLevel, format: LogFormat) { current.withLock { $0 = (level, format) } }
@@ -33,7 +33,7 @@ struct LineLogHandler: LogHandler {
     }
 
     var logLevel: Logger.Level {
-        get { ownLevel ?? style.level }
+        get { ownLevel ?? style.level.loggerLevel }
         set { ownLevel = newValue }
     }
 

@@ -23,7 +23,10 @@ struct Reload {
         for warning in configuration.warnings { logger.warning("\(warning)") }
         let changes = running.changes(to: configuration)
         running = running.reloaded(from: configuration)
-        style.set(level: running.log.level, format: running.log.format)
+        // What has changed is told at the level before and at the one afterwards, whichever shows more.
+        let log = running.log
+        style.set(level: min(style.level, log.level), format: log.format)
+        defer { style.set(level: log.level, format: log.format) }
         for change in changes {
             if change.isReloadable {
                 logger.notice("\(change)")

@@ -23,7 +23,7 @@ struct RunCommand: AsyncParsableCommand {
 
               --config FILE
                   Reads settings from a TOML file. Environment: T4_CONFIG.
-            \(Configuration.flagHelp)
+            \(Configuration.flagHelp(.builtIn))
             """)
 
     @Argument(parsing: .captureForPassthrough, help: .hidden)

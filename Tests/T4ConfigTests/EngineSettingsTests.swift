@@ -70,7 +70,7 @@ import Testing
 
     @Test func anAbsentTableIsEmpty() throws {
         #expect(try load().engine.settings.decode(Plain.self).count == 3)
-        _ = try EngineSettings().decode(Nothing.self)
+        _ = try BackendSettings(path: []).decode(Nothing.self)
     }
 
     @Test(arguments: [

@@ -189,13 +189,17 @@ import Testing
     }
 
     @Test func namesTheEnginesThatThereAre() throws {
-        let engines = ["lmdb", "memory"]
+        let registry = toyRegistry
         #expect(
-            try messages("[engine]\ntype = \"lmbd\"", engineNames: engines)
-                == "t4.toml:2:1: engine.type: no engine named \"lmbd\" in this build; did you mean \"lmdb\"?")
+            try messages("[engine]\ntype = \"tpae\"", registry: registry)
+                == "t4.toml:2:1: engine.type: no engine named \"tpae\" in this build; did you mean \"tape\"? "
+                + "known: drum, tape")
         #expect(
-            try messages("[engine.rocksdb]", engineNames: engines)
-                == "t4.toml:1:2: engine.rocksdb: no engine named \"rocksdb\" in this build; known: lmdb, memory")
-        #expect(try messages("[engine.memory]", engineNames: engines) == "")
+            try messages("[engine]\ntype = \"drum\"\n[engine.rocksdb]", registry: registry)
+                == "t4.toml:3:2: engine.rocksdb: no engine named \"rocksdb\" in this build; known: drum, tape")
+        #expect(
+            try messages("[engine]\ntype = \"drum\"\ntape = 1", registry: registry)
+                == "t4.toml:3:1: engine.tape: expected a table, found 1; write [engine.tape]")
+        #expect(try messages("[engine]\ntype = \"drum\"\n[engine.drum]", registry: registry) == "")
     }
 }

@@ -29,6 +29,11 @@ public struct BackendSettings: SettingsSource {
         overrides[key] = location
     }
 
+    /// The flag of a key, `engine-lmdb-map-size-max`; without a key, what the flags of an engine start with.
+    static func flag(of key: String = "", engine: String) -> String {
+        "engine-\(engine)-\(key)".lowercased().replacing("_", with: "-")
+    }
+
     /// Where the value of a key comes from.
     func origin(of key: String) -> ConfigurationError.Location { location(of: [key]) }
 
@@ -49,7 +54,7 @@ public struct BackendSettings: SettingsSource {
             problem(
                 at: path + [name], "unknown key",
                 nearestName(to: name, among: known).map { "did you mean \(quoted($0))?" }
-                    ?? (known.isEmpty ? nil : "known: \(known.joined(separator: ", "))"))
+                    ?? (known.isEmpty ? "the table has no keys" : "known: \(known.joined(separator: ", "))"))
         }
         guard unknown.isEmpty else { throw ConfigurationError(unknown) }
         return settings

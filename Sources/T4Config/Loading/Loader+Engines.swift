@@ -51,7 +51,7 @@ extension Loader {
         of engines: [String]
     ) -> [(engine: String, key: String, text: String, location: ConfigurationError.Location)] {
         // Of two engines whose names begin alike, the longer name is meant.
-        let prefixes = engines.map { ($0, "engine-" + $0.lowercased().replacing("_", with: "-") + "-") }
+        let prefixes = engines.map { ($0, BackendSettings.flag(engine: $0)) }
             .sorted { $0.1.count > $1.1.count }
         func split(_ flag: String) -> (engine: String, key: String)? {
             for (engine, prefix) in prefixes where flag.hasPrefix(prefix) && flag.count > prefix.count {

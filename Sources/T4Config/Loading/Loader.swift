@@ -27,8 +27,20 @@ struct Loader {
             configuration.node.id = name.isEmpty ? "node-0" : String(name.prefix(128))
         }
         if problems.isEmpty { checkCombinations() }
-        guard problems.isEmpty else { throw ConfigurationError(problems) }
+        guard problems.isEmpty else { throw ConfigurationError(inOrderOfTheFile(problems)) }
         return configuration
+    }
+
+    /// Those of the file from top to bottom, then all others as they were found.
+    private func inOrderOfTheFile(_ problems: [ConfigurationError.Problem]) -> [ConfigurationError.Problem] {
+        func place(_ problem: ConfigurationError.Problem) -> (line: Int, column: Int) {
+            guard case .file(_, let line, let column) = problem.location else { return (.max, .max) }
+            return (line ?? 0, column ?? 0)
+        }
+        return problems.enumerated().sorted { left, right in
+            let (first, second) = (place(left.element), place(right.element))
+            return (first.line, first.column, left.offset) < (second.line, second.column, right.offset)
+        }.map(\.element)
     }
 
     // MARK: - Values

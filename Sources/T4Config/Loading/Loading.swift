@@ -36,8 +36,24 @@ extension Configuration {
         } catch {
             throw failure("the file cannot be read: \(error.localizedDescription)")
         }
-        guard let text = String(bytes: data, encoding: .utf8) else { throw failure("the file is not UTF-8 text") }
+        guard let text = String(validating: data, as: UTF8.self) else {
+            throw ConfigurationError(notUTF8(file, data))
+        }
         return text
+    }
+
+    private static func notUTF8(_ file: String, _ data: Data) -> ConfigurationError.Problem {
+        if data.starts(with: [0xFF, 0xFE]) || data.starts(with: [0xFE, 0xFF]) {
+            return .init(
+                at: .file(file, line: 1, column: 1), reason: "the file is UTF-16 text", hint: "save it as UTF-8")
+        }
+        let lines = data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        let line = lines.firstIndex { String(validating: $0, as: UTF8.self) == nil } ?? 0
+        // Decoding puts a replacement character in the place of the first byte that is wrong.
+        let column = String(decoding: lines[line], as: UTF8.self).unicodeScalars.prefix { $0 != "\u{FFFD}" }.count + 1
+        return .init(
+            at: .file(file, line: line + 1, column: column), reason: "the file is not UTF-8 text",
+            hint: "save it as UTF-8")
     }
 }
 

@@ -84,11 +84,12 @@ struct TOMLDocument: Sendable {
     /// Parses a whole file.
     init(file: String, text: String) throws(ConfigurationError) {
         // The parser below takes a C string: a NUL would silently hide the rest of the file.
-        if let line = text.split(separator: "\n", omittingEmptySubsequences: false).firstIndex(where: {
-            $0.contains("\0")
-        }) {
+        if let place = text.unicodeScalars.firstIndex(of: "\0") {
+            let lines = text.unicodeScalars[..<place].split(separator: "\n", omittingEmptySubsequences: false)
             throw ConfigurationError(
-                .init(at: .file(file, line: line + 1, column: 1), reason: "the file holds a NUL character"))
+                .init(
+                    at: .file(file, line: lines.count, column: (lines.last?.count ?? 0) + 1),
+                    reason: "the file holds a NUL character"))
         }
         let table: TOMLTable
         do {
@@ -96,7 +97,8 @@ struct TOMLDocument: Sendable {
         } catch let error as TOMLParseError {
             let place = error.source.begin
             throw ConfigurationError(
-                .init(at: .file(file, line: place.line, column: place.column), reason: firstLine(error.description)))
+                SyntaxProblem(file: file, text: text)
+                    .problem(said: error.description, line: place.line, column: place.column))
         } catch {
             throw ConfigurationError(.init(at: .file(file, line: nil, column: nil), reason: "\(error)"))
         }
@@ -134,8 +136,4 @@ struct TOMLDocument: Sendable {
         if let table = value.table { return .table(nodes(of: table)) }
         return .date(value.debugDescription)
     }
-}
-
-private func firstLine(_ text: String) -> String {
-    text.split(whereSeparator: \.isNewline).first.map(String.init) ?? text
 }
