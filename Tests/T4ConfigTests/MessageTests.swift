@@ -171,7 +171,7 @@ import Testing
     }
 
     @Test func refusesWhatCannotBeRead() throws {
-        #expect(try messages("[node]\nid = \"a\0b\"") == "t4.toml:2:1: the file holds a NUL character")
+        #expect(try messages("[node]\nid = \"a\0b\"") == "t4.toml:2:8: the file holds a NUL character")
         try inTemporaryFolder { folder in
             let absent = folder.appending(path: "absent.toml").path
             let error = #expect(throws: ConfigurationError.self) {
@@ -183,7 +183,7 @@ import Testing
             let other = #expect(throws: ConfigurationError.self) {
                 try Configuration.load(file: binary.path, environment: [:])
             }
-            #expect(other?.description == "\(binary.path): the file is not UTF-8 text")
+            #expect(other?.description == "\(binary.path):1:1: the file is UTF-16 text; save it as UTF-8")
             #expect(throws: ConfigurationError.self) { try Configuration.load(file: folder.path, environment: [:]) }
         }
     }

@@ -10,7 +10,7 @@ import Testing
     @Test func theExampleLoadsAndChangesNothing() throws {
         let configuration = try load(Configuration.exampleTOML(.builtIn), registry: .builtIn)
         #expect(configuration.origins.isEmpty)
-        #expect(configuration.engine.tables.values.allSatisfy(\.table.isEmpty))
+        #expect(configuration.engine.tables.values.allSatisfy { $0.table.isEmpty })
     }
 
     @Test func theExampleShowsEveryDefault() throws {

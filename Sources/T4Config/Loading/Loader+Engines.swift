@@ -27,7 +27,7 @@ extension Loader {
         for (name, settings) in tables.sorted(by: { $0.key < $1.key }) {
             if names.contains(name) {
                 check(settings) { try registry.checkEngineSettings(name, $0) }
-            } else if let document, name != type || document.node(at: ["engine", name]) != nil {
+            } else if let document, document.node(at: ["engine", name]) != nil {
                 report(
                     at: document.location(of: ["engine", name]), "engine.\(tomlKey(name))",
                     "no engine named \(quoted(name)) in this build", "known: \(names.joined(separator: ", "))")
