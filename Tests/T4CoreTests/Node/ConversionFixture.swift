@@ -103,6 +103,11 @@ final class ConversionFixture {
         return content
     }
 
+    /// What an inspection tells; the engine is closed again.
+    func summary() throws -> Inspection.Summary {
+        try Inspection(dataDirectory: directory, registry: ConversionFixture.registry(), logger: quietLogger).summary()
+    }
+
     /// Copies the directory as it is at this moment.
     func copy(_ name: String) throws -> String {
         let path = "\(folder)/\(name)"
