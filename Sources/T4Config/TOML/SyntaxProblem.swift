@@ -33,6 +33,10 @@ struct SyntaxProblem {
             return problem("the text is not closed in its line", "end it with a quote")
         }
         let article = "aeiou".contains(thing.first ?? "x") ? "an" : "a"
+        // The parser may quote the value.
+        if key?.path.contains(where: Secret.isNamed(byKey:)) == true {
+            return problem("syntax error in \(article) \(thing)")
+        }
         return problem("syntax error in \(article) \(thing): \(parts[1])", hint(thing, parts[1]))
     }
 

@@ -1,7 +1,8 @@
 extension Configuration {
     /// The whole configuration as TOML, each value with its origin behind it. Reading it gives the same values again.
     ///
-    /// Values whose keys look like secrets are replaced by `<redacted>`.
+    /// Values whose keys look like secrets are replaced by `<redacted>`. What a flag or a variable sets for a backend has
+    /// no type here: it is written as the number or switch that it looks like, else as a text.
     public func describe() -> String {
         var text = ""
         var table = ""
