@@ -24,7 +24,8 @@ extension BackendRegistry {
             try MemoryEngine(settings, context: context)
         }
         #if LMDB
-            register(engine: "lmdb", settings: LMDBSettings.self) { settings, context in
+            register(engine: "lmdb", settings: LMDBSettings.self, describedBy: LMDBSettings.descriptions) {
+                settings, context in
                 try LMDBEngine(settings, context: context)
             }
         #endif

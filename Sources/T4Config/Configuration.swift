@@ -25,10 +25,16 @@ public struct Configuration: Sendable {
     public struct Engine: Sendable {
         /// Its name in the registry.
         public var type = "lmdb"
-        /// The table `[engine.TYPE]`, to be decoded by the engine itself.
-        public var settings = EngineSettings()
-        /// Every table below `[engine]`, for `describe`.
-        var tables: [String: [String: TOMLNode]] = [:]
+        /// What is set for each engine, chosen or not, by name.
+        var tables: [String: BackendSettings] = [:]
+
+        /// The table `[engine.TYPE]` of the chosen engine, to be decoded by the engine itself.
+        public var settings: BackendSettings { settings(of: type) }
+
+        /// The table `[engine.NAME]` of any engine; empty where nothing is set.
+        public func settings(of name: String) -> BackendSettings {
+            tables[name] ?? BackendSettings(path: ["engine", name])
+        }
     }
 
     /// The write-ahead log.

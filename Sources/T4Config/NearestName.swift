@@ -1,6 +1,7 @@
 /// The known name that a misspelt one most likely meant; nil when none is close.
 ///
-/// Close means at most a third of the name's characters added, dropped, changed or swapped with their neighbour.
+/// Close means at most a third of the name's characters added, dropped, changed or swapped with their neighbour, or that
+/// the wrong name is the beginning of the known one (`warn`, `map_size`).
 /// `-` and `_` count as equal, and so do capitals and small letters.
 func nearestName(to wrong: String, among known: [String]) -> String? {
     func plain(_ name: String) -> [Character] { Array(name.lowercased().replacing("-", with: "_")) }
@@ -8,8 +9,9 @@ func nearestName(to wrong: String, among known: [String]) -> String? {
     let limit = max(1, wanted.count / 3)
     let best = known.map { (name: $0, distance: editDistance(wanted, plain($0))) }
         .min { ($0.distance, $0.name) < ($1.distance, $1.name) }
-    guard let best, best.distance <= limit else { return nil }
-    return best.name
+    if let best, best.distance <= limit { return best.name }
+    guard wanted.count >= 3 else { return nil }
+    return known.filter { plain($0).starts(with: wanted) }.min { ($0.count, $0) < ($1.count, $1) }
 }
 
 private func editDistance(_ left: [Character], _ right: [Character]) -> Int {

@@ -17,14 +17,26 @@ public struct SettingDefinition: Sendable {
     public let defaultText: String
     /// A unit that a flag's or variable's plain number has, `MiB` for `--segment-max-size-mb 50`.
     let unitOfPlainNumber: String?
+    /// True when a running node takes a new value on SIGHUP; false when the value counts from its next start on.
+    public let isReloadable: Bool
 
     let readTOML: @Sendable (TOMLNode, inout Configuration) throws(Refusal) -> Void
     let readText: @Sendable (String, inout Configuration) throws(Refusal) -> Void
     let writeTOML: @Sendable (Configuration) -> String
+    /// Takes the value of the first configuration over into the second.
+    let copy: @Sendable (Configuration, inout Configuration) -> Void
 
     /// The environment variable, `T4_DATA_DIR`.
-    public var environment: String {
+    public var environment: String { SettingDefinition.variable(ofFlag: flag) }
+
+    /// The variable that belongs to a flag: `T4_DATA_DIR` for `data-dir`.
+    static func variable(ofFlag flag: String) -> String {
         "T4_" + flag.uppercased().replacing("-", with: "_")
+    }
+
+    /// The flag that belongs to a variable: `data-dir` for `T4_DATA_DIR`.
+    static func flag(ofVariable name: String) -> String {
+        name.dropFirst(3).lowercased().replacing("_", with: "-")
     }
 
     /// The table and the name inside it.
@@ -36,7 +48,7 @@ public struct SettingDefinition: Sendable {
     init<Value: SettingValue>(
         _ key: String, flag: String, _ field: any WritableKeyPath<Configuration, Value> & Sendable,
         placeholder: String? = nil, unitOfPlainNumber: String? = nil, machineDefault: String? = nil,
-        check: (@Sendable (Value) -> Refusal?)? = nil, _ summary: String
+        isReloadable: Bool = false, check: (@Sendable (Value) -> Refusal?)? = nil, _ summary: String
     ) {
         @Sendable func assign(_ value: Value, to configuration: inout Configuration) throws(Refusal) {
             if let refusal = check?(value) { throw refusal }
@@ -47,6 +59,7 @@ public struct SettingDefinition: Sendable {
         self.placeholder = placeholder ?? Value.placeholder
         self.summary = summary
         self.unitOfPlainNumber = unitOfPlainNumber
+        self.isReloadable = isReloadable
         let defaultTOML = Configuration()[keyPath: field].tomlText
         self.defaultTOML = machineDefault == nil ? defaultTOML : nil
         self.defaultText = machineDefault ?? defaultTOML.filter { $0 != "\"" }
@@ -59,6 +72,7 @@ public struct SettingDefinition: Sendable {
                 Value(text: isPlainNumber ? text + (unitOfPlainNumber ?? "") : text), to: &configuration)
         }
         writeTOML = { $0[keyPath: field].tomlText }
+        copy = { $1[keyPath: field] = $0[keyPath: field] }
     }
 }
 
@@ -79,5 +93,9 @@ func within<Value: SettingValue & Comparable>(
 func withinOrZero<Value: SettingValue & Comparable & AdditiveArithmetic>(
     _ range: ClosedRange<Value>
 ) -> @Sendable (Value) -> Refusal? {
-    { value in value == .zero ? nil : within(range)(value) }
+    { value in
+        guard value != .zero, var refusal = within(range)(value) else { return nil }
+        refusal.hint = refusal.hint.map { "\(Value.zero.tomlText), or \($0)" }
+        return refusal
+    }
 }

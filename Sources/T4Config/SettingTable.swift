@@ -16,10 +16,11 @@ extension SettingDefinition {
 
     private static let log = [
         SettingDefinition(
-            "log.level", flag: "log-level", \.log.level,
+            "log.level", flag: "log-level", \.log.level, isReloadable: true,
             "The least important messages that are written to standard error."),
         SettingDefinition(
-            "log.format", flag: "log-format", \.log.format, "How a message looks: a line of text or a JSON object."),
+            "log.format", flag: "log-format", \.log.format, isReloadable: true,
+            "How a message looks: a line of text or a JSON object."),
     ]
 
     private static let engine = [

@@ -13,9 +13,25 @@ public struct BackendRegistry: Sendable {
     private typealias StoreMaker = @Sendable (any SettingsSource, StoreContext) async throws -> any ObjectStore
     private typealias ElectionMaker = @Sendable (any SettingsSource, ElectionContext) async throws -> any Election
 
-    private var engines: [String: EngineMaker] = [:]
-    private var stores: [String: StoreMaker] = [:]
-    private var elections: [String: ElectionMaker] = [:]
+    /// What is registered under a name.
+    private struct Backend<Maker: Sendable>: Sendable {
+        let make: Maker
+        let descriptions: [SettingDescription]
+        /// Decodes the settings and opens nothing.
+        let check: @Sendable (any SettingsSource) throws -> Void
+
+        init<Settings: Decodable & Sendable>(
+            _ settings: Settings.Type, _ descriptions: [SettingDescription] = [], _ make: Maker
+        ) {
+            self.make = make
+            self.descriptions = descriptions
+            check = { _ = try $0.decode(settings) }
+        }
+    }
+
+    private var engines: [String: Backend<EngineMaker>] = [:]
+    private var stores: [String: Backend<StoreMaker>] = [:]
+    private var elections: [String: Backend<ElectionMaker>] = [:]
 
     /// A registry that knows no backend.
     public init() {}
@@ -30,11 +46,13 @@ public struct BackendRegistry: Sendable {
     /// Makes an engine selectable as `[engine] type = "name"`, its settings read from `[engine.name]`.
     ///
     /// A second registration of a name replaces the first.
+    /// - Parameter descriptions: The keys of the settings, for help and documents; may be left out.
     public mutating func register<Settings: Decodable & Sendable>(
-        engine name: String, settings: Settings.Type,
+        engine name: String, settings: Settings.Type, describedBy descriptions: [SettingDescription] = [],
         make: @escaping @Sendable (Settings, EngineContext) throws -> any LocalEngine
     ) {
-        engines[name] = { source, context in try make(source.decode(settings), context) }
+        engines[name] = Backend(settings, descriptions) { source, context in try make(source.decode(settings), context)
+        }
     }
 
     /// Makes an object store selectable as `[store] type = "name"`, its settings read from `[store.name]`.
@@ -42,7 +60,7 @@ public struct BackendRegistry: Sendable {
         store name: String, settings: Settings.Type,
         make: @escaping @Sendable (Settings, StoreContext) async throws -> any ObjectStore
     ) {
-        stores[name] = { source, context in try await make(source.decode(settings), context) }
+        stores[name] = Backend(settings) { source, context in try await make(source.decode(settings), context) }
     }
 
     /// Makes an election selectable as `[election] type = "name"`, its settings read from `[election.name]`.
@@ -50,7 +68,7 @@ public struct BackendRegistry: Sendable {
         election name: String, settings: Settings.Type,
         make: @escaping @Sendable (Settings, ElectionContext) async throws -> any Election
     ) {
-        elections[name] = { source, context in try await make(source.decode(settings), context) }
+        elections[name] = Backend(settings) { source, context in try await make(source.decode(settings), context) }
     }
 
     /// Opens the engine of that name.
@@ -58,30 +76,49 @@ public struct BackendRegistry: Sendable {
     public func makeEngine(
         _ name: String, settings: any SettingsSource, context: EngineContext
     ) throws -> any LocalEngine {
-        guard let make = engines[name] else {
-            throw BackendError.unknown(kind: "engine", name: name, known: engineNames)
-        }
-        return try make(settings, context)
+        try known(engines, name, kind: "engine").make(settings, context)
     }
 
     /// Opens the object store of that name; errors as `makeEngine`.
     public func makeStore(
         _ name: String, settings: any SettingsSource, context: StoreContext
     ) async throws -> any ObjectStore {
-        guard let make = stores[name] else {
-            throw BackendError.unknown(kind: "store", name: name, known: storeNames)
-        }
-        return try await make(settings, context)
+        try await known(stores, name, kind: "store").make(settings, context)
     }
 
     /// Opens the election of that name; errors as `makeEngine`.
     public func makeElection(
         _ name: String, settings: any SettingsSource, context: ElectionContext
     ) async throws -> any Election {
-        guard let make = elections[name] else {
-            throw BackendError.unknown(kind: "election", name: name, known: electionNames)
+        try await known(elections, name, kind: "election").make(settings, context)
+    }
+
+    /// The keys of an engine's settings; empty when the engine is unknown, has none or was registered without them.
+    public func engineSettings(_ name: String) -> [SettingDescription] { engines[name]?.descriptions ?? [] }
+
+    /// Reads the settings of an engine as `makeEngine` does, and opens nothing.
+    /// - Throws: `BackendError.unknown` when no engine has the name; whatever is wrong with the settings.
+    public func checkEngineSettings(_ name: String, _ settings: any SettingsSource) throws {
+        try known(engines, name, kind: "engine").check(settings)
+    }
+
+    /// Reads the settings of an object store as `makeStore` does, and opens nothing; errors as `checkEngineSettings`.
+    public func checkStoreSettings(_ name: String, _ settings: any SettingsSource) throws {
+        try known(stores, name, kind: "store").check(settings)
+    }
+
+    /// Reads the settings of an election as `makeElection` does, and opens nothing; errors as `checkEngineSettings`.
+    public func checkElectionSettings(_ name: String, _ settings: any SettingsSource) throws {
+        try known(elections, name, kind: "election").check(settings)
+    }
+
+    private func known<Maker>(
+        _ backends: [String: Backend<Maker>], _ name: String, kind: String
+    ) throws(BackendError) -> Backend<Maker> {
+        guard let backend = backends[name] else {
+            throw .unknown(kind: kind, name: name, known: backends.keys.sorted())
         }
-        return try await make(settings, context)
+        return backend
     }
 }
 
@@ -148,7 +185,7 @@ public enum BackendError: Error, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .unknown(let kind, let name, let known):
-            "no \(kind) named \"\(name)\" in this build (known: \(known.joined(separator: ", ")))"
+            "no \(kind) named \"\(name)\" in this build (known: \(known.isEmpty ? "none" : known.joined(separator: ", ")))"
         }
     }
 }

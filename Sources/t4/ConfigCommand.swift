@@ -51,7 +51,10 @@ struct ConfigCommand: ParsableCommand {
         var markdown = false
 
         func run() {
-            print(markdown ? Configuration.referenceMarkdown : Configuration.exampleTOML, terminator: "")
+            let registry = BackendRegistry.builtIn
+            print(
+                markdown ? Configuration.referenceMarkdown(registry) : Configuration.exampleTOML(registry),
+                terminator: "")
         }
     }
 }

@@ -1,17 +1,40 @@
 import Logging
+import Synchronization
 import T4Config
+
+/// What is logged and how it looks, for all loggers of the process; may change at any time.
+final class LogStyle: Sendable {
+    private let current: Mutex<(level: LogLevel, format: LogFormat)>
+
+    init(level: LogLevel, format: LogFormat) { current = Mutex((level, format)) }
+
+    var level: LogLevel { current.withLock { $0.level } }
+    var format: LogFormat { current.withLock { $0.format } }
+
+    func set(level: LogLevel, format: LogFormat) { current.withLock { $0 = (level, format) } }
+}
 
 /// Writes log messages to standard error, one line each, as text or as a JSON object.
 struct LineLogHandler: LogHandler {
     var metadata: Logger.Metadata = [:]
-    var logLevel: Logger.Level
+    /// The level of this logger alone, for one that was given its own.
+    private var ownLevel: Logger.Level?
     private let label: String
-    private let format: LogFormat
+    private let style: LogStyle
 
-    init(label: String, level: Logger.Level, format: LogFormat) {
+    init(label: String, style: LogStyle) {
         self.label = label
-        self.logLevel = level
-        self.format = format
+        self.style = style
+    }
+
+    /// A handler whose style never changes.
+    init(label: String, level: LogLevel, format: LogFormat) {
+        self.init(label: label, style: LogStyle(level: level, format: format))
+    }
+
+    var logLevel: Logger.Level {
+        get { ownLevel ?? style.level.loggerLevel }
+        set { ownLevel = newValue }
     }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -22,7 +45,7 @@ struct LineLogHandler: LogHandler {
     func log(event: LogEvent) {
         let fields = metadata.merging(event.metadata ?? [:]) { _, new in new }.sorted { $0.key < $1.key }
         let time = WallClock.timestamp
-        switch format {
+        switch style.format {
         case .text:
             let tail = fields.map { " \($0.key)=\($0.value)" }.joined()
             StandardError.write("\(time) \(event.level) \(event.message)\(tail)\n")
@@ -56,5 +79,5 @@ struct LineLogHandler: LogHandler {
 
 extension LogLevel {
     /// The same level of swift-log.
-    var loggerLevel: Logger.Level { Logger.Level(rawValue: rawValue) ?? .info }
+    fileprivate var loggerLevel: Logger.Level { Logger.Level(rawValue: rawValue) ?? .info }
 }

@@ -18,11 +18,12 @@ struct RunCommand: AsyncParsableCommand {
         usage: "t4 run [--config FILE] [SETTINGS]",
         discussion: """
             Every setting can be given as a flag, as an environment variable or in the file of --config; the first of \
-            these that has it counts. When the node takes requests, one line on standard output says where.
+            these that has it counts. When the node takes requests, one line on standard output says where. On SIGHUP \
+            it reads the configuration again and says in its log what counts at once and what needs a restart.
 
               --config FILE
                   Reads settings from a TOML file. Environment: T4_CONFIG.
-            \(Configuration.flagHelp)
+            \(Configuration.flagHelp(.builtIn))
 
             Exit codes: 0 when a signal ended the node, 1 when it could not start or has failed, 64 when the command \
             line or the configuration is wrong.
@@ -37,28 +38,31 @@ struct RunCommand: AsyncParsableCommand {
             return
         }
         let registry = BackendRegistry.builtIn
+        let source: ConfigurationSource
         let configuration: Configuration
         do {
-            configuration = try ConfigurationSource(arguments: arguments).load(registry)
+            source = try ConfigurationSource(arguments: arguments)
+            configuration = try source.load(registry)
         } catch {
             throw fail(error)
         }
-        let logger = Logger(label: "t4") { label in
-            LineLogHandler(
-                label: label, level: configuration.log.level.loggerLevel, format: configuration.log.format)
-        }
+        let style = LogStyle(level: configuration.log.level, format: configuration.log.format)
+        let logger = Logger(label: "t4") { LineLogHandler(label: $0, style: style) }
         for warning in configuration.warnings { logger.warning("\(warning)") }
-        try await serve(configuration, registry, logger)
+        let reload = Reload(source: source, registry: registry, style: style, running: configuration)
+        try await serve(configuration, registry, logger, reload)
     }
 
-    private func serve(_ configuration: Configuration, _ registry: BackendRegistry, _ logger: Logger) async throws {
+    private func serve(
+        _ configuration: Configuration, _ registry: BackendRegistry, _ logger: Logger, _ reload: Reload
+    ) async throws {
         // Writing to a connection or pipe whose reader is gone must give an error, not end the process.
         signal(SIGPIPE, SIG_IGN)
-        let (reasons, reason) = AsyncStream.makeStream(of: StopReason.self)
-        let signals = [SIGINT, SIGTERM].map { number in
+        let (wakes, wake) = AsyncStream.makeStream(of: Wake.self)
+        let signals = [SIGINT, SIGTERM, SIGHUP].map { number in
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler { reason.yield(.signal(number)) }
+            source.setEventHandler { wake.yield(number == SIGHUP ? .reload : .signal(number)) }
             source.resume()
             return source
         }
@@ -68,7 +72,7 @@ struct RunCommand: AsyncParsableCommand {
         let server: EtcdServer
         do {
             node = try Node.start(
-                NodeConfiguration(configuration) { reason.yield(.failure("\($0)")) }, registry: registry,
+                NodeConfiguration(configuration) { _ in wake.yield(.failure) }, registry: registry,
                 logger: logger)
         } catch {
             throw fail(error)
@@ -86,14 +90,7 @@ struct RunCommand: AsyncParsableCommand {
         StandardOutput.writeLine("t4 is ready: etcd endpoint http://\(host):\(server.port)")
         StandardOutput.writeLine("  try: etcdctl --endpoints=\(host):\(server.port) put /hello world")
 
-        var failed = false
-        for await reason in reasons {
-            switch reason {
-            case .signal(let number): logger.info("stopping", metadata: ["signal": "\(number)"])
-            case .failure: failed = true
-            }
-            break
-        }
+        let failed = await waitForEnd(wakes, logger, reload)
         await server.stop(deadline: .seconds(3))
         do {
             try node.stop()
@@ -104,9 +101,27 @@ struct RunCommand: AsyncParsableCommand {
         logger.info("stopped")
     }
 
-    private enum StopReason {
+    /// Reloads as often as it is asked to.
+    /// - Returns: True when the node failed, false when a signal asks for the end.
+    private func waitForEnd(_ wakes: AsyncStream<Wake>, _ logger: Logger, _ reload: Reload) async -> Bool {
+        var reload = reload
+        for await wake in wakes {
+            switch wake {
+            case .reload: reload.run(logger)
+            case .signal(let number):
+                logger.info("stopping", metadata: ["signal": "\(number)"])
+                return false
+            case .failure: return true
+            }
+        }
+        return false
+    }
+
+    /// What happens while a node runs.
+    private enum Wake {
         case signal(Int32)
-        case failure(String)
+        case reload
+        case failure
     }
 }
 
@@ -124,8 +139,7 @@ struct ConfigurationSource {
 
     func load(_ registry: BackendRegistry) throws(ConfigurationError) -> Configuration {
         try Configuration.load(
-            file: file, environment: ProcessInfo.processInfo.environment, flags: flags,
-            engineNames: registry.engineNames)
+            file: file, environment: ProcessInfo.processInfo.environment, flags: flags, registry: registry)
     }
 }
 

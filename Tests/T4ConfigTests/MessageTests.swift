@@ -171,7 +171,7 @@ import Testing
     }
 
     @Test func refusesWhatCannotBeRead() throws {
-        #expect(try messages("[node]\nid = \"a\0b\"") == "t4.toml:2:1: the file holds a NUL character")
+        #expect(try messages("[node]\nid = \"a\0b\"") == "t4.toml:2:8: the file holds a NUL character")
         try inTemporaryFolder { folder in
             let absent = folder.appending(path: "absent.toml").path
             let error = #expect(throws: ConfigurationError.self) {
@@ -183,19 +183,23 @@ import Testing
             let other = #expect(throws: ConfigurationError.self) {
                 try Configuration.load(file: binary.path, environment: [:])
             }
-            #expect(other?.description == "\(binary.path): the file is not UTF-8 text")
+            #expect(other?.description == "\(binary.path):1:1: the file is UTF-16 text; save it as UTF-8")
             #expect(throws: ConfigurationError.self) { try Configuration.load(file: folder.path, environment: [:]) }
         }
     }
 
     @Test func namesTheEnginesThatThereAre() throws {
-        let engines = ["lmdb", "memory"]
+        let registry = toyRegistry
         #expect(
-            try messages("[engine]\ntype = \"lmbd\"", engineNames: engines)
-                == "t4.toml:2:1: engine.type: no engine named \"lmbd\" in this build; did you mean \"lmdb\"?")
+            try messages("[engine]\ntype = \"tpae\"", registry: registry)
+                == "t4.toml:2:1: engine.type: no engine named \"tpae\" in this build; did you mean \"tape\"? "
+                + "known: drum, tape")
         #expect(
-            try messages("[engine.rocksdb]", engineNames: engines)
-                == "t4.toml:1:2: engine.rocksdb: no engine named \"rocksdb\" in this build; known: lmdb, memory")
-        #expect(try messages("[engine.memory]", engineNames: engines) == "")
+            try messages("[engine]\ntype = \"drum\"\n[engine.rocksdb]", registry: registry)
+                == "t4.toml:3:2: engine.rocksdb: no engine named \"rocksdb\" in this build; known: drum, tape")
+        #expect(
+            try messages("[engine]\ntype = \"drum\"\ntape = 1", registry: registry)
+                == "t4.toml:3:1: engine.tape: expected a table, found 1; write [engine.tape]")
+        #expect(try messages("[engine]\ntype = \"drum\"\n[engine.drum]", registry: registry) == "")
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import T4Protocols
 import Testing
 
 @testable import T4Config
@@ -6,7 +7,7 @@ import Testing
 /// Loads a configuration whose file holds `toml`; the file is called `t4.toml` in messages.
 func load(
     _ toml: String? = nil, environment: [String: String] = [:], flags: [String: String] = [:],
-    engineNames: [String]? = nil
+    registry: BackendRegistry? = nil
 ) throws -> Configuration {
     try inTemporaryFolder { folder in
         var file: String?
@@ -17,7 +18,7 @@ func load(
         }
         do {
             return try Configuration.load(
-                file: file, environment: environment, flags: flags, engineNames: engineNames, hostName: { "test host" })
+                file: file, environment: environment, flags: flags, registry: registry, hostName: { "test host" })
         } catch let error as ConfigurationError {
             throw Messages(text: error.description.replacing("\(folder.path)/", with: ""))
         }
@@ -32,10 +33,10 @@ struct Messages: Error {
 /// The messages that loading gives; empty when there are none.
 func messages(
     _ toml: String? = nil, environment: [String: String] = [:], flags: [String: String] = [:],
-    engineNames: [String]? = nil
+    registry: BackendRegistry? = nil
 ) throws -> String {
     do {
-        _ = try load(toml, environment: environment, flags: flags, engineNames: engineNames)
+        _ = try load(toml, environment: environment, flags: flags, registry: registry)
         return ""
     } catch let error as Messages {
         return error.text

@@ -11,9 +11,16 @@ struct KeyPositions: Sendable {
     }
 
     private var positions: [[String]: Position] = [:]
+    /// Every key and table header, in the order of the text, also those that stand there twice.
+    private var all: [(path: [String], position: Position)] = []
 
     /// The place of a key or table; the first one when there are several (arrays of tables).
     subscript(path: [String]) -> Position? { positions[path] }
+
+    /// The last key of a line that starts at or before a place in that line.
+    func key(before place: Position) -> (path: [String], position: Position)? {
+        all.last { $0.position.line == place.line && $0.position.column <= place.column }
+    }
 
     /// Reads a whole file.
     init(of text: String) {
@@ -77,6 +84,7 @@ struct KeyPositions: Sendable {
     }
 
     private mutating func note(_ path: [String], at position: Position) {
+        if !path.isEmpty { all.append((path, position)) }
         for length in stride(from: 1, through: path.count, by: 1) {
             let prefix = Array(path.prefix(length))
             if positions[prefix] == nil { positions[prefix] = position }
@@ -132,7 +140,7 @@ private struct Reader {
                 parts.append(skipString())
             } else {
                 var part = ""
-                while let next = peek, !".=]}[{,#\"' \t\r\n".unicodeScalars.contains(next) {
+                while let next = peek, !".:=]}[{,#\"' \t\r\n".unicodeScalars.contains(next) {
                     part.unicodeScalars.append(next)
                     advance()
                 }

@@ -10,11 +10,13 @@ enum TOMLNode: Hashable, Sendable {
     case date(String)
     case array([TOMLNode])
     case table([String: TOMLNode])
+    /// The text of a flag or a variable: of whatever type is asked for, if it can be read as that.
+    case text(String)
 
     /// The value for an error message: `"fifty"`, `12`, `a table`.
     var summary: String {
         switch self {
-        case .string(let text): text.count <= 40 ? quoted(text) : quoted(text.prefix(37) + "...")
+        case .string(let text), .text(let text): text.count <= 40 ? quoted(text) : quoted(text.prefix(37) + "...")
         case .integer(let number): String(number)
         case .double(let number): String(number)
         case .boolean(let value): String(value)
@@ -37,6 +39,25 @@ enum TOMLNode: Hashable, Sendable {
             "{"
                 + table.sorted { $0.key < $1.key }.map { "\(tomlKey($0.key)) = \($0.value.tomlText)" }
                 .joined(separator: ", ") + "}"
+        // Its type is not known here: what looks like a number or a switch most likely is one.
+        case .text(let text):
+            Int(text)?.description == text || Double(text)?.description == text || Bool(text) != nil
+                ? text : quoted(text)
+        }
+    }
+
+    /// The texts below keys that are named like secrets, for keeping them out of messages.
+    ///
+    /// Shorter ones than four characters are left out: they hide nothing, and taking them out would garble a message.
+    func secretTexts(isSecret: Bool) -> [String] {
+        switch self {
+        case .string(let text), .text(let text): isSecret && text.count >= 4 ? [text] : []
+        case .array(let nodes): nodes.flatMap { $0.secretTexts(isSecret: isSecret) }
+        case .table(let table):
+            table.sorted { $0.key < $1.key }.flatMap { key, node in
+                node.secretTexts(isSecret: isSecret || Secret.isNamed(byKey: key))
+            }
+        case .integer, .double, .boolean, .date: []
         }
     }
 }
@@ -63,11 +84,12 @@ struct TOMLDocument: Sendable {
     /// Parses a whole file.
     init(file: String, text: String) throws(ConfigurationError) {
         // The parser below takes a C string: a NUL would silently hide the rest of the file.
-        if let line = text.split(separator: "\n", omittingEmptySubsequences: false).firstIndex(where: {
-            $0.contains("\0")
-        }) {
+        if let place = text.unicodeScalars.firstIndex(of: "\0") {
+            let lines = text.unicodeScalars[..<place].split(separator: "\n", omittingEmptySubsequences: false)
             throw ConfigurationError(
-                .init(at: .file(file, line: line + 1, column: 1), reason: "the file holds a NUL character"))
+                .init(
+                    at: .file(file, line: lines.count, column: (lines.last?.count ?? 0) + 1),
+                    reason: "the file holds a NUL character"))
         }
         let table: TOMLTable
         do {
@@ -75,7 +97,8 @@ struct TOMLDocument: Sendable {
         } catch let error as TOMLParseError {
             let place = error.source.begin
             throw ConfigurationError(
-                .init(at: .file(file, line: place.line, column: place.column), reason: firstLine(error.description)))
+                SyntaxProblem(file: file, text: text)
+                    .problem(said: error.description, line: place.line, column: place.column))
         } catch {
             throw ConfigurationError(.init(at: .file(file, line: nil, column: nil), reason: "\(error)"))
         }
@@ -113,8 +136,4 @@ struct TOMLDocument: Sendable {
         if let table = value.table { return .table(nodes(of: table)) }
         return .date(value.debugDescription)
     }
-}
-
-private func firstLine(_ text: String) -> String {
-    text.split(whereSeparator: \.isNewline).first.map(String.init) ?? text
 }

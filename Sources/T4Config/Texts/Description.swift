@@ -1,7 +1,8 @@
 extension Configuration {
     /// The whole configuration as TOML, each value with its origin behind it. Reading it gives the same values again.
     ///
-    /// Values whose keys look like secrets are replaced by `<redacted>`.
+    /// Values whose keys look like secrets are replaced by `<redacted>`. What a flag or a variable sets for a backend has
+    /// no type here: it is written as the number or switch that it looks like, else as a text.
     public func describe() -> String {
         var text = ""
         var table = ""
@@ -18,27 +19,32 @@ extension Configuration {
     }
 
     private func describeEngineTables() -> String {
-        engine.tables.sorted { $0.key < $1.key }.map { name, table in
-            "\n[engine.\(tomlKey(name))]\n" + lines(of: table)
+        engine.tables.sorted { $0.key < $1.key }.filter { !$0.value.table.isEmpty }.map { name, settings in
+            "\n[engine.\(tomlKey(name))]\n"
+                + settings.table.sorted { $0.key < $1.key }.map { key, node in
+                    let origin = self.name(settings.origin(of: key))
+                    return "\(tomlKey(key)) = \(node.redacted(under: key).tomlText)  # \(origin)\n"
+                }.joined()
         }.joined()
-    }
-
-    private func lines(of table: [String: TOMLNode]) -> String {
-        table.sorted { $0.key < $1.key }.map { key, node in
-            "\(tomlKey(key)) = \(redacted(node, under: key).tomlText)\n"
-        }.joined()
-    }
-
-    private func redacted(_ node: TOMLNode, under key: String) -> TOMLNode {
-        if Secret.isNamed(byKey: key) { return .string(Secret.redacted) }
-        guard case .table(let table) = node else { return node }
-        return .table(Dictionary(uniqueKeysWithValues: table.map { ($0.key, redacted($0.value, under: $0.key)) }))
     }
 
     private func name(_ origin: ConfigurationError.Location) -> String {
         switch origin {
         case .environment(let name): "environment \(name)"
         case .flag, .argument, .file, .none: "\(origin)"
+        }
+    }
+}
+
+extension TOMLNode {
+    /// The value of a key, with `<redacted>` in the place of everything that is named like a secret.
+    func redacted(under key: String) -> TOMLNode {
+        if Secret.isNamed(byKey: key) { return .string(Secret.redacted) }
+        return switch self {
+        case .table(let table):
+            .table(Dictionary(uniqueKeysWithValues: table.map { ($0.key, $0.value.redacted(under: $0.key)) }))
+        case .array(let nodes): .array(nodes.map { $0.redacted(under: key) })
+        default: self
         }
     }
 }

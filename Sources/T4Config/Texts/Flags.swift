@@ -1,3 +1,5 @@
+public import T4Protocols
+
 extension Configuration {
     /// Reads the flags of a command line: `--name value`, `--name=value`, and a switch alone for true.
     ///
@@ -35,15 +37,33 @@ extension Configuration {
         return flags
     }
 
-    /// The part of `t4 run --help` that lists the settings' flags.
-    public static let flagHelp: String = SettingDefinition.all.map { setting in
-        let placeholder = setting.isSwitch ? "[=true|false]" : " \(setting.placeholder)"
-        let unit = setting.unitOfPlainNumber.map { " A plain number counts \($0)." } ?? ""
-        let names = "Default: \(setting.defaultText). Environment: \(setting.environment). File: \(setting.key)."
+    /// The part of `t4 run --help` that lists the settings' flags, those of the registry's engines too.
+    public static func flagHelp(_ registry: BackendRegistry) -> String {
+        let settings = SettingDefinition.all.map { setting in
+            help(
+                flag: setting.flag, placeholder: setting.isSwitch ? "[=true|false]" : " \(setting.placeholder)",
+                summary: setting.summary
+                    + (setting.unitOfPlainNumber.map { " A plain number counts \($0)." } ?? ""),
+                defaultText: setting.defaultText, key: setting.key)
+        }
+        let engines = registry.engineNames.flatMap { name in
+            registry.engineSettings(name).map { setting in
+                help(
+                    flag: BackendSettings.flag(of: setting.key, engine: name), placeholder: " \(setting.value)",
+                    summary: setting.summary, defaultText: setting.defaultText, key: "engine.\(name).\(setting.key)")
+            }
+        }
+        return (settings + engines).joined(separator: "\n")
+    }
+
+    private static func help(
+        flag: String, placeholder: String, summary: String, defaultText: String, key: String
+    ) -> String {
+        let names = "Default: \(defaultText). Environment: \(SettingDefinition.variable(ofFlag: flag)). File: \(key)."
         // Narrower than the 80 columns at which the argument parser would break lines without their indent.
-        let lines = wrapped("\(setting.summary)\(unit)", width: 72) + wrapped(names, width: 72)
-        return (["  --\(setting.flag)\(placeholder)"] + lines.map { "      \($0)" }).joined(separator: "\n")
-    }.joined(separator: "\n")
+        let lines = wrapped(summary, width: 72) + wrapped(names, width: 72)
+        return (["  --\(flag)\(placeholder)"] + lines.map { "      \($0)" }).joined(separator: "\n")
+    }
 }
 
 extension Bool {

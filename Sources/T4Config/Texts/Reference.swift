@@ -1,8 +1,10 @@
+public import T4Protocols
+
 extension Configuration {
     /// A TOML file with every setting at its default, each explained, as `t4 config example` prints it.
     ///
     /// The settings are commented out: whoever wants another value takes the `#` away.
-    public static let exampleTOML: String = {
+    public static func exampleTOML(_ registry: BackendRegistry) -> String {
         var text = """
             # Configuration of t4. Every line that starts with `#name =` shows a default.
             # A flag of `t4 run` comes before the environment, the environment before this file.
@@ -16,12 +18,27 @@ extension Configuration {
                 let note = setting.defaultTOML == nil ? "  # default: \(setting.defaultText)" : ""
                 text += "#\(setting.path[1]) = \(value)\(note)\n"
             }
+            if table == "engine" {
+                for name in registry.engineNames { text += exampleTOML(ofEngine: name, registry.engineSettings(name)) }
+            }
         }
         return text
-    }()
+    }
+
+    private static func exampleTOML(ofEngine name: String, _ settings: [SettingDescription]) -> String {
+        guard !settings.isEmpty else { return "" }
+        var text = "\n[engine.\(tomlKey(name))]\n"
+        for setting in settings {
+            for line in wrapped(setting.summary, width: 100) { text += "# \(line)\n" }
+            text +=
+                setting.defaultTOML.map { "#\(tomlKey(setting.key)) = \($0)\n" }
+                ?? "# \(tomlKey(setting.key)) = \(setting.value)  # default: \(setting.defaultText)\n"
+        }
+        return text
+    }
 
     /// The text of `docs/configuration.md`.
-    package static let referenceMarkdown: String = {
+    package static func referenceMarkdown(_ registry: BackendRegistry) -> String {
         var text = """
             # Configuration
 
@@ -42,38 +59,73 @@ extension Configuration {
             Sizes are a number of bytes or a text with a unit: `"64KiB"`, `"1.5MiB"`, `"2GB"`. Durations are a text with
             units: `"250ms"`, `"10s"`, `"1h30m"`.
 
+            Values whose keys are named like secrets (`password`, `token`, `secret_access_key` ...) are shown nowhere:
+            `<redacted>` stands in their place in messages, logs and `t4 config show`.
+
+            A running node reads its configuration again on SIGHUP (`kill -HUP`). What the column *reload* calls "at once"
+            counts from then on; every other setting that has changed is named in the log, one line each, and counts from
+            the next start. When anything is wrong with the configuration, the log says what and everything stays as it was.
+
             This page is made from the same table as the program (`t4 config example --markdown`).
 
             """
         for (table, settings) in settingsByTable {
-            text += "\n## [\(table)]\n\n| key | value | default | flag | environment |\n|---|---|---|---|---|\n"
+            text += "\n## [\(table)]\n\n| key | value | default | flag | environment | reload |\n"
+            text += "|---|---|---|---|---|---|\n"
             for setting in settings {
                 let flag = "--\(setting.flag)"
                 let placeholder = setting.placeholder.replacing("|", with: ", ")
                 text += "| `\(setting.path[1])` | \(placeholder) | \(code(setting)) | `\(flag)` "
-                text += "| `\(setting.environment)` |\n"
+                text += "| `\(setting.environment)` | \(setting.isReloadable ? "at once" : "restart") |\n"
             }
             text += "\n"
             for setting in settings {
                 let unit = setting.unitOfPlainNumber.map { " A plain number behind the flag counts \($0)." } ?? ""
-                for (index, line) in wrapped("`\(setting.path[1])`: \(setting.summary)\(unit)", width: 114).enumerated()
-                {
-                    text += "\(index == 0 ? "- " : "  ")\(line)\n"
-                }
+                text += item(setting.path[1], setting.summary + unit)
             }
-            if table == "engine" { text += engineMarkdown }
+            if table == "engine" {
+                text += engineMarkdown
+                for name in registry.engineNames { text += markdown(ofEngine: name, registry.engineSettings(name)) }
+            }
         }
         return text
-    }()
+    }
 
     private static let engineMarkdown = """
 
+        A data directory belongs to the engine that it was made with: a node refuses it when `type` names another one.
+        `t4 engine convert --to NAME` makes the engine of a stopped directory again as one of another type. An engine that
+        keeps nothing on disk (`memory`) can be neither converted nor converted to; its directory holds the log alone, from
+        which any engine is filled at the next start.
+
         ## [engine.NAME]
 
-        The settings of the engine NAME, read by that engine: a key that it does not know is an error when the
-        node starts. The table of an engine that is not chosen is allowed and has no effect.
+        The settings of the engine NAME, those of engines that are not chosen too. Flags and variables are made from the
+        names: `--engine-NAME-KEY`, `T4_ENGINE_NAME_KEY`, with `-` for `_` and capitals. Lists and tables inside can be
+        given in the file only. All of them count from the next start.
 
         """
+
+    private static func markdown(ofEngine name: String, _ settings: [SettingDescription]) -> String {
+        guard !settings.isEmpty else { return "" }
+        var text =
+            "\n## [engine.\(tomlKey(name))]\n\n| key | value | default | flag | environment |\n|---|---|---|---|---|\n"
+        for setting in settings {
+            let flag = BackendSettings.flag(of: setting.key, engine: name)
+            let value = setting.value.replacing("|", with: ", ")
+            let byDefault = setting.defaultTOML.map { "`\($0)`" } ?? setting.defaultText
+            text += "| `\(setting.key)` | \(value) | \(byDefault) | `--\(flag)` "
+            text += "| `\(SettingDefinition.variable(ofFlag: flag))` |\n"
+        }
+        return text + "\n" + settings.map { item($0.key, $0.summary) }.joined()
+    }
+
+    /// An item of a list, in lines that are not too long.
+    private static func item(_ key: String, _ summary: String) -> String {
+        wrapped("`\(key)`: \(summary)", width: 114).enumerated().map { index, line in
+            "\(index == 0 ? "- " : "  ")\(line)\n"
+        }.joined()
+    }
 
     private static func code(_ setting: SettingDefinition) -> String {
         setting.defaultTOML.map { "`\($0)`" } ?? setting.defaultText

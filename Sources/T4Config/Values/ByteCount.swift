@@ -64,7 +64,9 @@ extension ByteCount: SettingValue {
         guard let size = ByteCount(text) else {
             var refusal = Refusal.expected(ByteCount.wanted, foundText: text)
             let unit = text.drop { $0.isNumber || $0 == "." || $0 == " " }
-            if unit.count < text.count {
+            if ByteCount.units.contains(where: { $0.name == unit }) || unit.isEmpty {
+                refusal.hint = "sizes are whole bytes, less than 8388608TiB"
+            } else if unit.count < text.count {
                 refusal.hint = "units are B, KiB, MiB, GiB, TiB, KB, MB, GB, TB"
             }
             throw refusal

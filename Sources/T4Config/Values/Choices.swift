@@ -1,7 +1,7 @@
 /// How much the node writes to its log, from everything to least.
 ///
 /// The names are those of swift-log's levels.
-public enum LogLevel: String, CaseIterable, Sendable, NamedChoice {
+public enum LogLevel: String, CaseIterable, Comparable, Sendable, NamedChoice {
     /// Every step; slow.
     case trace
     /// What a developer of t4 looks for.
@@ -16,6 +16,11 @@ public enum LogLevel: String, CaseIterable, Sendable, NamedChoice {
     case error
     /// The node cannot go on.
     case critical
+
+    /// Orders from everything to least.
+    public static func < (left: LogLevel, right: LogLevel) -> Bool { left.rank < right.rank }
+
+    private var rank: Int { LogLevel.allCases.firstIndex(of: self) ?? 0 }
 }
 
 /// How a log line looks.

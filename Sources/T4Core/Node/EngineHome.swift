@@ -1,12 +1,14 @@
-import Glibc
+import FoundationEssentials
 package import Logging
 package import T4Protocols
 
 /// Where an engine lives, and whether its files can be trusted.
 ///
-/// `engine/state` names the generation in use, the engine's type, the boot of the machine it was opened under, and
-/// whether it was closed cleanly. An engine that does not survive power loss and was open when the machine went down
-/// is discarded: the next generation starts empty and is filled from the log.
+/// `engine/state` names the generation in use, the engine's type, whether that keeps anything on disk, the boot of the
+/// machine it was opened under, and whether it was closed cleanly. An engine that does not survive power loss and was
+/// open when the machine went down is discarded: the next generation starts empty and is filled from the log.
+///
+/// Generations that are not in use are leftovers of a start or a conversion that was cut off, and are removed.
 package struct EngineHome: Sendable {
     /// The content of `engine/state`.
     package struct State: Hashable, Sendable {
@@ -14,9 +16,12 @@ package struct EngineHome: Sendable {
         package var type: String
         package var boot: String
         package var isClean: Bool
+        /// Nothing of the engine is on disk: the log is the only copy.
+        package var isVolatile: Bool
 
         fileprivate var text: String {
-            "generation \(generation)\ntype \(type)\nboot \(boot)\nclosed \(isClean ? "clean" : "open")\n"
+            "generation \(generation)\ntype \(type)\nkept \(isVolatile ? "in-memory" : "on-disk")\nboot \(boot)\n"
+                + "closed \(isClean ? "clean" : "open")\n"
         }
 
         fileprivate init?(_ text: String) {
@@ -24,17 +29,21 @@ package struct EngineHome: Sendable {
             guard let generation = fields["generation"].flatMap({ UInt64($0) }), let type = fields["type"],
                 let boot = fields["boot"], let closed = fields["closed"]
             else { return nil }
-            self.init(generation: generation, type: String(type), boot: String(boot), isClean: closed == "clean")
+            self.init(
+                generation: generation, type: String(type), boot: String(boot), isClean: closed == "clean",
+                isVolatile: fields["kept"] == "in-memory")
         }
 
-        package init(generation: UInt64, type: String, boot: String, isClean: Bool) {
+        package init(generation: UInt64, type: String, boot: String, isClean: Bool, isVolatile: Bool) {
             self.generation = generation
             self.type = type
             self.boot = boot
             self.isClean = isClean
+            self.isVolatile = isVolatile
         }
     }
 
+    private let dataDirectory: String
     private let directory: String
     private let type: String
     private let logger: Logger
@@ -42,10 +51,11 @@ package struct EngineHome: Sendable {
 
     /// - Parameter open: Opens the engine in the directory of the context.
     package init(
-        directory: String, type: String, logger: Logger,
+        _ directory: DataDirectory, type: String, logger: Logger,
         open: @escaping @Sendable (EngineContext) throws -> any LocalEngine
     ) {
-        self.directory = directory
+        self.dataDirectory = directory.path
+        self.directory = directory.engine
         self.type = type
         self.logger = logger
         self.open = open
@@ -60,29 +70,35 @@ package struct EngineHome: Sendable {
     package static func path(_ directory: String, generation: UInt64) -> String { "\(directory)/\(generation)" }
 
     /// Opens the engine, or starts a new generation where the old one cannot be trusted.
+    /// - Throws: `EngineMismatch` when the directory holds another engine; nothing has been changed then.
     package func openEngine() throws -> any LocalEngine {
         let boot = try EngineHome.bootID()
         let previous = try EngineHome.readState(directory)
         if let previous, previous.type == type {
+            try EngineHome.removeLeftovers(directory, keeping: previous.generation)
             if let engine = try reopen(previous, boot) {
-                return try begin(engine, State(generation: previous.generation, type: type, boot: boot, isClean: false))
+                return try begin(engine, previous.generation, boot)
             }
         } else if let previous {
+            guard previous.isVolatile else {
+                throw EngineMismatch(dataDirectory: dataDirectory, held: previous.type, configured: type)
+            }
             logger.notice(
-                "the configured engine is another than before; it is filled from the log",
+                "the engine before this one kept nothing on disk; the new one is filled from the log",
                 metadata: ["engine.type": "\(type)", "engine.before": "\(previous.type)"])
         }
         let next = (previous?.generation ?? 0) + 1
-        if let previous { try remove(previous.generation) }
-        try remove(next)
+        try EngineHome.removeLeftovers(directory, keeping: nil)
         try DurableFile.makeDirectory(EngineHome.path(directory, generation: next))
-        let engine = try open(context(next))
-        return try begin(engine, State(generation: next, type: type, boot: boot, isClean: false))
+        return try begin(open(context(next)), next, boot)
     }
 
     /// Durably takes the clean mark away before the first write.
-    private func begin(_ engine: any LocalEngine, _ state: State) throws -> any LocalEngine {
-        try DurableFile.write(state.text, to: directory + "/state")
+    private func begin(_ engine: any LocalEngine, _ generation: UInt64, _ boot: String) throws -> any LocalEngine {
+        let state = State(
+            generation: generation, type: type, boot: boot, isClean: false,
+            isVolatile: engine.capabilities.isVolatile)
+        try EngineHome.writeState(state, directory)
         return engine
     }
 
@@ -106,7 +122,7 @@ package struct EngineHome: Sendable {
     package func markClean() throws {
         guard var state = try EngineHome.readState(directory) else { return }
         state.isClean = true
-        try DurableFile.write(state.text, to: directory + "/state")
+        try EngineHome.writeState(state, directory)
     }
 
     private func context(_ generation: UInt64) -> EngineContext {
@@ -114,13 +130,39 @@ package struct EngineHome: Sendable {
             directory: EngineHome.path(directory, generation: generation), isReadOnly: false, logger: logger)
     }
 
-    private func remove(_ generation: UInt64) throws {
-        try DurableFile.removeTree(EngineHome.path(directory, generation: generation))
+    /// Replaces `engine/state` as a whole: from then on, and over a crash, another generation is in use.
+    static func writeState(_ state: State, _ directory: String) throws {
+        try DurableFile.write(state.text, to: directory + "/state")
+    }
+
+    /// Removes every generation but the one in use.
+    static func removeLeftovers(_ directory: String, keeping kept: UInt64?) throws {
+        for name in try FileManager.default.contentsOfDirectory(atPath: directory) {
+            guard let generation = UInt64(name), generation != kept else { continue }
+            try DurableFile.removeTree("\(directory)/\(name)")
+        }
     }
 
     /// Tells one start of the operating system from another.
-    private static func bootID() throws -> String {
+    static func bootID() throws -> String {
         let text = try DurableFile.read("/proc/sys/kernel/random/boot_id") ?? "unknown"
         return String(text.prefix { $0 != "\n" })
+    }
+}
+
+/// The configuration names another engine than the one that a data directory holds.
+public struct EngineMismatch: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The data directory.
+    public var dataDirectory: String
+    /// The engine that it holds.
+    public var held: String
+    /// The engine that the configuration names.
+    public var configured: String
+
+    /// Names both, and the command that converts.
+    public var description: String {
+        "the data directory \(dataDirectory) holds an engine \"\(held)\", the configuration names \"\(configured)\": set "
+            + "engine.type to \"\(held)\", or convert the directory while no node runs in it: "
+            + "t4 engine convert --to \(configured) --data-dir \(dataDirectory)"
     }
 }

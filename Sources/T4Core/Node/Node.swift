@@ -35,8 +35,9 @@ public final class Node: Sendable {
     /// Opens or makes the database in the configured directory, replays its log and serves it.
     ///
     /// Blocks while it reads. Returns when writes are taken.
-    /// - Throws: A description of what stops the start: the directory is in use, the log is damaged (with file and
-    ///   offset), the engine cannot be opened. Nothing is changed on disk then but repairs of a torn tail.
+    /// - Throws: A description of what stops the start: the directory is in use, it holds another engine
+    ///   (`EngineMismatch`), the log is damaged (with file and offset), the engine cannot be opened. Nothing is changed on
+    ///   disk then but repairs of a torn tail.
     public static func start(
         _ configuration: NodeConfiguration, registry: BackendRegistry, logger: Logger
     ) throws -> Node {
@@ -51,7 +52,7 @@ public final class Node: Sendable {
         engineName = configuration.engine
         directory = try DataDirectory(configuration.dataDirectory)
         let settings = configuration.engineSettings
-        home = EngineHome(directory: directory.engine, type: configuration.engine, logger: logger) { context in
+        home = EngineHome(directory, type: configuration.engine, logger: logger) { context in
             try registry.makeEngine(configuration.engine, settings: settings, context: context)
         }
         engine = try home.openEngine()

@@ -20,6 +20,11 @@ final class AskedKeys {
         if let names = tables[path]?.names { tables[path]?.asked.formUnion(names) }
     }
 
+    /// Keys of one table that the type has not asked for so far.
+    func notAsked(in path: [String]) -> [String] {
+        tables[path].map { $0.names.subtracting($0.asked).sorted() } ?? []
+    }
+
     /// Path of the table, the unknown key, and the keys that the type knows; in order of their paths.
     func unknown() -> [(path: [String], name: String, known: [String])] {
         tables.sorted { $0.key.lexicographicallyPrecedes($1.key) }.flatMap { path, table in
@@ -58,8 +63,11 @@ struct TOMLNodeDecoder: Decoder {
 
     fileprivate func mismatch(_ type: Any.Type, _ wanted: String) -> DecodingError {
         .typeMismatch(
-            type, .init(codingPath: codingPath, debugDescription: "expected \(wanted), found \(node.summary)"))
+            type, .init(codingPath: codingPath, debugDescription: "expected \(wanted), found \(summary)"))
     }
+
+    /// The value for a message, unless its key says that it is a secret.
+    private var summary: String { path.contains(where: Secret.isNamed(byKey:)) ? Secret.redacted : node.summary }
 
     /// Reads the node as `type`; values that TOML has itself are matched here, everything else decodes itself.
     fileprivate func value<Value: Decodable>(_ type: Value.Type) throws -> Value {
@@ -69,18 +77,26 @@ struct TOMLNodeDecoder: Decoder {
         }
         switch type {
         case is String.Type:
-            guard case .string(let text) = node else { throw mismatch(type, "a text in quotes") }
-            return try cast(text)
-        case is Bool.Type:
-            guard case .boolean(let flag) = node else { throw mismatch(type, "true or false") }
-            return try cast(flag)
-        case is Double.Type, is Float.Type:
-            let number: Double
             switch node {
-            case .double(let value): number = value
-            case .integer(let value): number = Double(value)
-            default: throw mismatch(type, "a number")
+            case .string(let text), .text(let text): return try cast(text)
+            default: throw mismatch(type, "a text in quotes")
             }
+        case is Bool.Type:
+            switch node {
+            case .boolean(let flag): return try cast(flag)
+            case .text("true"), .text("1"): return try cast(true)
+            case .text("false"), .text("0"): return try cast(false)
+            default: throw mismatch(type, "true or false")
+            }
+        case is Double.Type, is Float.Type:
+            let number: Double? =
+                switch node {
+                case .double(let value): value
+                case .integer(let value): Double(value)
+                case .text(let text): Double(text)
+                default: nil
+                }
+            guard let number else { throw mismatch(type, "a number") }
             return type is Float.Type ? try cast(Float(number)) : try cast(number)
         case let integer as any FixedWidthInteger.Type:
             return try cast(self.integer(integer))
@@ -90,12 +106,18 @@ struct TOMLNodeDecoder: Decoder {
     }
 
     private func integer<Number: FixedWidthInteger>(_ type: Number.Type) throws -> Number {
-        guard case .integer(let value) = node else { throw mismatch(type, "a whole number") }
+        let value: Int? =
+            switch node {
+            case .integer(let value): value
+            case .text(let text): Int(text)
+            default: nil
+            }
+        guard let value else { throw mismatch(type, "a whole number") }
         guard let number = Number(exactly: value) else {
             throw DecodingError.dataCorrupted(
                 .init(
                     codingPath: codingPath,
-                    debugDescription: "\(value) is out of range; \(Number.min) ... \(Number.max)"))
+                    debugDescription: "\(summary) is out of range; \(Number.min) ... \(Number.max)"))
         }
         return number
     }
