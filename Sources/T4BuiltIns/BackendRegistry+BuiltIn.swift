@@ -4,6 +4,9 @@ public import T4Protocols
 #if LMDB
     import LMDBEngine
 #endif
+#if LevelDB
+    import LevelDBEngine
+#endif
 
 extension BackendRegistry {
     /// The backends of this build: those whose package traits are on.
@@ -20,6 +23,11 @@ extension BackendRegistry {
         #if LMDB
             register(engine: "lmdb", settings: LMDBSettings.self) { settings, context in
                 try LMDBEngine(settings, context: context)
+            }
+        #endif
+        #if LevelDB
+            register(engine: "leveldb", settings: LevelDBSettings.self) { settings, context in
+                try LevelDBEngine(settings, context: context)
             }
         #endif
     }
