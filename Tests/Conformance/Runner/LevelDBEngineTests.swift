@@ -104,7 +104,7 @@ struct LevelDBEngineTests {
                 // Those of other tests come and go.
                 guard let names = files.subpaths(atPath: copy) else { return false }
                 return try names.contains { name in
-                    guard name.hasSuffix(".ldb"), files.fileExists(atPath: "\(copy)/\(name)") else { return false }
+                    guard name.hasSuffix(".sst"), files.fileExists(atPath: "\(copy)/\(name)") else { return false }
                     let descriptor = try files.destinationOfSymbolicLink(atPath: "\(copy)/\(name)")
                     return try files.destinationOfSymbolicLink(atPath: descriptor).hasPrefix(directory)
                 }
@@ -355,7 +355,8 @@ struct LevelDBEngineTests {
     func refusesSettingsOutOfRange(_ settings: String) async throws {
         try await Self.withDirectory { directory in
             #expect(throws: DecodingError.self) { try Self.open(directory, settings) }
-            #expect(try FileManager.default.contentsOfDirectory(atPath: directory).isEmpty)
+            let files = try FileManager.default.contentsOfDirectory(atPath: directory)
+            #expect(files.isEmpty)
         }
     }
 

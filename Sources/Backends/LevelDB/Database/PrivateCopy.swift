@@ -13,6 +13,10 @@ import T4Protocols
 /// logs and the small files are copied. Tables never change; they are links to descriptors of this process, so that they
 /// can be read after the writer has removed them, and nothing at all happens to the database.
 ///
+/// The links have names that LevelDB reads and never writes: `.sst`, as it called tables once, where `.ldb` is missing.
+/// Under the name of a table that the writer was about to finish, LevelDB would make one from the copied logs, and with
+/// that empty the writer's.
+///
 /// Why it shows a state after some batch, with none missing before it: LevelDB finds its rows in the tables that the
 /// manifest names, and in all logs from the number on that the manifest names.
 /// - The manifest is copied first and must be the same at the end: same name, same length, and it is only appended to.
@@ -87,10 +91,10 @@ struct PrivateCopy: ~Copyable {
         }
         let size = try Files.copy("\(source)/\(manifest)", to: "\(directory)/\(manifest)")
         for name in try Files.names(in: source) {
-            if name.hasSuffix(".ldb") || name.hasSuffix(".sst") {
+            if name.hasSuffix(".ldb") {
                 guard let table = try Files.openForReading("\(source)/\(name)") else { continue }
                 tables.append(table)
-                let link = "\(directory)/\(name)"
+                let link = "\(directory)/\(name.dropLast(4)).sst"
                 guard symlink("/proc/self/fd/\(table)", link) == 0 else {
                     throw EngineError(system: errno, "link", file: link)
                 }
