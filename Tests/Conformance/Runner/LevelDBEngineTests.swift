@@ -276,15 +276,16 @@ struct LevelDBEngineTests {
 
     @Test func inspectionsBesideAWriterShowWholePrefixes() async throws {
         try await Self.withDirectory { directory in
+            let count = 1200
             let writer = try Self.open(directory, Self.smallBuffer)
             try Self.apply(1, to: writer)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
-                    for index in 2...3000 { try Self.apply(index, to: writer) }
+                    for index in 2...count { try Self.apply(index, to: writer, valueBytes: 4000) }
                 }
                 group.addTask {
                     var last = 0
-                    while last < 3000 {
+                    while last < count {
                         let before = Int(try writer.appliedPosition.index)
                         let reader = try Self.open(directory, isReadOnly: true)
                         let seen = try Self.check(reader)
@@ -296,7 +297,7 @@ struct LevelDBEngineTests {
                 }
                 try await group.waitForAll()
             }
-            #expect(try Self.check(writer) == 3000)
+            #expect(try Self.check(writer) == count)
             try writer.close()
         }
     }
@@ -308,7 +309,7 @@ struct LevelDBEngineTests {
             try writer.sync()
             let reader = try Self.open(directory, isReadOnly: true)
             let tables = try Self.tables(directory)
-            for index in 201...2000 { try Self.apply(index, to: writer) }
+            for index in 201...1000 { try Self.apply(index, to: writer) }
             try #require(try !Set(tables).isSubset(of: Self.tables(directory)))
             #expect(try Self.check(reader) == 200)
             let copies = try Self.copies(of: directory)
