@@ -22,7 +22,8 @@ final class LevelDBSnapshot: EngineSnapshot, @unchecked Sendable {
     }
 
     /// Gets a copy from LevelDB, which is faster than an iterator: filters spare tables, and the tables and buffers of
-    /// the whole database need not be gathered first.
+    /// the whole database need not be gathered first. A table that somebody takes away while the engine is open counts as
+    /// one without the key: LevelDB has one code for both. It looks for missing tables when it opens.
     func read(_ key: RawSpan, visit: (RawSpan) -> Void) throws(EngineError) -> Bool {
         var rowKey: [UInt8] = []
         rowKey.reserveCapacity(key.byteCount + 1)

@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import Synchronization
 import T4BuiltIns
 import T4Protocols
 import Testing
@@ -33,12 +34,11 @@ struct LevelDBEngineTests {
         try FileManager.default.removeItem(atPath: path)
     }
 
-    /// Sets ten keys to the batch's number, and adds a key of its own, all with values that do not compress.
+    /// Sets ten keys to the batch's number, and adds a key of its own with a value that fills buffers.
     private static func apply(_ index: Int, to engine: any LocalEngine, valueBytes: Int = 1000) throws {
-        var generator = SystemRandomNumberGenerator()
         var batch = WriteBatch()
         for key in 0..<10 { batch.put([UInt8(key)], number(index)) }
-        batch.put([100] + number(index), (0..<valueBytes).map { _ in UInt8.random(in: 0...255, using: &generator) })
+        batch.put([100] + number(index), [UInt8](repeating: UInt8(index & 0xFF), count: valueBytes))
         try engine.apply(batch, at: LogPosition(term: 1, index: UInt64(index)))
     }
 
@@ -276,28 +276,33 @@ struct LevelDBEngineTests {
 
     @Test func inspectionsBesideAWriterShowWholePrefixes() async throws {
         try await Self.withDirectory { directory in
-            let count = 1200
             let writer = try Self.open(directory, Self.smallBuffer)
             try Self.apply(1, to: writer)
+            let isDone = Flag()
+            // A copy that is put together wrongly shows in one of some hundred inspections.
+            let count = ProcessInfo.processInfo.environment["T4_TEST_SLOW"] == "1" ? 1000 : 40
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
-                    for index in 2...count { try Self.apply(index, to: writer, valueBytes: 4000) }
+                    var index = 1
+                    while !isDone.isSet {
+                        index += 1
+                        try Self.apply(index, to: writer, valueBytes: 4000)
+                    }
                 }
                 group.addTask {
-                    var last = 0
-                    while last < count {
+                    defer { isDone.set() }
+                    for _ in 0..<count {
                         let before = Int(try writer.appliedPosition.index)
                         let reader = try Self.open(directory, isReadOnly: true)
-                        let seen = try Self.check(reader)
-                        #expect(seen >= max(before, last))
+                        #expect(try Self.check(reader) >= before)
                         try reader.close()
-                        last = seen
                         await Task.yield()
                     }
                 }
                 try await group.waitForAll()
             }
-            #expect(try Self.check(writer) == count)
+            // The writer's own tables are as they were.
+            #expect(try Self.check(writer) > 1)
             try writer.close()
         }
     }
@@ -377,6 +382,15 @@ struct LevelDBEngineTests {
             }
         }
     }
+}
+
+/// Tells the writer that the inspections are through.
+private final class Flag: Sendable {
+    private let state = Atomic(false)
+
+    var isSet: Bool { state.load(ordering: .sequentiallyConsistent) }
+
+    func set() { state.store(true, ordering: .sequentiallyConsistent) }
 }
 
 /// Rows made up on the way; with `failsAtEnd` the last is out of order.
