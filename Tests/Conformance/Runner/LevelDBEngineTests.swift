@@ -280,7 +280,7 @@ struct LevelDBEngineTests {
             try Self.apply(1, to: writer)
             let isDone = Flag()
             // A copy that is put together wrongly shows in one of some hundred inspections.
-            let count = ProcessInfo.processInfo.environment["T4_TEST_SLOW"] == "1" ? 1000 : 40
+            let count = ProcessInfo.processInfo.environment["T4_TEST_SLOW"] == "1" ? 200 : 40
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
                     var index = 1
