@@ -9,6 +9,9 @@ public import T4Protocols
 #if RocksDB
     import RocksDBEngine
 #endif
+#if LevelDB
+    import LevelDBEngine
+#endif
 
 extension BackendRegistry {
     /// The backends of this build: those whose package traits are on.
@@ -32,6 +35,11 @@ extension BackendRegistry {
         #if RocksDB
             register(engine: "rocksdb", settings: RocksDBSettings.self) { settings, context in
                 try RocksDBEngine(settings, context: context)
+            }
+        #endif
+        #if LevelDB
+            register(engine: "leveldb", settings: LevelDBSettings.self) { settings, context in
+                try LevelDBEngine(settings, context: context)
             }
         #endif
     }
