@@ -19,7 +19,8 @@ import Testing
             if request.method == "DELETE" { return .answer(204) }
             if request.target.hasSuffix("?uploads=") {
                 return .answer(
-                    200, body: "<InitiateMultipartUploadResult><UploadId>up/1</UploadId></InitiateMultipartUploadResult>")
+                    200,
+                    body: "<InitiateMultipartUploadResult><UploadId>up/1</UploadId></InitiateMultipartUploadResult>")
             }
             if request.method == "POST" { return completion }
             let number = request.target.split { "=&".contains($0) }[1]
@@ -130,7 +131,9 @@ import Testing
         let server = try ScriptedServer { request in
             switch request.method {
             case "DELETE": .answer(204)
-            case "POST": .answer(200, body: "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+            case "POST":
+                .answer(
+                    200, body: "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
             default: .silence
             }
         }

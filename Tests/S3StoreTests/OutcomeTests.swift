@@ -65,6 +65,8 @@ import Testing
         (.error(503, "SlowDown"), .unavailable), (.error(403, "AccessDenied"), .permissionDenied),
         (.hangUp, .unavailable), (.answer(200), .unsupported),
         (.bytes("HTTP/1.1 200 OK\r\nETag: \"a\"\r\nContent-Length: 9\r\n\r\nshort"), .unavailable),
+        (.bytes("HTTP/1.1 200 OK\r\nETag: \"a\"\r\n\r\nperhaps short"), .unsupported),
+        (.bytes("HTTP/1.1 200 OK\r\nETag: \"a\"\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nsho"), .unavailable),
     ]
 
     @Test(arguments: gets.indices) func tellsHowAGetEnded(_ index: Int) async throws {

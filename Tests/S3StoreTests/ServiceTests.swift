@@ -19,7 +19,8 @@ struct ServiceTests {
             #expect(try await s3.reopened().get(key, bytes: 1..<3).bytes == Array("el".utf8))
             try await s3.store.delete([key])
             try await s3.store.delete([key])
-            #expect(await code { () throws(ObjectStoreError) in _ = try await s3.store.get(key, bytes: nil) } == .notFound)
+            #expect(
+                await code { () throws(ObjectStoreError) in _ = try await s3.store.get(key, bytes: nil) } == .notFound)
             #expect(await code { () throws(ObjectStoreError) in _ = try await s3.store.info(key) } == .notFound)
         }
     }
@@ -29,7 +30,9 @@ struct ServiceTests {
             let key = s3.key("a")
             let bytes = Array("0123456789".utf8)
             _ = try await s3.store.put(key, .bytes(bytes), when: .always)
-            for (range, expected) in [(0..<10, 0..<10), (3..<4, 3..<4), (8..<99, 8..<10), (10..<20, 10..<10), (4..<4, 4..<4)] {
+            for (range, expected) in [
+                (0..<10, 0..<10), (3..<4, 3..<4), (8..<99, 8..<10), (10..<20, 10..<10), (4..<4, 4..<4),
+            ] {
                 let found = try await s3.store.get(key, bytes: UInt64(range.lowerBound)..<UInt64(range.upperBound))
                 #expect(found.bytes == Array(bytes[expected]))
                 #expect(found.info.size == 10)
@@ -72,7 +75,8 @@ struct ServiceTests {
 
     /// Each is signed, stored and listed as it is.
     static let names = [
-        "a b", "a+b", "a%b", "a%20b", "a=b&c", "#1", "a//b", "a/", "/a", "\u{e4}", "a\u{308}", "\u{1f600}", "~._-", "a?b",
+        "a b", "a+b", "a%b", "a%20b", "a=b&c", "#1", "a//b", "a/", "/a", "\u{e4}", "a\u{308}", "\u{1f600}", "~._-",
+        "a?b",
         "a\\b", "a'b\"c", "<a>", "a;b:c,d", "*", "$@!()", String(repeating: "n", count: 900),
     ]
 
@@ -86,10 +90,13 @@ struct ServiceTests {
                 #expect(try await s3.store.info(s3.key(name)).size == 1, "\(name)")
             }
             let page = try await s3.store.list(prefix: s3.key(""), after: nil, limit: 1000)
-            #expect(page.objects.map { Array($0.key.rawValue.utf8) } == Self.names.map(s3.key).sorted().map { Array($0.rawValue.utf8) })
+            #expect(
+                page.objects.map { Array($0.key.rawValue.utf8) }
+                    == Self.names.map(s3.key).sorted().map { Array($0.rawValue.utf8) })
             for name in Self.names {
                 let one = try await s3.store.list(prefix: s3.key(name), after: nil, limit: 1000)
-                #expect(one.objects.contains { $0.key.rawValue.utf8.elementsEqual(s3.key(name).rawValue.utf8) }, "\(name)")
+                #expect(
+                    one.objects.contains { $0.key.rawValue.utf8.elementsEqual(s3.key(name).rawValue.utf8) }, "\(name)")
             }
             try await s3.store.delete(Self.names.map(s3.key))
             #expect(try await s3.store.list(prefix: s3.key(""), after: nil, limit: 1000).objects.isEmpty)

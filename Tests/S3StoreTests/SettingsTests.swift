@@ -84,4 +84,14 @@ import Testing
         #expect(store.client.place == "bucket \"b\" at b.s3.\(region).amazonaws.com")
         await store.close()
     }
+
+    @Test(arguments: [false, true]) func leavesBodiesOutOfTheSignatureIfToldTo(_ isUnsigned: Bool) async throws {
+        var settings = S3Settings(bucket: "b")
+        settings.isAnonymous = true
+        settings.hasUnsignedPayload = isUnsigned
+        let store = try S3Store(settings, context: .test, environment: .test())
+        let hash = await store.client.payloadHash(S3Request(method: .put, key: "a", body: [1]))
+        #expect(hash == (isUnsigned ? "UNSIGNED-PAYLOAD" : hex(Digests.sha256([1]))))
+        await store.close()
+    }
 }

@@ -71,7 +71,8 @@ import Testing
         let iam = Self.signer("AKIDEXAMPLE", secret, "iam")
         #expect(hex(iam.key(day: "20150830")) == "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9")
         let users = iam.authorization(
-            .get, path: "/", query: PercentEncoding.query([.init("Version", "2010-05-08"), .init("Action", "ListUsers")]),
+            .get, path: "/",
+            query: PercentEncoding.query([.init("Version", "2010-05-08"), .init("Action", "ListUsers")]),
             headers: [
                 HTTPHeader("Content-Type", "application/x-www-form-urlencoded; charset=utf-8"),
                 HTTPHeader("Host", "iam.amazonaws.com"), HTTPHeader("X-Amz-Date", "20150830T123600Z"),

@@ -1,5 +1,6 @@
 // Goal: every request ends once, in time, and says whether it may have had an effect.
 // Method: servers that are silent, hang up, or are not there; the transport alone and below a store.
+import Foundation
 import Synchronization
 import T4Protocols
 import Testing
@@ -138,11 +139,11 @@ import Testing
     }
 
     @Test func withoutAServiceNothingWasWritten() async throws {
-        // Bound and not listening any more: nobody else gets the port meanwhile, and connecting is refused.
-        let server = try ScriptedServer(.hangUp)
-        server.stop()
-        for await _ in server.arrivals { break }
-        try await withStore(server) { store in
+        // Bound, so that nobody else has the port, but it does not listen: connecting is refused.
+        let (descriptor, port) = try boundSocket()
+        defer { close(descriptor) }
+        let unused = try ScriptedServer(.hangUp)
+        try await withStore(unused, change: { $0.endpoint = "http://127.0.0.1:\(port)" }) { store in
             let found = await code { () throws(ObjectStoreError) in
                 _ = try await store.put("a", .bytes([1]), when: .absent)
             }

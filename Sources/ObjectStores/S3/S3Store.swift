@@ -75,7 +75,8 @@ public final class S3Store: ObjectStore {
             scalar.value < 0x20 || scalar.value == 0x7f || scalar.value == 0xfffe || scalar.value == 0xffff
         }
         guard !key.rawValue.unicodeScalars.contains(where: isRefused) else {
-            throw ObjectStoreError(.invalidArgument, "a name holds a control character: \(key.rawValue.debugDescription)")
+            throw ObjectStoreError(
+                .invalidArgument, "a name holds a control character: \(key.rawValue.debugDescription)")
         }
         let parts = key.rawValue.utf8.split(separator: UInt8(ascii: "/"))
         guard isPrefix || !parts.contains(where: { $0.elementsEqual(".".utf8) || $0.elementsEqual("..".utf8) }) else {

@@ -25,7 +25,7 @@ final class MotoServer: Sendable {
     /// Starts the process and waits until it listens.
     init(isEncrypted: Bool) throws {
         folder = try TemporaryFolder()
-        let script = try folder.write("moto.py", Self.script)
+        let script = try folder.write("start.py", Self.script)
         process = try RunningProcess(
             "/usr/bin/env", ["python3", script, isEncrypted ? folder.path : ""],
             environment: ["PYTHONPATH": Self.libraries, "INITIAL_NO_AUTH_ACTION_COUNT": "0"])
@@ -127,8 +127,5 @@ private final class RunningProcess: @unchecked Sendable {
         Thread.detachNewThread { while !handle.availableData.isEmpty {} }
     }
 
-    deinit {
-        process.terminate()
-        process.waitUntilExit()
-    }
+    deinit { process.terminate() }
 }

@@ -60,7 +60,8 @@ final class ScriptedServer: Sendable {
     init(_ script: @escaping Script) throws {
         self.script = script
         (arrivals, announce) = AsyncStream.makeStream()
-        (listener, port) = try listeningSocket()
+        (listener, port) = try boundSocket()
+        guard listen(listener, 64) == 0 else { throw POSIXError(.init(rawValue: errno) ?? .EIO) }
         Thread.detachNewThread { self.accept() }
     }
 
@@ -142,7 +143,9 @@ final class ScriptedServer: Sendable {
     private func send(_ text: String, to descriptor: Int32) -> Bool {
         var rest = Array(text.utf8)[...]
         while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Foundation.send(descriptor, $0.baseAddress, $0.count, 0x4000) }
+            let count = rest.withUnsafeBytes {
+                Foundation.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue))
+            }
             guard count > 0 else { return false }
             rest = rest.dropFirst(count)
         }
@@ -188,9 +191,9 @@ private struct Wire {
     }
 }
 
-/// A socket that listens on a free port of 127.0.0.1.
-func listeningSocket() throws -> (descriptor: Int32, port: UInt16) {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | 0o2000000, 0)
+/// A socket on a free port of 127.0.0.1 that does not listen yet.
+func boundSocket() throws -> (descriptor: Int32, port: UInt16) {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     guard descriptor >= 0 else { throw POSIXError(.init(rawValue: errno) ?? .EIO) }
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
@@ -198,7 +201,7 @@ func listeningSocket() throws -> (descriptor: Int32, port: UInt16) {
     var size = socklen_t(MemoryLayout<sockaddr_in>.size)
     let isBound = withUnsafeMutablePointer(to: &address) {
         $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            bind(descriptor, $0, size) == 0 && listen(descriptor, 64) == 0 && getsockname(descriptor, $0, &size) == 0
+            bind(descriptor, $0, size) == 0 && getsockname(descriptor, $0, &size) == 0
         }
     }
     guard isBound else {

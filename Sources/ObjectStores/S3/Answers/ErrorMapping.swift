@@ -73,7 +73,9 @@ extension S3Answer {
             if request.method != .head && code == nil {
                 return ObjectStoreError(.unavailable, "\(text), which is no answer of S3; check the endpoint")
             }
-            if case .read = intent { return ObjectStoreError(.notFound, "\(request.key?.rawValue ?? place) is not there") }
+            if case .read = intent {
+                return ObjectStoreError(.notFound, "\(request.key?.rawValue ?? place) is not there")
+            }
             return ObjectStoreError(.unavailable, text)
         case 401, 403: return ObjectStoreError(.permissionDenied, text)
         case 405, 501: return ObjectStoreError(.unsupported, text)

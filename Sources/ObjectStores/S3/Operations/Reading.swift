@@ -9,6 +9,10 @@ extension S3Store {
         guard let range = bytes else {
             let request = S3Request(method: .get, key: key, bodySizeMax: Self.wholeReadSizeMax)
             let response = try await send(request, .read).response
+            // Without its length a body that was cut off would pass for a whole one.
+            guard response.headers["content-length"] != nil || response.headers["transfer-encoding"] != nil else {
+                throw ObjectStoreError(.unsupported, "get \(key): the service does not tell the length")
+            }
             return StoredBytes(
                 bytes: response.body, info: try info(key, response, size: UInt64(response.body.count)))
         }

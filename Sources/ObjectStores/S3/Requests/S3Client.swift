@@ -104,7 +104,8 @@ final class S3Client: Sendable {
 
     // MARK: - Signing
 
-    private func payloadHash(_ request: S3Request) async -> String {
+    /// What the signature says of the body.
+    func payloadHash(_ request: S3Request) async -> String {
         if settings.hasUnsignedPayload && !request.body.isEmpty { return RequestSigner.unsignedPayload }
         guard request.body.count > 1 << 20 else { return hex(Digests.sha256(request.body)) }
         return await background.run { hex(Digests.sha256(request.body)) }

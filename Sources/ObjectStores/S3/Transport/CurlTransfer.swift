@@ -23,6 +23,7 @@ final class CurlTransfer {
     private let message: UnsafeMutablePointer<CChar>
     private var bodyOffset = 0
     private var response = HTTPResponse(status: 0, headers: [:], body: [])
+    private var hasWholeHead = false
     private var isTooLarge = false
 
     /// Prepares the transfer.
@@ -51,7 +52,12 @@ final class CurlTransfer {
 
     /// What the transfer came to, once libcurl says that it is done.
     func result(_ code: CURLcode) -> Result<HTTPResponse, TransportFailure> {
-        if code == CURLE_OK { return .success(response) }
+        if code == CURLE_OK {
+            // libcurl is content with a connection that ends in the middle of the headers.
+            if hasWholeHead { return .success(response) }
+            return .failure(
+                TransportFailure(reason: .broken, wasSent: true, description: "the connection ended within the answer"))
+        }
         if isTooLarge {
             return .failure(
                 TransportFailure(
@@ -154,6 +160,9 @@ final class CurlTransfer {
             // The answer itself, after a 100 Continue perhaps.
             let fields = line.split(separator: " ", maxSplits: 2)
             response = HTTPResponse(status: fields.count > 1 ? Int(fields[1]) ?? 0 : 0, headers: [:], body: [])
+            hasWholeHead = false
+        } else if trimmingBlanks(line[...]).isEmpty {
+            hasWholeHead = true
         } else if let colon = line.firstIndex(of: ":") {
             let value = line[line.index(after: colon)...]
             response.headers[line[..<colon].lowercased()] = String(trimmingBlanks(value))
