@@ -3,7 +3,7 @@ import T4Protocols
 /// Settings of the `s3` object store, `[store.s3]`.
 public struct S3Settings: Decodable, Sendable {
     /// How a request names the bucket; `addressing`.
-    public enum Addressing: String, Decodable, Sendable {
+    public enum Addressing: String, Sendable {
         /// `virtual` at AWS for bucket names without a dot, `path` everywhere else.
         case auto
         /// `https://host/bucket/name`.

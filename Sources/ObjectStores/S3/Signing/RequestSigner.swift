@@ -5,7 +5,7 @@ struct RequestSigner: Sendable {
 
     var credentials: Credentials
     var region: String
-    /// `s3` or `sts`.
+    /// `s3`, but for tests.
     var service: String
 
     /// The value of the `Authorization` header.

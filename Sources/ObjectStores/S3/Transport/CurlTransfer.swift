@@ -65,7 +65,7 @@ final class CurlTransfer {
                     description: "the answer of \(request.url) has more than \(request.bodySizeMax) bytes"))
         }
         var sent = 0
-        curl_check(t4_curl_get_long(handle, CURLINFO_REQUEST_SIZE, &sent))
+        checkCurl(t4_curl_get_long(handle, CURLINFO_REQUEST_SIZE, &sent))
         let detail = String(cString: message)
         return .failure(
             TransportFailure(
@@ -224,7 +224,7 @@ private struct CurlSetter {
 }
 
 /// For calls that fail only when we misuse libcurl.
-func curl_check(_ code: CURLcode, _ file: StaticString = #file, _ line: UInt = #line) {
+func checkCurl(_ code: CURLcode, _ file: StaticString = #file, _ line: UInt = #line) {
     precondition(code == CURLE_OK, "libcurl: \(String(cString: curl_easy_strerror(code)))", file: file, line: line)
 }
 

@@ -104,7 +104,7 @@ struct CurlWork {
         guard let (job, _) = running.removeValue(forKey: handle) else { return }
         // Asked before the removal; a byte that is underway by then counts as sent.
         var sent = 0
-        curl_check(t4_curl_get_long(handle, CURLINFO_REQUEST_SIZE, &sent))
+        checkCurl(t4_curl_get_long(handle, CURLINFO_REQUEST_SIZE, &sent))
         curl_multi_remove_handle(multi, handle)
         fail(job, reason, wasSent: sent > 0, description)
     }
