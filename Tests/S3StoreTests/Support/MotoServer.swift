@@ -11,7 +11,8 @@ final class MotoServer: Sendable {
     /// The certificate authority of an encrypted server.
     let caFile: String?
     private let process: RunningProcess
-    private let folder: TemporaryFolder
+    /// Holds the certificate, as long as the server is there.
+    private let folder: TemporaryFolder?
 
     /// Where `scripts/fetch-moto` puts it.
     static let libraries = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
@@ -24,7 +25,9 @@ final class MotoServer: Sendable {
 
     /// Starts the process and waits until it listens.
     init(isEncrypted: Bool) throws {
-        folder = try TemporaryFolder()
+        let folder = try TemporaryFolder()
+        // Until the process has read its script.
+        defer { withExtendedLifetime(folder) {} }
         let script = try folder.write("start.py", Self.script)
         process = try RunningProcess(
             "/usr/bin/env", ["python3", script, isEncrypted ? folder.path : ""],
@@ -43,6 +46,7 @@ final class MotoServer: Sendable {
         accessKeyID = String(keys[1])
         secretAccessKey = String(keys[2])
         caFile = isEncrypted ? "\(folder.path)/ca.pem" : nil
+        self.folder = isEncrypted ? folder : nil
     }
 
     struct MotoFailure: Error, CustomStringConvertible { let description: String }
