@@ -176,6 +176,13 @@ let package = Package(
             name: "ProcessTests",
             dependencies: ["t4", "RPC", "EtcdAPI", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
             exclude: ["Scripts"], swiftSettings: settings),
+        .testTarget(
+            name: "S3StoreTests",
+            dependencies: [
+                .target(name: "S3Store", condition: .when(traits: ["S3"])), "T4Protocols",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

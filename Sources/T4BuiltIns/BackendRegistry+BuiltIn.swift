@@ -12,6 +12,9 @@ public import T4Protocols
 #if LevelDB
     import LevelDBEngine
 #endif
+#if S3
+    import S3Store
+#endif
 
 extension BackendRegistry {
     /// The backends of this build: those whose package traits are on.
@@ -33,12 +36,14 @@ extension BackendRegistry {
             }
         #endif
         #if RocksDB
-            register(engine: "rocksdb", settings: RocksDBSettings.self) { settings, context in
+            register(engine: "rocksdb", settings: RocksDBSettings.self, describedBy: RocksDBSettings.descriptions) {
+                settings, context in
                 try RocksDBEngine(settings, context: context)
             }
         #endif
         #if LevelDB
-            register(engine: "leveldb", settings: LevelDBSettings.self) { settings, context in
+            register(engine: "leveldb", settings: LevelDBSettings.self, describedBy: LevelDBSettings.descriptions) {
+                settings, context in
                 try LevelDBEngine(settings, context: context)
             }
         #endif
@@ -51,5 +56,10 @@ extension BackendRegistry {
         register(store: "filesystem", settings: FilesystemStoreSettings.self) { settings, context in
             try await FilesystemStore(settings, context: context)
         }
+        #if S3
+            register(store: "s3", settings: S3Settings.self) { settings, context in
+                try S3Store(settings, context: context)
+            }
+        #endif
     }
 }

@@ -18,7 +18,7 @@ struct ConfigurationTests {
         let folder = TestEnvironment.root.appending(path: "Tests/T4ConfigTests/BadFiles")
         let file = folder.appending(path: "key-misspelt.toml").path
         let check = try Self.t4("config", "check", "--config", file)
-        #expect(try await check.wait() == .code(1))
+        #expect(try await check.wait() == .code(64))
         let line = "t4: \(file):4:1: node.data_dri: unknown key; did you mean \"data_dir\"?\n"
         #expect(check.errors.value.description == line)
         #expect(check.output.value.bytes.isEmpty)
@@ -37,7 +37,7 @@ struct ConfigurationTests {
                 let process = try ChildProcess(
                     TestEnvironment.t4Binary(), command + ["--config", file.path],
                     environment: TestEnvironment.forChildren)
-                #expect(try await process.wait() == .code(1))
+                #expect(try await process.wait() == .code(64))
                 let said = process.errors.value.description
                 #expect(said.contains("\(file.path):5:1: engine.memory.size: unknown key"), "\(said)")
             }

@@ -40,7 +40,6 @@ struct BadFileTests {
         }
         let found = error?.problems.map { "\($0)".replacing("\(file):", with: "") } ?? []
         #expect(found == wanted)
-        #expect(error?.isMisuse == false)
         #expect(!found.joined().contains("hunter2"))
     }
 

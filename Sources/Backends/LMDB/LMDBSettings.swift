@@ -1,3 +1,5 @@
+import T4Protocols
+
 /// Settings of the `lmdb` engine, `[engine.lmdb]`.
 public struct LMDBSettings: Decodable, Sendable {
     /// Most that the data file can grow to, in bytes; 1 MiB ... 64 TiB. `map_size_max`, default 64 GiB.
@@ -28,50 +30,12 @@ public struct LMDBSettings: Decodable, Sendable {
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         let sizes = (1 << 20)...(64 << 40)
-        if values.contains(.mapSizeBytesMax) {
-            mapSizeBytesMax = try values.size(.mapSizeBytesMax, in: sizes)
-        }
+        try values.read(&mapSizeBytesMax, .mapSizeBytesMax, sizeIn: sizes)
         if values.contains(.mapSizeBytesInitial) {
-            mapSizeBytesInitial = try values.size(.mapSizeBytesInitial, in: sizes.lowerBound...mapSizeBytesMax)
+            var size = mapSizeBytesMax
+            try values.read(&size, .mapSizeBytesInitial, sizeIn: sizes.lowerBound...mapSizeBytesMax)
+            mapSizeBytesInitial = size
         }
-        if let readers = try values.decodeIfPresent(Int.self, forKey: .maxReaders) {
-            guard (1...100_000).contains(readers) else {
-                throw values.failure(.maxReaders, "\(readers) is not between 1 and 100000")
-            }
-            maxReaders = readers
-        }
+        try values.read(&maxReaders, .maxReaders, in: 1...100_000)
     }
-}
-
-extension KeyedDecodingContainer {
-    fileprivate func size(_ key: Key, in range: ClosedRange<Int>) throws -> Int {
-        let bytes: Int
-        do {
-            bytes = try decode(Int.self, forKey: key)
-        } catch DecodingError.typeMismatch {
-            let text = try decode(String.self, forKey: key)
-            guard let parsed = parseByteCount(text) else {
-                throw failure(key, "\"\(text)\" is not a size such as 512MiB or 64GiB")
-            }
-            bytes = parsed
-        }
-        guard range.contains(bytes) else {
-            throw failure(key, "\(bytes) bytes is not between \(range.lowerBound) and \(range.upperBound)")
-        }
-        return bytes
-    }
-
-    fileprivate func failure(_ key: Key, _ message: String) -> DecodingError {
-        .dataCorruptedError(forKey: key, in: self, debugDescription: message)
-    }
-}
-
-/// Bytes of a size like `64GiB`, `512 MiB` or `4096`; nil for anything else.
-func parseByteCount(_ text: String) -> Int? {
-    let digits = text.prefix { $0.isASCII && $0.isWholeNumber }
-    let unit = text[digits.endIndex...].drop { $0 == " " }
-    let shifts = ["": 0, "B": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40]
-    guard let number = Int(digits), let shift = shifts[String(unit)] else { return nil }
-    let (bytes, overflow) = number.multipliedReportingOverflow(by: 1 << shift)
-    return overflow ? nil : bytes
 }

@@ -1,3 +1,5 @@
+import T4Protocols
+
 /// Settings of the `leveldb` engine, `[engine.leveldb]`.
 ///
 /// The defaults suit a machine with 2 cores and 4 GB that the node shares with others: about 200 MiB of memory.
@@ -45,59 +47,11 @@ public struct LevelDBSettings: Decodable, Sendable {
     /// - Throws: `DecodingError` that says which value is out of range, not a size or not a kind of compression.
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
-        try values.readSize(.cacheSizeBytes, in: (1 << 20)...(1 << 40), to: &cacheSizeBytes)
-        try values.readSize(.writeBufferSizeBytes, in: (64 << 10)...(1 << 30), to: &writeBufferSizeBytes)
-        try values.readSize(.blockSizeBytes, in: (1 << 10)...(4 << 20), to: &blockSizeBytes)
-        try values.readNumber(.openFilesMax, in: 74...50_000, to: &openFilesMax)
-        try values.readNumber(.bloomBits, in: 0...32, to: &bloomBits)
-        if let name = try values.decodeIfPresent(String.self, forKey: .compression) {
-            guard let known = Compression(rawValue: name) else {
-                let names = Compression.allCases.map(\.rawValue).joined(separator: " or ")
-                throw values.failure(.compression, "\"\(name)\" is not \(names)")
-            }
-            compression = known
-        }
+        try values.read(&cacheSizeBytes, .cacheSizeBytes, sizeIn: (1 << 20)...(1 << 40))
+        try values.read(&writeBufferSizeBytes, .writeBufferSizeBytes, sizeIn: (64 << 10)...(1 << 30))
+        try values.read(&blockSizeBytes, .blockSizeBytes, sizeIn: (1 << 10)...(4 << 20))
+        try values.read(&openFilesMax, .openFilesMax, in: 74...50_000)
+        try values.read(&bloomBits, .bloomBits, in: 0...32)
+        try values.read(&compression, oneOf: .compression)
     }
-}
-
-extension KeyedDecodingContainer {
-    fileprivate func readSize(_ key: Key, in range: ClosedRange<Int>, to size: inout Int) throws {
-        guard contains(key) else { return }
-        let bytes: Int
-        do {
-            bytes = try decode(Int.self, forKey: key)
-        } catch DecodingError.typeMismatch {
-            let text = try decode(String.self, forKey: key)
-            guard let parsed = parseByteCount(text) else {
-                throw failure(key, "\"\(text)\" is not a size such as 512KiB or 64MiB")
-            }
-            bytes = parsed
-        }
-        guard range.contains(bytes) else {
-            throw failure(key, "\(bytes) bytes is not between \(range.lowerBound) and \(range.upperBound)")
-        }
-        size = bytes
-    }
-
-    fileprivate func readNumber(_ key: Key, in range: ClosedRange<Int>, to number: inout Int) throws {
-        guard let value = try decodeIfPresent(Int.self, forKey: key) else { return }
-        guard range.contains(value) else {
-            throw failure(key, "\(value) is not between \(range.lowerBound) and \(range.upperBound)")
-        }
-        number = value
-    }
-
-    fileprivate func failure(_ key: Key, _ message: String) -> DecodingError {
-        .dataCorruptedError(forKey: key, in: self, debugDescription: message)
-    }
-}
-
-/// Bytes of a size like `64MiB`, `512 KiB` or `4096`; nil for anything else.
-private func parseByteCount(_ text: String) -> Int? {
-    let digits = text.prefix { $0.isASCII && $0.isWholeNumber }
-    let unit = text[digits.endIndex...].drop { $0 == " " }
-    let shifts = ["": 0, "B": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40]
-    guard let number = Int(digits), let shift = shifts[String(unit)] else { return nil }
-    let (bytes, overflow) = number.multipliedReportingOverflow(by: 1 << shift)
-    return overflow ? nil : bytes
 }

@@ -1,3 +1,5 @@
+import T4Protocols
+
 /// Settings of the `rocksdb` engine, `[engine.rocksdb]`.
 ///
 /// The defaults are for a machine of 2 cores and 4 GB. The engine takes about `blockCacheSizeBytes` and
@@ -58,56 +60,6 @@ public struct RocksDBSettings: Decodable, Sendable {
         try values.read(&backgroundJobsMax, .backgroundJobsMax, in: 2...64)
         try values.read(&bloomBits, .bloomBits, in: 0...20)
         try values.read(&openFilesMax, .openFilesMax, in: 64...1_000_000)
-        if let name = try values.decodeIfPresent(String.self, forKey: .compression) {
-            guard let known = Compression(rawValue: name) else {
-                let names = Compression.allCases.map(\.rawValue).joined(separator: ", ")
-                throw values.failure(.compression, "\"\(name)\" is not one of \(names)")
-            }
-            compression = known
-        }
+        try values.read(&compression, oneOf: .compression)
     }
-}
-
-extension KeyedDecodingContainer {
-    /// Reads a number where there is one.
-    fileprivate func read(_ value: inout Int, _ key: Key, in range: ClosedRange<Int>) throws {
-        guard let number = try decodeIfPresent(Int.self, forKey: key) else { return }
-        guard range.contains(number) else {
-            throw failure(key, "\(number) is not between \(range.lowerBound) and \(range.upperBound)")
-        }
-        value = number
-    }
-
-    /// Reads a size where there is one.
-    fileprivate func read(_ value: inout Int, _ key: Key, sizeIn range: ClosedRange<Int>) throws {
-        guard contains(key) else { return }
-        let bytes: Int
-        do {
-            bytes = try decode(Int.self, forKey: key)
-        } catch DecodingError.typeMismatch {
-            let text = try decode(String.self, forKey: key)
-            guard let parsed = parseByteCount(text) else {
-                throw failure(key, "\"\(text)\" is not a size such as 512MiB or 4GiB")
-            }
-            bytes = parsed
-        }
-        guard range.contains(bytes) else {
-            throw failure(key, "\(bytes) bytes is not between \(range.lowerBound) and \(range.upperBound)")
-        }
-        value = bytes
-    }
-
-    fileprivate func failure(_ key: Key, _ message: String) -> DecodingError {
-        .dataCorruptedError(forKey: key, in: self, debugDescription: message)
-    }
-}
-
-/// Bytes of a size like `64GiB`, `512 MiB` or `4096`; nil for anything else.
-private func parseByteCount(_ text: String) -> Int? {
-    let digits = text.prefix { $0.isASCII && $0.isWholeNumber }
-    let unit = text[digits.endIndex...].drop { $0 == " " }
-    let shifts = ["": 0, "B": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40]
-    guard let number = Int(digits), let shift = shifts[String(unit)] else { return nil }
-    let (bytes, overflow) = number.multipliedReportingOverflow(by: 1 << shift)
-    return overflow ? nil : bytes
 }

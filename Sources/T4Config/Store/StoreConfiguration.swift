@@ -10,7 +10,7 @@ public struct StoreConfiguration: Sendable {
     /// The node's folder, where the filesystem store lies by default; `node.data_dir`.
     public var dataDirectory = Configuration().node.dataDirectory
     /// The table `[store.TYPE]`, to be decoded by the store itself.
-    public private(set) var settings: any SettingsSource = EngineSettings(path: ["store"], table: [:], document: nil)
+    public private(set) var settings: any SettingsSource = BackendSettings(path: ["store"])
 
     /// Reads the part of a TOML file that names the store.
     /// - Parameter file: Nil for the defaults.
@@ -33,8 +33,8 @@ public struct StoreConfiguration: Sendable {
         configuration.dataDirectory = try string(document, ["node", "data_dir"]) ?? configuration.dataDirectory
         let path = ["store", configuration.type]
         switch document.node(at: path) {
-        case .table(let table): configuration.settings = EngineSettings(path: path, table: table, document: document)
-        case nil: configuration.settings = EngineSettings(path: path, table: [:], document: document)
+        case .table(let table): configuration.settings = BackendSettings(path: path, table: table, document: document)
+        case nil: configuration.settings = BackendSettings(path: path, table: [:], document: document)
         case let node?: throw problem(document, path, "expected a table, found \(node.summary)")
         }
         return configuration

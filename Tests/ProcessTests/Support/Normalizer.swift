@@ -44,6 +44,8 @@ struct Normalizer: Sendable {
         // The keys of a lease come in any order.
         { $0.replacing(/"keys":\[(?<keys>[^\]]*)\]/) { "\"keys\":[\(sorted($0.keys, by: ","))]" } },
         { $0.replacing(/attached keys\(\[(?<keys>[^\]]*)\]\)/) { "attached keys([\(sorted($0.keys, by: " "))])" } },
+        // How often a lease is renewed before something else happens depends on the moment.
+        { $0.replacing(/(?<line>lease [0-9a-f]+ keepalived with TTL\([0-9]+\)\n)(?:\k<line>)+/) { "\($0.line)" } },
         // Time that is left depends on the moment.
         { $0.replacing(/remaining\([0-9]+s\)/, with: "remaining(<any>)") },
         { $0.replacing(/"ttl":[1-9][0-9]*,"granted-ttl"/, with: "\"ttl\":<any>,\"granted-ttl\"") },
