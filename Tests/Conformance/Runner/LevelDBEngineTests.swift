@@ -274,6 +274,16 @@ struct LevelDBEngineTests {
         }
     }
 
+    /// Opens a copy. On a busy machine a writer of this speed can be quicker than one copy after the other.
+    private static func inspection(_ directory: String) throws -> any LocalEngine {
+        for _ in 0..<20 {
+            do {
+                return try open(directory, isReadOnly: true)
+            } catch let error as EngineError where "\(error)".contains("changed during each") {}
+        }
+        return try open(directory, isReadOnly: true)
+    }
+
     @Test func inspectionsBesideAWriterShowWholePrefixes() async throws {
         try await Self.withDirectory { directory in
             let writer = try Self.open(directory, Self.smallBuffer)
@@ -293,7 +303,7 @@ struct LevelDBEngineTests {
                     defer { isDone.set() }
                     for _ in 0..<count {
                         let before = Int(try writer.appliedPosition.index)
-                        let reader = try Self.open(directory, isReadOnly: true)
+                        let reader = try Self.inspection(directory)
                         #expect(try Self.check(reader) >= before)
                         try reader.close()
                         await Task.yield()

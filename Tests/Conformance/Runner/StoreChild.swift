@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import T4Conformance
 
 /// A `StoreRaceChild` at work.
 final class StoreChild: Sendable {
@@ -13,17 +14,19 @@ final class StoreChild: Sendable {
     }
 
     private let process = Process()
-    private let input = Pipe()
-    private let output = Pipe()
+    private let input: ChildPipe
+    private let output: ChildPipe
     private let state = Mutex(State())
 
     /// Starts a child on the store in a folder.
     init(_ mode: String, folder: String, writer: String = "") throws {
+        input = try ChildPipe()
+        output = try ChildPipe()
         let bundle = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         process.executableURL = URL(filePath: bundle).deletingLastPathComponent().appending(path: "StoreRaceChild")
         process.arguments = [mode, folder, writer]
-        process.standardInput = input
-        process.standardOutput = output
+        process.standardInput = input.fileHandleForReading
+        process.standardOutput = output.fileHandleForWriting
         output.fileHandleForReading.readabilityHandler = { [weak self] handle in
             let text = String(decoding: handle.availableData, as: UTF8.self)
             if text.isEmpty { handle.readabilityHandler = nil }
@@ -34,6 +37,8 @@ final class StoreChild: Sendable {
         }
         process.terminationHandler = { [weak self] _ in self?.change { $0.hasEnded = true } }
         try process.run()
+        try input.fileHandleForReading.close()
+        try output.fileHandleForWriting.close()
     }
 
     /// The lines that the child has written in whole.

@@ -9,13 +9,14 @@ final class ChildProcess {
     private static let silenceSecondsMax: Int32 = 120
 
     private let process = Process()
-    private let output = Pipe()
+    private let output: ChildPipe
     private let ended = DispatchSemaphore(value: 0)
     private var buffer: [UInt8] = []
     private var isEnded = false
 
     /// Starts the program with an order.
     init(_ program: ChildProgram, _ order: ChildOrder) throws {
+        output = try ChildPipe()
         process.executableURL = URL(fileURLWithPath: program.executable)
         process.arguments = program.arguments
         var environment = ProcessInfo.processInfo.environment
@@ -24,7 +25,7 @@ final class ChildProcess {
         environment["SWIFT_BACKTRACE"] = "enable=no"
         process.environment = environment
         process.standardInput = FileHandle.nullDevice
-        process.standardOutput = output
+        process.standardOutput = output.fileHandleForWriting
         let ended = ended
         process.terminationHandler = { _ in ended.signal() }
         try process.run()
