@@ -52,7 +52,7 @@ struct CustomEngine {
             try LogFileEngine(settings, context: context)
         }
         let configuration = try Configuration.load(
-            file: file.path, environment: [:], engineNames: registry.engineNames)
+            file: file.path, environment: [:], registry: registry)
         let nodeConfiguration = NodeConfiguration(
             dataDirectory: configuration.node.dataDirectory, engine: configuration.engine.type,
             engineSettings: configuration.engine.settings)
