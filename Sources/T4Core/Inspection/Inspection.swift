@@ -122,17 +122,19 @@ public struct Inspection: Sendable {
     /// Number of keys with a prefix.
     public func count(prefix: [UInt8]) throws -> Int64 { try reader.countLatest(in: KeyRange(prefix: prefix)) }
 
-    /// The versions and deletions of a key that are left, oldest first; the last `limit`, 0 for all.
+    /// The versions and deletions of a key that compaction leaves, whether the others have been removed yet or not,
+    /// oldest first; the last `limit`, 0 for all.
     public func history(_ key: [UInt8], limit: Int) throws -> [Version] {
         var versions: [Version] = []
-        var records: [StoredRecord] = []
-        try reader.snapshot.scan(KeyRange(prefix: Keyspace.historyPrefix(key)), order: .descending) { _, row in
+        var records = try reader.latest(key).map { [$0] } ?? []
+        try reader.snapshot.scan(KeyRange(prefix: Keyspace.historyPrefix(key)), order: .ascending) { _, row in
             records.append(StoredRecord(row))
             return .next
         }
-        if let latest = try reader.latest(key) { records.append(latest) }
+        var left = VersionsLeft(compacted: reader.meta.compacted)
+        records = records.filter { left.contains($0.mod, isTombstone: $0.isTombstone) }
         var previous = Revision.none
-        for record in records {
+        for record in records.reversed() {
             versions.append(
                 Version(
                     kv: record.keyValue(key), previousRevision: previous, isDeletion: record.isTombstone))
@@ -143,7 +145,7 @@ public struct Inspection: Sendable {
 
     private func version(_ kv: KeyValue) throws(EngineError) -> Version {
         var previous = Revision.none
-        if kv.version > 1 {
+        if kv.version > 1, kv.modRevision > reader.meta.compacted {
             let before = Revision(kv.modRevision.rawValue - 1)
             previous = try reader.version(of: kv.key, at: before)?.mod ?? .none
         }

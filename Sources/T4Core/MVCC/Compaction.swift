@@ -42,22 +42,35 @@ package struct Compaction: Sendable {
         return step
     }
 
-    /// Drops every version of a key that is older than the one visible at `compacted`, and that one too if it is a
-    /// tombstone older than `compacted`.
+    /// Drops every version of a key that the compaction does not leave.
     private static func dropVersions(
         of key: [UInt8], _ compacted: Revision, _ reader: StateReader, into batch: inout WriteBatch
     ) throws(EngineError) {
-        let latest = try reader.latest(key)
-        var visibleFound = latest.map { $0.mod <= compacted } ?? false
+        var left = VersionsLeft(compacted: compacted)
+        if let latest = try reader.latest(key) { _ = left.contains(latest.mod, isTombstone: false) }
         let range = KeyRange(
             lower: Keyspace.historyKey(key, compacted), upper: KeyRange.end(ofPrefix: Keyspace.historyPrefix(key)))
         var names: [[UInt8]] = []
         try reader.snapshot.scan(range, order: .ascending) { name, row in
             let header = RecordHeader(row)
-            if visibleFound || (header.isTombstone && header.mod < compacted) { names.append(name.copyBytes()) }
-            visibleFound = true
+            if !left.contains(header.mod, isTombstone: header.isTombstone) { names.append(name.copyBytes()) }
             return .next
         }
         for name in names { batch.delete(name) }
+    }
+}
+
+/// Which versions of one key a compaction leaves: all after the compacted revision, and the one that is visible at it,
+/// unless that is a tombstone older than it. To be asked about each version, the newest first.
+package struct VersionsLeft {
+    private let compacted: Revision
+    private var visibleFound = false
+
+    package init(compacted: Revision) { self.compacted = compacted }
+
+    package mutating func contains(_ mod: Revision, isTombstone: Bool) -> Bool {
+        guard mod <= compacted else { return true }
+        defer { visibleFound = true }
+        return !visibleFound && !(isTombstone && mod < compacted)
     }
 }

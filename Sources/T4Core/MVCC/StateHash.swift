@@ -12,7 +12,7 @@ package enum StateHash {
         var sum: UInt64 = 0
         var prefix: [UInt8] = []
         var key: [UInt8] = []
-        var visibleFound = false
+        var left = VersionsLeft(compacted: compacted)
         var failure: EngineError?
         try reader.snapshot.scan(Keyspace.range(.all, in: Keyspace.history), order: .ascending) { name, row in
             let header = RecordHeader(row)
@@ -21,18 +21,15 @@ package enum StateHash {
                 if !prefix.isEqual(to: rowPrefix) {
                     prefix = rowPrefix.copyBytes()
                     key = Keyspace.parseHistory(name).key
-                    visibleFound = try reader.latest(key).map { $0.mod <= compacted } ?? false
+                    left = VersionsLeft(compacted: compacted)
+                    if let latest = try reader.latest(key) { _ = left.contains(latest.mod, isTombstone: false) }
                 }
             } catch {
                 failure = error
                 return .stop
             }
-            if header.mod <= compacted {
-                let isHidden = visibleFound || (header.isTombstone && header.mod < compacted)
-                visibleFound = true
-                if isHidden { return .next }
-            }
-            if header.mod <= revision { sum &+= rowHash(key.span.bytes, row) }
+            let isLeft = left.contains(header.mod, isTombstone: header.isTombstone)
+            if isLeft, header.mod <= revision { sum &+= rowHash(key.span.bytes, row) }
             return .next
         }
         if let failure { throw failure }

@@ -47,9 +47,10 @@ import Testing
             put: tables.put)
         try builder.add(fold.takeRows(), from: previous?.index ?? 0, to: fold.position.index)
         try builder.finish()
-        let meta = try StateReader(history.engine.snapshot()).meta
-        let (digest, keys) = try history.digest()
-        #expect(meta.digest == digest)
+        let reader = try StateReader(history.engine.snapshot())
+        let meta = reader.meta
+        let (sum, keys) = try digest(of: dump(reader.snapshot))
+        #expect(meta.digest == sum)
         #expect(meta.keys == keys)
         #expect(meta.revision == fold.revision)
         #expect(meta.compacted == fold.compacted)
@@ -65,9 +66,9 @@ import Testing
         let restored = try CheckpointHistory.makeEngine()
         try restored.bulkLoad(&rows, at: manifest.position)
         #expect(rows.isVerified)
-        let (left, right) = try (dump(restored), dump(history.engine))
+        let (left, right) = try (dump(restored.snapshot()), dump(history.engine.snapshot()))
         #expect(left.count == right.count)
-        let difference = zip(left, right).first { $0.name != $1.name || $0.value != $1.value }
+        let difference = zip(left, right).first { $0 != $1 }
         #expect(difference == nil)
         for run in manifest.deltas.map(\.tables) + [manifest.base] {
             for (table, next) in zip(run, run.dropFirst()) {

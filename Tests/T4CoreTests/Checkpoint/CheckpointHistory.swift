@@ -97,26 +97,4 @@ struct CheckpointHistory {
             start = step.next
         } while start != nil
     }
-
-    /// Sum over the current and system rows, and the number of keys.
-    func digest() throws -> (StateDigest, UInt64) {
-        var digest = StateDigest()
-        var keys: UInt64 = 0
-        for (name, value) in try dump(engine) where name != SystemRow.meta {
-            guard name[0] == Keyspace.current || name[0] == Keyspace.system else { continue }
-            if name[0] == Keyspace.current { keys += 1 }
-            digest.add(name: name, value: value)
-        }
-        return (digest, keys)
-    }
-}
-
-/// All rows of an engine.
-func dump(_ engine: any LocalEngine) throws -> [(name: [UInt8], value: [UInt8])] {
-    var rows: [(name: [UInt8], value: [UInt8])] = []
-    try engine.snapshot().scan(.all, order: .ascending) { name, value in
-        rows.append((name.copyBytes(), value.copyBytes()))
-        return .next
-    }
-    return rows
 }
