@@ -6,10 +6,10 @@ import Testing
 /// write while the server is killed with signal 9 after a random number of acknowledgements; after each restart
 /// every acknowledged write, every version and the whole history are compared with what the clients know.
 struct CrashTests {
-    @Test(arguments: TestEnvironment.subjectsOfCrashTests)
+    @Test(arguments: try await TestEnvironment.subjectsOfCrashTests())
     func acknowledgedWritesSurviveKill(_ kind: ServerUnderTest.Kind) async throws {
         let seed = TestEnvironment.seed
-        let rounds = TestEnvironment.rounds(default: 10)
+        let rounds = TestEnvironment.rounds(default: 4)
         try await Slots.servers.use {
             try await withTemporaryDirectory { folder in
                 let data = folder.appending(path: "data")
@@ -71,7 +71,7 @@ struct CrashTests {
 
     /// SIGTERM: what is under way is answered or fails, nothing acknowledged is lost, and it takes no 5 seconds even
     /// with watches that nobody closes.
-    @Test(arguments: TestEnvironment.subjectsOfCrashTests)
+    @Test(arguments: try await TestEnvironment.subjectsOfCrashTests())
     func stopsSoonAndLosesNothing(_ kind: ServerUnderTest.Kind) async throws {
         let seed = TestEnvironment.seed
         try await Slots.servers.use {
@@ -95,7 +95,10 @@ struct CrashTests {
 }
 
 extension TestEnvironment {
-    /// The subject, and t4 also with the engine that keeps nothing itself, so that everything comes from the log.
-    static let subjectsOfCrashTests: [ServerUnderTest.Kind] =
-        subject == .t4(engine: nil) ? [subject, .t4(engine: "memory")] : [subject]
+    /// The subject; t4 with each of its engines, also the one that keeps nothing itself, so that everything comes from
+    /// the log.
+    static func subjectsOfCrashTests() async throws -> [ServerUnderTest.Kind] {
+        guard subject == .t4(engine: nil) else { return [subject] }
+        return try await engines().map { .t4(engine: $0) }
+    }
 }

@@ -21,13 +21,9 @@ struct EngineConvertTests {
         try ChildProcess(TestEnvironment.t4Binary(), arguments, environment: TestEnvironment.forChildren)
     }
 
-    /// The engines of the binary that keep something on disk, as the message about an unknown one lists them.
+    /// The engines of the binary that keep something on disk.
     private func enginesOnDisk() async throws -> [String] {
-        let process = try t4("engine", "convert", "--to", "nosuch", "--data-dir", "/nonexistent")
-        #expect(try await process.wait() == .code(1))
-        let said = process.errors.value.description
-        let known = try #require(said.firstMatch(of: /no engine named "nosuch" in this build \(known: (?<names>.+)\)/))
-        return known.names.split(separator: ", ").map(String.init).filter { $0 != "memory" }
+        try await TestEnvironment.engines().filter { $0 != "memory" }
     }
 
     /// Fills a directory on that engine and returns what is in it.

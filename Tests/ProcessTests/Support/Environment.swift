@@ -18,9 +18,9 @@ enum TestEnvironment {
         variables["T4_TEST_SCRIPT"].map { [$0] } ?? scripts
     }
 
-    /// How many rounds a crash test runs.
+    /// How many rounds a crash test runs: T4_TEST_ROUNDS, or many where there is time, or `count`.
     static func rounds(default count: Int) -> Int {
-        variables["T4_TEST_ROUNDS"].flatMap { Int($0) } ?? count
+        variables["T4_TEST_ROUNDS"].flatMap { Int($0) } ?? (isSlowAllowed ? 100 : count)
     }
 
     /// Where random tests begin: T4_TEST_SEED, or another place each time; failures name it.
@@ -49,6 +49,18 @@ enum TestEnvironment {
             throw ProcessFailure("there is no \(path): build the product t4, or name the binary in T4_BINARY")
         }
         return path
+    }
+
+    /// The engines of the t4 binary, as its message about an unknown one lists them.
+    static func engines() async throws -> [String] {
+        let process = try ChildProcess(
+            t4Binary(), ["engine", "convert", "--to", "nosuch", "--data-dir", "/nonexistent"], environment: forChildren)
+        _ = try await process.wait()
+        let said = process.errors.value.description
+        guard let known = said.firstMatch(of: /no engine named "nosuch" in this build \(known: (?<names>.+)\)/) else {
+            throw ProcessFailure("t4 does not name its engines: \(said)")
+        }
+        return known.names.split(separator: ", ").map(String.init)
     }
 
     /// What children see of the environment: no setting of the caller's that would change what they do.
