@@ -7,6 +7,9 @@ SHELL := /bin/bash
 # Arguments for `t4 run` and for the benchmark: make run ARGS="--listen 127.0.0.1:2379"
 ARGS ?=
 
+# The engines that the test suites of clients are run on.
+ENGINES := lmdb rocksdb leveldb memory
+
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -20,10 +23,11 @@ build: ## Install what is missing and build the release binary, .build/release/t
 test: ## Lint, build and run every test that needs minutes at most
 	@scripts/test
 
-test-all: test ## The above, then the slow tests and the test suites of other etcd clients
+test-all: test ## The above, then the slow tests, and the test suites of other etcd clients on every engine
 	@T4_TEST_SLOW=1 scripts/test --no-lint
 	swift build --product t4
-	scripts/client-suites --subject t4
+	status=0; for engine in $(ENGINES); do scripts/client-suites --subject t4 --engine $$engine || status=$$?; done; \
+	exit $$status
 
 bench: build ## Measure t4 beside etcd, both on this machine
 	scripts/bench $(ARGS)
