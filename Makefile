@@ -9,6 +9,8 @@ ARGS ?=
 
 # The engines that the test suites of clients are run on.
 ENGINES := lmdb rocksdb leveldb memory
+# The engine that the benchmark measures: make bench ENGINE=rocksdb
+ENGINE ?= lmdb
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,8 +31,8 @@ test-all: test ## The above, then the slow tests, and the test suites of other e
 	status=0; for engine in $(ENGINES); do scripts/client-suites --subject t4 --engine $$engine || status=$$?; done; \
 	exit $$status
 
-bench: build ## Measure t4 beside etcd, both on this machine
-	scripts/bench $(ARGS)
+bench: build ## Measure t4 beside etcd, both on this machine; ENGINE=rocksdb, leveldb or memory instead of lmdb
+	scripts/bench --engine $(ENGINE) $(ARGS)
 
 format: ## Format the Swift sources in place
 	@scripts/format
