@@ -48,7 +48,7 @@ public final class LMDBEngine: LocalEngine {
     /// `.noSpace` also tells of a batch that does not fit one transaction (about 512 MiB).
     public func apply(_ batch: WriteBatch, at position: LogPosition) throws(EngineError) {
         let environment = try writable("apply")
-        try batch.forEach { (key, value) throws(EngineError) in try Row.check(key, value) }
+        try batch.forEach { (key, value) throws(EngineError) in try EngineLimits.check(key, value) }
         try environment.write { (rows) throws(LMDBFailure) in
             try batch.forEach { (key, value) throws(LMDBFailure) in
                 try key.withUnsafeBytes { (key) throws(LMDBFailure) in

@@ -62,7 +62,7 @@ public final class LevelDBEngine: LocalEngine {
         let database = try writable("apply")
         var changes = Batch()
         try batch.forEach { (key, value) throws(EngineError) in
-            try Row.check(key, value)
+            try EngineLimits.check(key, value)
             if let value { changes.put(key, value) } else { changes.delete(key) }
         }
         changes.putPosition(position)
@@ -122,7 +122,7 @@ public final class LevelDBEngine: LocalEngine {
         while batch.byteCount < loadBatchSizeBytes {
             let isRow = try rows.next { key, value in
                 do throws(EngineError) {
-                    try Row.check(key, value)
+                    try EngineLimits.check(key, value)
                     let isAbove = key.withUnsafeBytes { key in last.withUnsafeBytes { compareBytes($0, key) } } < 0
                     guard isAbove else {
                         throw EngineError(

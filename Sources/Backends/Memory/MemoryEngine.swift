@@ -19,9 +19,6 @@ public final class MemoryEngine: LocalEngine {
         var position = LogPosition.zero
     }
 
-    private static let keySizeBytes = EngineLimits.keyBytes
-    private static let valueSizeBytesMax = EngineLimits.valueBytesMax
-
     private let state = Mutex(State())
 
     /// Volatile; reads never block.
@@ -126,23 +123,14 @@ public final class MemoryEngine: LocalEngine {
         if let value {
             tree.put(try row(key, value))
         } else {
-            try check(key)
+            try EngineLimits.check(key, nil)
             key.withUnsafeBytes { tree.remove($0) }
         }
     }
 
     private static func row(_ key: RawSpan, _ value: RawSpan) throws(EngineError) -> Row {
-        try check(key)
-        guard value.byteCount <= valueSizeBytesMax else {
-            throw EngineError(.invalidArgument, "value of \(value.byteCount) bytes; at most \(valueSizeBytesMax)")
-        }
+        try EngineLimits.check(key, value)
         return key.withUnsafeBytes { key in value.withUnsafeBytes { Row.make(key: key, value: $0) } }
-    }
-
-    private static func check(_ key: RawSpan) throws(EngineError) {
-        guard keySizeBytes.contains(key.byteCount) else {
-            throw EngineError(.invalidArgument, "key of \(key.byteCount) bytes; 1 to \(keySizeBytes.upperBound)")
-        }
     }
 }
 

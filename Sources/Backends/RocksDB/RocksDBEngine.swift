@@ -59,7 +59,7 @@ public final class RocksDBEngine: LocalEngine {
     /// is space again, which RocksDB looks for every few seconds.
     public func apply(_ batch: WriteBatch, at position: LogPosition) throws(EngineError) {
         let database = try writable("apply")
-        try batch.forEach { (key, value) throws(EngineError) in try Layout.check(key, value) }
+        try batch.forEach { (key, value) throws(EngineError) in try EngineLimits.check(key, value) }
         try database.write(batch, at: position)
     }
 

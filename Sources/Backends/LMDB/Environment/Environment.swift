@@ -22,12 +22,12 @@ final class Environment: @unchecked Sendable {
     let mapSizeBytesMax: Int
     private let handle: EnvironmentHandle
     private let key: EnvironmentRegistry.Key
-    private var lock: FileLock?
+    private var lock: DirectoryLock?
     /// Pages that the file is known to have, so that its size is asked for only when it grows. Of the writing thread.
     private var pageCountKnown = 0
 
     private init(
-        _ settings: LMDBSettings, file: String, key: EnvironmentRegistry.Key, lock: consuming FileLock?,
+        _ settings: LMDBSettings, file: String, key: EnvironmentRegistry.Key, lock: consuming DirectoryLock?,
         handle: EnvironmentHandle, tables: Tables
     ) {
         self.file = file
@@ -44,7 +44,9 @@ final class Environment: @unchecked Sendable {
         _ settings: LMDBSettings, context: EngineContext, key: EnvironmentRegistry.Key
     ) throws(EngineError) -> Environment {
         let file = "\(context.directory)/data.mdb"
-        let lock: FileLock? = context.isReadOnly ? try .shared(context.directory) : try .exclusive(context.directory)
+        // LMDB's own lock file lets several processes write in turn; an engine has one writer.
+        let lock: DirectoryLock? =
+            context.isReadOnly ? try .shared(context.directory) : try .exclusive(context.directory)
         // Without the lock an inspection knows that there is a writer elsewhere. It then takes a slot in LMDB's reader
         // table, so that the writer does not reuse its pages. With the lock nothing at all needs to be written.
         let hasWriterElsewhere = lock == nil

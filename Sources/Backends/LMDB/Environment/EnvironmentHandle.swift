@@ -1,4 +1,5 @@
 import CLMDB
+import T4Protocols
 
 #if canImport(Glibc)
     import Glibc

@@ -50,9 +50,4 @@ extension EngineError {
             self.init(.ioFailed, place)
         }
     }
-
-    /// A failed system call on a file.
-    init(system code: Int32, _ operation: String, file: String) {
-        self.init(.ioFailed, "\(operation) \(file): \(String(cString: strerror(code)))")
-    }
 }

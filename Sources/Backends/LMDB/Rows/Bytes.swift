@@ -1,10 +1,5 @@
 import CLMDB
-
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Musl
-#endif
+import T4Protocols
 
 extension MDB_val {
     /// Borrows the bytes; LMDB reads them during the call only.
@@ -16,17 +11,6 @@ extension MDB_val {
     /// Bytes in the map, valid as long as the transaction (a write transaction: until its next change).
     @inline(__always)
     var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: mv_data, count: mv_size) }
-}
-
-/// Orders keys as unsigned bytes, a prefix first: below, at or above zero.
-@inline(__always)
-func compareBytes(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Int {
-    let shared = min(left.count, right.count)
-    if shared > 0, let first = left.baseAddress, let second = right.baseAddress {
-        let order = memcmp(first, second, shared)
-        if order != 0 { return Int(order) }
-    }
-    return left.count - right.count
 }
 
 extension [UInt8] {

@@ -1,5 +1,3 @@
-import T4Protocols
-
 /// How rows lie in the data file (`data.mdb`), version 1.
 ///
 /// ```
@@ -36,7 +34,4 @@ enum Layout {
     static let headSizeBytes = 511
     /// Bytes of a group number, which start each key in `tails`.
     static let groupSizeBytes = 8
-
-    static let keySizeBytes = EngineLimits.keyBytes
-    static let valueSizeBytesMax = EngineLimits.valueBytesMax
 }

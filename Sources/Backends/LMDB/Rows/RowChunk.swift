@@ -44,7 +44,7 @@ struct RowChunk {
     }
 
     private mutating func append(_ key: RawSpan, _ value: RawSpan) throws(EngineError) {
-        try Row.check(key, value)
+        try EngineLimits.check(key, value)
         try key.withUnsafeBytes { (key) throws(EngineError) in
             guard last.withUnsafeBytes({ compareBytes($0, key) }) < 0 else {
                 throw EngineError(
@@ -56,20 +56,5 @@ struct RowChunk {
         }
         value.withUnsafeBytes { bytes.append(contentsOf: $0) }
         sizes.append((key: key.byteCount, value: value.byteCount))
-    }
-}
-
-/// The sizes that the protocol allows.
-enum Row {
-    /// - Throws: `.invalidArgument` for a key or value outside them.
-    @inline(__always)
-    static func check(_ key: RawSpan, _ value: RawSpan?) throws(EngineError) {
-        guard Layout.keySizeBytes.contains(key.byteCount) else {
-            throw EngineError(.invalidArgument, "key of \(key.byteCount) bytes; 1 to \(Layout.keySizeBytes.upperBound)")
-        }
-        if let value, value.byteCount > Layout.valueSizeBytesMax {
-            throw EngineError(
-                .invalidArgument, "value of \(value.byteCount) bytes; at most \(Layout.valueSizeBytesMax)")
-        }
     }
 }

@@ -14,13 +14,13 @@ final class Database: @unchecked Sendable {
     private let context: EngineContext
     /// Room that LevelDB's logs are taken to need.
     private let logSizeBytesMax: Int
-    private var lock: FileLock?
+    private var lock: DirectoryLock?
     private var copy: PrivateCopy?
     /// Why nothing is written any more.
     private let writeFailure = Mutex<EngineError?>(nil)
 
     private init(
-        _ handle: DatabaseHandle, context: EngineContext, logSizeBytesMax: Int, lock: consuming FileLock?,
+        _ handle: DatabaseHandle, context: EngineContext, logSizeBytesMax: Int, lock: consuming DirectoryLock?,
         copy: consuming PrivateCopy?
     ) {
         self.handle = handle
@@ -39,7 +39,9 @@ final class Database: @unchecked Sendable {
     /// Opens the database in the directory for writing, and makes it where there is none; or a copy, for an inspection.
     static func open(_ settings: LevelDBSettings, context: EngineContext) throws(EngineError) -> Database {
         let directory = context.directory
-        let lock: FileLock? = context.isReadOnly ? nil : try .take(directory)
+        // LevelDB's own lock is not enough: it knows an open directory by its path alone, and a second opening within one
+        // process, though refused, drops the first one's lock on the file.
+        let lock: DirectoryLock? = context.isReadOnly ? nil : try .exclusive(directory)
         if try Files.size(of: "\(directory)/\(Layout.damageName)") != nil {
             throw EngineError(
                 .corrupted,

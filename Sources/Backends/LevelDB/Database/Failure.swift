@@ -47,10 +47,4 @@ extension EngineError {
             self.init(.corrupted, "\(place); the engine must be rebuilt from checkpoint and log")
         }
     }
-
-    /// A failed system call on a file.
-    init(system number: Int32, _ operation: String, file: String) {
-        let isFull = [ENOSPC, EDQUOT, EFBIG].contains(number)
-        self.init(isFull ? .noSpace : .ioFailed, "\(operation) \(file): \(String(cString: strerror(number)))")
-    }
 }

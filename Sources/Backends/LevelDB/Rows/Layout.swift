@@ -1,5 +1,3 @@
-import T4Protocols
-
 /// How rows lie in LevelDB, version 1.
 ///
 /// ```
@@ -24,26 +22,8 @@ enum Layout {
     /// Above everything.
     static let end: [UInt8] = [3]
 
-    /// Holds a flock; see `FileLock`.
-    static let lockName = "engine.lock"
     /// There once damage was found while the engine was open: LevelDB itself looks for little of it at open.
     static let damageName = "engine.damaged"
 
     private static func record(_ name: String) -> [UInt8] { rowsEnd + Array(name.utf8) }
-}
-
-/// The sizes that the protocol allows.
-enum Row {
-    /// - Throws: `.invalidArgument` for a key or value outside them.
-    @inline(__always)
-    static func check(_ key: RawSpan, _ value: RawSpan?) throws(EngineError) {
-        guard EngineLimits.keyBytes.contains(key.byteCount) else {
-            throw EngineError(
-                .invalidArgument, "key of \(key.byteCount) bytes; 1 to \(EngineLimits.keyBytes.upperBound)")
-        }
-        if let value, value.byteCount > EngineLimits.valueBytesMax {
-            throw EngineError(
-                .invalidArgument, "value of \(value.byteCount) bytes; at most \(EngineLimits.valueBytesMax)")
-        }
-    }
 }

@@ -1,3 +1,5 @@
+import T4Protocols
+
 #if canImport(Glibc)
     import Glibc
 #else

@@ -1,9 +1,3 @@
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Musl
-#endif
-
 /// A key with its value in one allocation; as a separator of an inner node, a key alone.
 ///
 /// The bytes are written once, in `make`, before any other thread can see the row.
@@ -44,17 +38,6 @@ final class Row: ManagedBuffer<Row.Sizes, UInt8> {
 
     /// Bytes that the row adds to the tree: key, value, object header and its place in a leaf.
     var byteCount: Int { header.key + header.value + 64 }
-}
-
-/// Orders keys as unsigned bytes, a prefix first: below, at or above zero.
-@inline(__always)
-func compareBytes(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Int {
-    let shared = min(left.count, right.count)
-    if shared > 0, let first = left.baseAddress, let second = right.baseAddress {
-        let order = memcmp(first, second, shared)
-        if order != 0 { return Int(order) }
-    }
-    return left.count - right.count
 }
 
 /// Number of leading bytes that both have in common.

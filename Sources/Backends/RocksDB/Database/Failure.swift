@@ -1,12 +1,6 @@
 import CRocksDB
 import T4Protocols
 
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Musl
-#endif
-
 /// Turns RocksDB's error convention into Swift's.
 @inline(__always)
 func check<R>(
@@ -47,10 +41,5 @@ extension EngineError {
     /// a lack of permission say nothing about what the file holds.
     private static func isAccessProblem(_ text: String) -> Bool {
         text.contains("Can't access ") && text.contains("IO error: ") && !text.contains("No such file or directory")
-    }
-
-    /// A failed system call on a file.
-    init(system code: Int32, _ operation: String, file: String) {
-        self.init(.ioFailed, "\(operation) \(file): \(String(cString: strerror(code)))")
     }
 }

@@ -34,19 +34,6 @@ enum Layout {
             term: UInt64(bigEndian: head.loadUnaligned(fromByteOffset: 4, as: UInt64.self)),
             index: UInt64(bigEndian: head.loadUnaligned(fromByteOffset: 12, as: UInt64.self)))
     }
-
-    /// - Throws: `.invalidArgument` for a key or value outside the sizes that the protocol allows.
-    @inline(__always)
-    static func check(_ key: RawSpan, _ value: RawSpan?) throws(EngineError) {
-        guard EngineLimits.keyBytes.contains(key.byteCount) else {
-            throw EngineError(
-                .invalidArgument, "key of \(key.byteCount) bytes; 1 to \(EngineLimits.keyBytes.upperBound)")
-        }
-        if let value, value.byteCount > EngineLimits.valueBytesMax {
-            throw EngineError(
-                .invalidArgument, "value of \(value.byteCount) bytes; at most \(EngineLimits.valueBytesMax)")
-        }
-    }
 }
 
 /// Lends bytes the way RocksDB takes them: at an address even where there are none.

@@ -82,7 +82,7 @@ final class TableLoad {
     }
 
     private func append(_ key: RawSpan, _ value: RawSpan) throws(EngineError) {
-        try Layout.check(key, value)
+        try EngineLimits.check(key, value)
         // RocksDB looks at the order within a file only.
         try key.withUnsafeBytes { (key) throws(EngineError) in
             guard lastKey.lexicographicallyPrecedes(key) else {

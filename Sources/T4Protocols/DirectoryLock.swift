@@ -1,17 +1,14 @@
-import T4Protocols
-
 #if canImport(Glibc)
     import Glibc
 #else
     import Musl
 #endif
 
-/// Our lock on an engine's directory, held through `engine.lock`: exclusive for a writer, shared for an inspection.
+/// The lock on an engine's directory, held through `engine.lock`: exclusive for a writer, shared for an inspection.
 ///
-/// LMDB's own lock file lets several processes write in turn; an engine has one writer, so a second one is refused
-/// here. The lock belongs to the open file: it also holds between two opens in one process, and the kernel lets it go
-/// when the process dies.
-struct FileLock: ~Copyable {
+/// The lock belongs to the open file: it also holds between two opens in one process, under whatever path, and the
+/// kernel lets it go when the process dies.
+package struct DirectoryLock: ~Copyable {
     private let descriptor: Int32
 
     private init(descriptor: Int32) { self.descriptor = descriptor }
@@ -24,11 +21,11 @@ struct FileLock: ~Copyable {
 
     /// Takes the lock of the only writer.
     /// - Throws: `.inUse` while anybody has the directory open.
-    static func exclusive(_ directory: String) throws(EngineError) -> FileLock {
-        let path = "\(directory)/engine.lock"
+    package static func exclusive(_ directory: String) throws(EngineError) -> DirectoryLock {
+        let path = path(directory)
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw EngineError(system: errno, "open", file: path) }
-        let lock = FileLock(descriptor: descriptor)
+        let lock = DirectoryLock(descriptor: descriptor)
         guard try lock.take(LOCK_EX, path) else {
             throw EngineError(.inUse, "\(directory) is open in another process or engine (\(path) is locked)")
         }
@@ -37,16 +34,18 @@ struct FileLock: ~Copyable {
 
     /// Keeps writers out while an idle directory is inspected; nothing is written.
     /// - Returns: Nil when a writer holds the directory.
-    static func shared(_ directory: String) throws(EngineError) -> FileLock? {
-        let path = "\(directory)/engine.lock"
+    package static func shared(_ directory: String) throws(EngineError) -> DirectoryLock? {
+        let path = path(directory)
         var descriptor = open(path, O_RDONLY | O_CLOEXEC)
         // A copy made without the lock file: lock the directory itself, so that there is always a lock to hold.
         if descriptor < 0, errno == ENOENT { descriptor = open(directory, O_RDONLY | O_CLOEXEC) }
         guard descriptor >= 0 else { throw EngineError(system: errno, "open", file: path) }
-        let lock = FileLock(descriptor: descriptor)
+        let lock = DirectoryLock(descriptor: descriptor)
         guard try lock.take(LOCK_SH, path) else { return nil }
         return lock
     }
+
+    private static func path(_ directory: String) -> String { "\(directory)/engine.lock" }
 
     private func take(_ kind: Int32, _ path: String) throws(EngineError) -> Bool {
         while flock(descriptor, kind | LOCK_NB) != 0 {
