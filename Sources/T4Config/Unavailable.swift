@@ -10,7 +10,7 @@ enum Unavailable {
         flags.first { flag == $0.name || ($0.name.hasSuffix("-") && flag.hasPrefix($0.name)) }?.reason
     }
 
-    private static let store = "object stores are not in this version"
+    private static let store = "a node uses no object store in this version"
     private static let cluster = "clusters are not in this version: a node works alone"
     private static let tls = "TLS is not in this version"
     private static let auth = "authentication is not in this version"

@@ -42,14 +42,14 @@ import Testing
         Mistake(
             "[engine]\ntpye = \"lmdb\"", "t4.toml:2:1: engine.tpye: unknown key; did you mean \"type\"?"),
         Mistake("[engine]\nlmdb = 1", "t4.toml:2:1: engine.lmdb: unknown key; known in [engine]: type"),
-        Mistake("\n[store]\ntype = \"s3\"", "t4.toml:2:2: store: object stores are not in this version"),
+        Mistake("\n[store]\ntype = \"s3\"", "t4.toml:2:2: store: a node uses no object store in this version"),
         Mistake("[peer]", "t4.toml:1:2: peer: clusters are not in this version: a node works alone"),
         Mistake(flags: ["data-dri": "x"], "--data-dri: unknown flag; did you mean --data-dir?"),
         Mistake(flags: ["fast": ""], "--fast: unknown flag"),
-        Mistake(flags: ["s3-bucket": "b"], "--s3-bucket: object stores are not in this version"),
+        Mistake(flags: ["s3-bucket": "b"], "--s3-bucket: a node uses no object store in this version"),
         Mistake(
             flags: ["advertise-peer": "b"], "--advertise-peer: clusters are not in this version: a node works alone"),
-        Mistake(environment: ["T4_S3_BUCKET": "b"], "T4_S3_BUCKET: object stores are not in this version"),
+        Mistake(environment: ["T4_S3_BUCKET": "b"], "T4_S3_BUCKET: a node uses no object store in this version"),
         Mistake(environment: ["T4_CLIENT_TLS_CERT": "b"], "T4_CLIENT_TLS_CERT: TLS is not in this version"),
     ]
 
