@@ -93,7 +93,8 @@ final class EngineFixture {
         engine = try BackendRegistry.builtIn.makeEngine(
             name, settings: NoSettings(),
             context: EngineContext(
-                directory: directory, isReadOnly: false, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
+                directory: directory, isReadOnly: false, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+            ))
     }
 
     deinit {

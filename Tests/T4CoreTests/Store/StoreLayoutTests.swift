@@ -21,7 +21,8 @@ import Testing
 
     @Test func otherNamesAreNone() {
         let id = String(repeating: "ab", count: 32)
-        for name in ["sst/\(id)", "sst/\(id)-", "sst/\(id)-+1", "sst/\(id)-01", "sst/\(id.uppercased())-1", "sst/ab-1"] {
+        for name in ["sst/\(id)", "sst/\(id)-", "sst/\(id)-+1", "sst/\(id)-01", "sst/\(id.uppercased())-1", "sst/ab-1"]
+        {
             #expect(StoreLayout.table(ObjectKey(name)) == nil, "\(name)")
         }
         for name in ["wal/1", "wal/0000000000000000000x", "wal/99999999999999999999", "sst/00000000000000000001"] {
