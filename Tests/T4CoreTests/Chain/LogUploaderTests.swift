@@ -165,7 +165,7 @@ import Testing
             run.add(1...2)
             store.waitForHeld(1)
             run.add(3...4)
-            for _ in 0..<3 {
+            for _ in 0..<2 {
                 store.waitForHeld(2)
                 store.letThrough(LogUploaderTests.second)
             }
