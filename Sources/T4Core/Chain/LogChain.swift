@@ -8,7 +8,7 @@ package struct LogChain: Sendable {
     package struct End: Hashable, Sendable {
         /// The last entry of the chain.
         package var position: LogPosition
-        /// Term in the header of the last object.
+        /// Term in the header of the last object; that of the start when none was read.
         package var term: UInt64
         /// Commit time of the last entry; 0 when none was read.
         package var time: UInt64

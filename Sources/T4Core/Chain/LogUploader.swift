@@ -47,16 +47,23 @@ package final class LogUploader: Sendable {
         var number: UInt64
         var end: LogPosition
         var batches: [Batch]
-        var isDone = false
+        /// In the header of the object that ends it, once that is in the store.
+        var term: UInt64?
     }
 
     private struct State {
         var end: LogPosition
+        /// In the header of the object that ends there.
+        var endTerm: UInt64
+        /// The last entry that was added.
+        var last: LogPosition
         var waiting: [Batch] = []
         var waitingSize = 0
         var flights: [Flight] = []
         /// In the store, to be told so by the uploader's thread.
-        var released: [Batch] = []
+        var released = FIFO<Batch>()
+        /// Not to get there after the failure, to be told so by the uploader's thread.
+        var dropped = FIFO<Batch>()
         var flightNumber: UInt64 = 0
         /// Waiting batches are to be uploaded without waiting for age or size.
         var isDue = false
@@ -79,9 +86,11 @@ package final class LogUploader: Sendable {
     /// - Parameters:
     ///   - term: Of this run; stands in the headers.
     ///   - end: The last entry of the chain.
+    ///   - endTerm: Term in the header of the chain's last object, `LogChain.End.term`. Where it is not known the term of
+    ///     `end` stands in: an orphan of a term in between is then taken for a part of the chain, which is a failure.
     ///   - onFailure: Called once when somebody else has continued the chain.
     package init(
-        store: any ObjectStore, databaseID: DatabaseID, term: UInt64, end: LogPosition,
+        store: any ObjectStore, databaseID: DatabaseID, term: UInt64, end: LogPosition, endTerm: UInt64? = nil,
         settings: Settings = Settings(), timer: BackoffTimer = .system, logger: Logger,
         onFailure: @escaping @Sendable (Failure) -> Void
     ) {
@@ -92,7 +101,7 @@ package final class LogUploader: Sendable {
         self.timer = timer
         self.logger = logger
         self.onFailure = onFailure
-        state = Monitor(State(end: end))
+        state = Monitor(State(end: end, endTerm: endTerm ?? end.term, last: end))
     }
 
     package var status: Status {
@@ -104,13 +113,16 @@ package final class LogUploader: Sendable {
         }
     }
 
-    /// Takes entries that are on disk, in order.
+    /// Takes entries that are on disk, in order: at least one, and the first follows the last one of the call before.
     /// - Parameter release: Called once they are in the store and everything before them was released, or with what
     ///   prevents it for good.
     package func add(_ entries: [LogEntry], release: (@Sendable (Failure?) -> Void)? = nil) {
+        guard let first = entries.first, let last = entries.last else { preconditionFailure("a batch has entries") }
         let size = entries.reduce(0) { $0 + LogFormat.frameSize($1) }
         let (failure, startTimer): (Failure?, UInt64?) = state.withLock { state in
             if let failure = state.failure { return (failure, nil) }
+            precondition(first.position.index == state.last.index + 1, "entries are added in order")
+            state.last = last.position
             let isFirst = state.waiting.isEmpty
             state.waiting.append(Batch(entries: entries, size: size, release: release))
             state.waitingSize += size
@@ -138,17 +150,19 @@ package final class LogUploader: Sendable {
         }
     }
 
-    /// The uploader's thread, until `stop` or a failure. It alone releases batches, so that their order is kept.
+    /// The uploader's thread, until `stop` or a failure. It alone releases batches that were taken before the failure, so
+    /// that their order is kept.
     package func run() {
         while let work = nextWork() {
             switch work {
-            case .release(let batches): for batch in batches { batch.release?(nil) }
+            case .release(let batch, let failure): batch.release?(failure)
             case .upload(let flight, let previous): upload(flight, previous: previous)
             }
         }
     }
 
-    /// Lets `run` return. Uploads under way may or may not happen; nothing more is released.
+    /// Lets `run` return. Uploads under way may or may not happen; but for a release that is being called right now
+    /// nothing more is released.
     package func stop() {
         state.withLock { $0.isStopping = true }
         state.broadcast()
@@ -168,18 +182,18 @@ package final class LogUploader: Sendable {
     }
 
     private enum Work: Sendable {
-        case release([Batch])
+        case release(Batch, Failure?)
         case upload(Flight, previous: LogPosition)
     }
 
     /// Waits for batches that are in the store, or that are to be uploaded and then takes as many as make an object.
     private func nextWork() -> Work? {
         state.wait { state in
-            if !state.released.isEmpty {
-                defer { state.released = [] }
-                return .some(.release(state.released))
+            if state.isStopping { return .some(nil) }
+            if let batch = state.released.popFirst() { return .some(.release(batch, nil)) }
+            if let failure = state.failure {
+                return .some(state.dropped.popFirst().map { .release($0, failure) })
             }
-            if state.isStopping || state.failure != nil { return .some(nil) }
             guard !state.waiting.isEmpty, state.flights.count < (settings.isSynchronous ? settings.inFlightMax : 1),
                 settings.isSynchronous || state.isDue || state.waitingSize >= settings.sizeMax
             else { return nil }
@@ -208,7 +222,9 @@ package final class LogUploader: Sendable {
         Task {
             let entries = flight.batches.flatMap(\.entries)
             do throws(Failure) {
-                if try await put(entries, previous: previous) { finish(flight.number) }
+                if let term = try await put(entries, previous: previous, flight: flight.number) {
+                    finish(flight.number, term: term)
+                }
             } catch {
                 fail(error)
             }
@@ -216,8 +232,13 @@ package final class LogUploader: Sendable {
     }
 
     /// Uploads an object until it is there.
-    /// - Returns: False when the uploader was stopped before.
-    private func put(_ entries: [LogEntry], previous: LogPosition) async throws(Failure) -> Bool {
+    /// - Parameter previousTerm: In the header of the object that ends at `previous`, where another node's object is that;
+    ///   nil for the end of the flight before.
+    /// - Returns: The term in the header of the object that ends with the last of the entries; nil when the uploader was
+    ///   stopped before.
+    private func put(
+        _ entries: [LogEntry], previous: LogPosition, flight: UInt64, previousTerm: UInt64? = nil
+    ) async throws(Failure) -> UInt64? {
         let key = StoreLayout.log(firstIndex: previous.index + 1)
         let bytes = LogObject.encode(entries, databaseID: databaseID, term: term, previous: previous)
         var condition = PutCondition.absent
@@ -226,15 +247,21 @@ package final class LogUploader: Sendable {
             do throws(ObjectStoreError) {
                 _ = try await store.put(key, .bytes(bytes), when: condition)
                 note(outage: nil)
-                return true
+                return term
             } catch {
                 if error.code == .alreadyExists || error.code == .conditionFailed || error.code == .outcomeUnknown {
-                    switch try await settle(key, bytes, entries, previous) {
-                    case .done: return true
-                    case .partly(let end):
+                    let chainTerm = previousTerm ?? endTerm(before: flight)
+                    switch try await settle(key, bytes, entries, previous, chainTerm: chainTerm) {
+                    case .done: return term
+                    case .partly(let end, let endTerm):
                         let rest = entries.filter { $0.position.index > end.index }
-                        return rest.isEmpty ? true : try await put(rest, previous: end)
+                        if rest.isEmpty { return endTerm }
+                        return try await put(rest, previous: end, flight: flight, previousTerm: endTerm)
                     case .replace(let version): condition = .unchanged(since: version)
+                    case .absent:
+                        condition = .absent
+                        note(outage: "\(error)")
+                    case .later: break
                     case .unknown(let what): note(outage: what)
                     }
                 } else {
@@ -244,29 +271,42 @@ package final class LogUploader: Sendable {
                 range = min(range * 2, .seconds(5))
             }
         }
-        return false
+        return nil
+    }
+
+    /// Term in the header of the chain's last object, when that is what the flight continues; nil as long as others are
+    /// under way before it.
+    private func endTerm(before flight: UInt64) -> UInt64? {
+        state.withLock { $0.flights.first?.number == flight ? $0.endTerm : nil }
     }
 
     private enum Settlement {
         /// The very bytes are there.
         case done
-        /// An object of an earlier run of this node is there, which ends with that entry.
-        case partly(LogPosition)
+        /// An object of an earlier run of this node is there, which ends with that entry and has that header term.
+        case partly(LogPosition, UInt64)
         /// An orphan is there.
         case replace(ObjectVersion)
-        /// Nothing is there yet, or it cannot be read now.
+        /// Nothing is there yet.
+        case absent
+        /// What is there is a part of the chain or not, depending on uploads before this one.
+        case later
+        /// It cannot be read now.
         case unknown(String)
     }
 
     /// Looks what is under a name that a put did not get for certain (Rule L2).
+    ///
+    /// Only an orphan may be replaced: whoever uploaded a part of the chain may have promised it to somebody.
+    /// - Parameter chainTerm: In the header of the chain's last object; nil as long as `previous` is not its end.
     private func settle(
-        _ key: ObjectKey, _ bytes: [UInt8], _ entries: [LogEntry], _ previous: LogPosition
+        _ key: ObjectKey, _ bytes: [UInt8], _ entries: [LogEntry], _ previous: LogPosition, chainTerm: UInt64?
     ) async throws(Failure) -> Settlement {
         let there: StoredBytes
         do throws(ObjectStoreError) {
             there = try await store.get(key, bytes: nil)
         } catch {
-            return .unknown("\(error)")
+            return error.code == .notFound ? .absent : .unknown("\(error)")
         }
         if there.bytes == bytes {
             note(outage: nil)
@@ -278,24 +318,21 @@ package final class LogUploader: Sendable {
         } catch {
             throw Failure(description: "\(key) is not what this node wrote: \(error)")
         }
-        guard object.header.previous == previous, object.header.term <= term else {
-            if object.header.term > term {
-                throw Failure(description: "a node with term \(object.header.term) writes the log in the object store")
-            }
+        if object.header.term > term {
+            throw Failure(description: "a node with term \(object.header.term) writes the log in the object store")
+        }
+        guard let chainTerm else { return .later }
+        guard object.header.previous == previous, object.header.term >= chainTerm else {
             return .replace(there.info.version)
         }
         // From an upload of an earlier run that landed late: the same entries, perhaps fewer.
-        let isOwn = object.entries.count <= entries.count && zip(object.entries, entries).allSatisfy { $0 == $1 }
-        guard isOwn else {
-            if object.header.term < term, object.entries.first?.position != entries.first?.position {
-                return .replace(there.info.version)
-            }
+        guard entries.starts(with: object.entries) else {
             throw Failure(
                 description: "\(key) holds entries \(object.header.firstIndex) to \(object.end.index) which this node "
                     + "does not have: another node writes to this prefix, or this one must be started again")
         }
         note(outage: nil)
-        return .partly(object.end)
+        return .partly(object.end, object.header.term)
     }
 
     private func note(outage: String?) {
@@ -311,14 +348,15 @@ package final class LogUploader: Sendable {
         }
     }
 
-    private func finish(_ number: UInt64) {
+    private func finish(_ number: UInt64, term: UInt64) {
         state.withLock { state in
             if let index = state.flights.firstIndex(where: { $0.number == number }) {
-                state.flights[index].isDone = true
+                state.flights[index].term = term
             }
-            while let first = state.flights.first, first.isDone, state.failure == nil {
-                state.released += first.batches
+            while let first = state.flights.first, let term = first.term, state.failure == nil {
+                for batch in first.batches { state.released.append(batch) }
                 state.end = first.end
+                state.endTerm = term
                 state.flights.removeFirst()
             }
         }
@@ -326,17 +364,16 @@ package final class LogUploader: Sendable {
     }
 
     private func fail(_ failure: Failure) {
-        let (isFirst, dropped): (Bool, [Batch]) = state.withLock { state in
-            let isFirst = state.failure == nil
-            state.failure = state.failure ?? failure
-            let dropped = state.flights.flatMap(\.batches) + state.waiting
+        let isFirst = state.withLock { state in
+            guard state.failure == nil else { return false }
+            state.failure = failure
+            for batch in state.flights.flatMap(\.batches) + state.waiting { state.dropped.append(batch) }
             state.flights = []
             state.waiting = []
             state.waitingSize = 0
-            return (isFirst, dropped)
+            return true
         }
         state.broadcast()
-        for batch in dropped { batch.release?(failure) }
         if isFirst { onFailure(failure) }
     }
 }

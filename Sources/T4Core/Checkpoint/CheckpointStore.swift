@@ -6,6 +6,8 @@ package import T4Protocols
 package struct CheckpointStore: Sendable {
     package let store: BlockingStore
     private let databaseID: DatabaseID
+    /// Attempts to swap the head, without a pause, while the outcome is unknown.
+    private static let swapAttemptsMax = 4
     /// Opens another database's prefix, for tables that a branch inherited.
     private let foreign: @Sendable (String) throws -> BlockingStore
 
@@ -24,10 +26,7 @@ package struct CheckpointStore: Sendable {
     /// The newest checkpoint's head, with the version to swap it by; nil when there is none.
     package func head() throws -> (head: Head, version: ObjectVersion)? {
         guard let object = try store.find(StoreLayout.head) else { return nil }
-        let head = try CanonicalJSON.decode(Head.self, object.bytes, name: StoreLayout.head.rawValue)
-        guard head.format == 1 else {
-            throw CheckpointError(.unsupported, "\(StoreLayout.head) has format \(head.format), this build knows 1")
-        }
+        let head = try Head.decode(object.bytes)
         guard head.database == databaseID.description else {
             throw CheckpointError(
                 .invalidArgument, "\(StoreLayout.head) belongs to database \(head.database), not to \(databaseID)")
@@ -45,6 +44,16 @@ package struct CheckpointStore: Sendable {
         return file
     }
 
+    /// Reads the checkpoint that the head names.
+    package func manifest(of head: Head) throws -> ManifestFile {
+        let file = try manifest(ObjectKey(head.checkpoint))
+        guard file.id == head.id else {
+            throw CheckpointError(
+                .corrupted, "\(head.checkpoint) has the id \(file.id), \(StoreLayout.head) says \(head.id)")
+        }
+        return file
+    }
+
     /// The names of all checkpoints, oldest term and revision first.
     package func checkpoints() throws -> [ObjectKey] {
         var keys: [ObjectKey] = []
@@ -56,8 +65,8 @@ package struct CheckpointStore: Sendable {
 
     /// Opens a table for reading parts of it.
     package func table(_ entry: Manifest.TableEntry, of file: ManifestFile) throws -> TableReader {
-        let (place, store) = try find(entry, file)
-        let key = ObjectKey(place.key)
+        let place = try place(of: entry, in: file)
+        let (key, store) = (ObjectKey(place.key), try store(of: place))
         return try TableReader(name: place.key, size: place.size, id: TableID(hex: entry.id)) { range in
             try store.get(key, bytes: range).bytes
         }
@@ -67,18 +76,24 @@ package struct CheckpointStore: Sendable {
     package func fetch(
         _ entry: Manifest.TableEntry, of file: ManifestFile
     ) throws -> BlockingStore.Pending<StoredBytes> {
-        let (place, store) = try find(entry, file)
-        let key = ObjectKey(place.key)
-        return store.start { (store) throws(ObjectStoreError) in try await store.get(key, bytes: nil) }
+        try fetch(place(of: entry, in: file))
     }
 
-    private func find(
-        _ entry: Manifest.TableEntry, _ file: ManifestFile
-    ) throws -> (ManifestFile.Place, BlockingStore) {
+    /// Starts reading the whole table that lies there.
+    package func fetch(_ place: ManifestFile.Place) throws -> BlockingStore.Pending<StoredBytes> {
+        let key = ObjectKey(place.key)
+        return try store(of: place).start { (store) throws(ObjectStoreError) in try await store.get(key, bytes: nil) }
+    }
+
+    private func place(of entry: Manifest.TableEntry, in file: ManifestFile) throws -> ManifestFile.Place {
         guard let place = file.envelope.places[entry.id] else {
             throw CheckpointError(.corrupted, "the checkpoint does not say where table \(entry.id) lies")
         }
-        return (place, try place.prefix.map(foreign) ?? store)
+        return place
+    }
+
+    private func store(of place: ManifestFile.Place) throws -> BlockingStore {
+        try place.prefix.map(foreign) ?? store
     }
 
     /// Writes the manifest, under a name that no other checkpoint has.
@@ -104,7 +119,8 @@ package struct CheckpointStore: Sendable {
     /// Makes a checkpoint the newest.
     ///
     /// - Parameter previous: As `head` gave it.
-    /// - Throws: `.invalidArgument` when somebody else swapped it meanwhile: this writer is not the only one.
+    /// - Throws: `.invalidArgument` when somebody else swapped it meanwhile: this writer is not the only one. Of the store,
+    ///   `.outcomeUnknown` when that is still so after a few attempts.
     package func swapHead(
         _ key: ObjectKey, _ file: ManifestFile, previous: (head: Head, version: ObjectVersion)?,
         random: inout some RandomNumberGenerator
@@ -113,12 +129,14 @@ package struct CheckpointStore: Sendable {
             throw CheckpointError(.invalidArgument, "the head would go back from \(previous.head.checkpoint) to \(key)")
         }
         let nonce = DatabaseID.random(using: &random).description
-        let head = Head(
+        let head = try Head(
             database: databaseID.description, sequence: (previous?.head.sequence ?? 0) + 1, nonce: nonce,
             manifest: file, key: key)
-        let bytes = try CanonicalJSON.encode(head)
+        let bytes = try head.encoded()
         let condition: PutCondition = previous.map { .unchanged(since: $0.version) } ?? .absent
+        var attempts = 0
         while true {
+            attempts += 1
             do throws(ObjectStoreError) {
                 _ = try store.put(StoreLayout.head, bytes, when: condition)
                 return
@@ -129,7 +147,10 @@ package struct CheckpointStore: Sendable {
                     // on the same version: only one of the two can win.
                     let now = try self.head()
                     if now?.head.nonce == nonce { return }
-                    if now?.version == previous?.version, error.code == .outcomeUnknown { continue }
+                    if now?.version == previous?.version, error.code == .outcomeUnknown {
+                        if attempts < CheckpointStore.swapAttemptsMax { continue }
+                        throw error
+                    }
                     throw CheckpointError(
                         .invalidArgument, "another node made \(now?.head.checkpoint ?? "(none)") the newest checkpoint")
                 default: throw error

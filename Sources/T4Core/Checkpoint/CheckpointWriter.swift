@@ -36,8 +36,6 @@ package struct CheckpointWriter {
     private let readLog: ReadLog
     /// Rows of the log are written as a run of their own once they take this much memory.
     private static let foldSizeMax = 64 << 20
-    /// Tables that are being uploaded at once.
-    private static let uploadsMax = 4
 
     package init(
         _ checkpoints: CheckpointStore, databaseID: DatabaseID, author: Author, clock: Clock,
@@ -56,8 +54,8 @@ package struct CheckpointWriter {
     package func write(_ mark: StateTrail.Mark) throws -> Written? {
         let previous = try checkpoints.head()
         if let previous, previous.head.index >= mark.position.index { return nil }
-        let last = try previous.map { try checkpoints.manifest(ObjectKey($0.head.checkpoint)) }
-        let uploads = Uploads(checkpoints, known: last, limit: CheckpointWriter.uploadsMax)
+        let last = try previous.map { try checkpoints.manifest(of: $0.head) }
+        let uploads = Uploads(checkpoints, known: last)
         var builder = CheckpointBuilder(
             previous: last?.checkpoint, index: mark.position.index, compacted: mark.meta.compacted,
             open: uploads.open, put: uploads.put)
@@ -113,36 +111,40 @@ package struct CheckpointWriter {
 /// Tables on their way into the store.
 private final class Uploads {
     private let checkpoints: CheckpointStore
-    private let known: ManifestFile?
-    private let limit: Int
     private let epoch: UInt64 = 0
     private var places: [String: ManifestFile.Place] = [:]
-    /// Bytes of the tables of this checkpoint: a merge may want them again.
+    /// Bytes of the latest tables of this checkpoint: a merge may want them again.
     private var written: [String: [UInt8]] = [:]
-    private var pending: [BlockingStore.Pending<ObjectVersion>] = []
+    private var writtenSize = 0
+    private var pending: [(id: String, put: BlockingStore.Pending<ObjectVersion>)] = []
+    /// Tables in `written` that are in the store, the oldest first.
+    private var uploaded: [String] = []
+    /// Tables that are being uploaded at once.
+    private static let pendingMax = 4
+    /// Bytes of tables that are kept although they are in the store.
+    private static let writtenSizeMax = 128 << 20
     private(set) var newCount = 0
     private(set) var newSize = 0
 
-    init(_ checkpoints: CheckpointStore, known: ManifestFile?, limit: Int) {
+    init(_ checkpoints: CheckpointStore, known: ManifestFile?) {
         self.checkpoints = checkpoints
-        self.known = known
-        self.limit = limit
         places = known?.envelope.places ?? [:]
     }
 
     func put(_ table: Table) throws {
         let id = table.id.description
         if places[id] != nil { return }
-        if pending.count >= limit { _ = try pending.removeFirst().wait() }
+        if pending.count >= Uploads.pendingMax { try waitForFirst() }
         let key = StoreLayout.table(table.id, epoch: epoch)
         let bytes = table.bytes
         // Whoever writes under this name writes the same rows, so that what is there may be replaced.
-        pending.append(
-            checkpoints.store.start { (store) throws(ObjectStoreError) in
-                try await store.put(key, .bytes(bytes), when: .always)
-            })
+        let put = checkpoints.store.start { (store) throws(ObjectStoreError) in
+            try await store.put(key, .bytes(bytes), when: .always)
+        }
+        pending.append((id, put))
         places[id] = ManifestFile.Place(key: key, size: UInt64(bytes.count))
         written[id] = bytes
+        writtenSize += bytes.count
         newCount += 1
         newSize += bytes.count
     }
@@ -150,9 +152,11 @@ private final class Uploads {
     func open(_ entry: Manifest.TableEntry) throws -> TableReader {
         let id = TableID(hex: entry.id)
         if let bytes = written[entry.id] { return try TableReader(name: "sst/\(entry.id)", bytes: bytes, id: id) }
-        guard let known else { throw CheckpointError(.invalidArgument, "table \(entry.id) was never written") }
+        guard let place = places[entry.id] else {
+            throw CheckpointError(.invalidArgument, "table \(entry.id) was never written")
+        }
         // Merges read most of a table, in order.
-        let stored = try checkpoints.fetch(entry, of: known).wait()
+        let stored = try checkpoints.fetch(place).wait()
         return try TableReader(name: stored.info.key.rawValue, bytes: stored.bytes, id: id)
     }
 
@@ -160,7 +164,15 @@ private final class Uploads {
 
     /// Waits until everything is in the store.
     func finish() throws {
-        while !pending.isEmpty { _ = try pending.removeFirst().wait() }
-        written = [:]
+        while !pending.isEmpty { try waitForFirst() }
+    }
+
+    private func waitForFirst() throws {
+        let first = pending.removeFirst()
+        _ = try first.put.wait()
+        uploaded.append(first.id)
+        while writtenSize > Uploads.writtenSizeMax, !uploaded.isEmpty {
+            writtenSize -= written.removeValue(forKey: uploaded.removeFirst())?.count ?? 0
+        }
     }
 }

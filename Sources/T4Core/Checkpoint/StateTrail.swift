@@ -1,3 +1,4 @@
+import Synchronization
 package import T4Protocols
 
 /// Where the state stood at recent entries of the log, so that a checkpoint can say what it must add up to.
@@ -19,13 +20,14 @@ package final class StateTrail: Sendable {
         }
     }
 
+    /// What may still be matched: both lists rise, and one of them is always empty.
     private struct State {
         var applied: [Mark] = []
         var ends: [LogPosition] = []
         var newest: Mark?
     }
 
-    private let state = Monitor(State())
+    private let state = Mutex(State())
 
     package init() {}
 
@@ -35,33 +37,28 @@ package final class StateTrail: Sendable {
     /// A batch was applied; in order.
     package func applied(_ mark: Mark) {
         state.withLock { state in
-            state.applied.append(mark)
-            StateTrail.settle(&state)
+            // Ends before it will never be marks.
+            state.ends.removeFirst(state.ends.prefix { $0.index < mark.position.index }.count)
+            guard let end = state.ends.first else {
+                state.applied.append(mark)
+                return
+            }
+            if end == mark.position { state.newest = mark }
+            if end.index == mark.position.index { state.ends.removeFirst() }
         }
-        state.broadcast()
     }
 
     /// An object of the chain ends there; in order.
     package func uploaded(to end: LogPosition) {
         state.withLock { state in
-            state.ends.append(end)
-            StateTrail.settle(&state)
-        }
-        state.broadcast()
-    }
-
-    private static func settle(_ state: inout State) {
-        // Both lists rise, and what is matched is taken out, so this looks at few elements.
-        var (mark, end) = (state.applied.count - 1, state.ends.count - 1)
-        while mark >= 0, end >= 0 {
-            let (left, right) = (state.applied[mark].position.index, state.ends[end].index)
-            if left == right {
-                state.newest = state.applied[mark]
-                state.applied.removeFirst(mark + 1)
-                state.ends.removeFirst(end + 1)
+            // Marks before it will never be ends.
+            state.applied.removeFirst(state.applied.prefix { $0.position.index < end.index }.count)
+            guard let mark = state.applied.first else {
+                state.ends.append(end)
                 return
             }
-            if left > right { mark -= 1 } else { end -= 1 }
+            if end == mark.position { state.newest = mark }
+            if end.index == mark.position.index { state.applied.removeFirst() }
         }
     }
 }

@@ -37,7 +37,9 @@ package enum StoreLayout {
     package static func table(_ key: ObjectKey) -> (id: TableID, epoch: UInt64)? {
         guard key.rawValue.hasPrefix("sst/") else { return nil }
         let parts = key.rawValue.dropFirst(4).split(separator: "-", omittingEmptySubsequences: false)
-        guard parts.count == 2, let id = TableID(hex: parts[0]), let epoch = UInt64(parts[1]) else { return nil }
+        guard parts.count == 2, let id = TableID(hex: parts[0]), let epoch = UInt64(parts[1]),
+            table(id, epoch: epoch) == key
+        else { return nil }
         return (id, epoch)
     }
 

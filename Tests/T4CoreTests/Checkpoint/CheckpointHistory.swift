@@ -14,9 +14,10 @@ struct CheckpointHistory {
     private var current: [[UInt8]: StoredRecord] = [:]
     private var leases: Set<Int64> = []
 
-    init(seed: UInt64) throws {
+    /// - Parameter engine: An empty one; nil for one in memory.
+    init(seed: UInt64, engine: (any LocalEngine)? = nil) throws {
         random = SeededGenerator(seed: seed)
-        engine = try CheckpointHistory.makeEngine()
+        self.engine = try engine ?? CheckpointHistory.makeEngine()
     }
 
     static func makeEngine() throws -> any LocalEngine {

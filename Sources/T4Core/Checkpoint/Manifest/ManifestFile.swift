@@ -109,10 +109,12 @@ package struct Head: Hashable, Sendable, Codable {
     package var checkpoint: String
     /// `id` in that object.
     package var id: String
+    /// SHA-256 of the canonical encoding in which this is empty.
+    private var sum = ""
 
     package init(
         database: String, sequence: UInt64, nonce: String, manifest: ManifestFile, key: ObjectKey
-    ) {
+    ) throws {
         self.database = database
         self.sequence = sequence
         self.nonce = nonce
@@ -121,5 +123,25 @@ package struct Head: Hashable, Sendable, Codable {
         index = manifest.checkpoint.index
         checkpoint = key.rawValue
         id = manifest.id
+        sum = try CanonicalJSON.hash(self)
+    }
+
+    /// The whole object.
+    package func encoded() throws -> [UInt8] { try CanonicalJSON.encode(self) }
+
+    /// Reads the object and checks everything in it.
+    /// - Throws: `.corrupted` with the object's name, `.unsupported` for a later format.
+    package static func decode(_ bytes: [UInt8]) throws -> Head {
+        let name = StoreLayout.head.rawValue
+        let head = try CanonicalJSON.decode(Head.self, bytes, name: name)
+        guard head.format == 1 else {
+            throw CheckpointError(.unsupported, "\(name) has format \(head.format), this build knows 1")
+        }
+        var unsigned = head
+        unsigned.sum = ""
+        guard try CanonicalJSON.hash(unsigned) == head.sum else {
+            throw CheckpointError(.corrupted, "the hash in \(name) does not match its content")
+        }
+        return head
     }
 }
