@@ -21,7 +21,7 @@ import Testing
                 let target = try EngineFixture(engine)
                 try fixture.load(file, into: target.engine)
                 try fixture.history.compact()
-                let (left, right) = try (dump(target.engine), dump(fixture.history.engine))
+                let (left, right) = try (dump(target.engine.snapshot()), dump(fixture.history.engine.snapshot()))
                 #expect(left.count == right.count)
                 #expect(zip(left, right).allSatisfy { $0.name == $1.name && $0.value == $1.value })
                 let durable = try target.engine.durablePosition
