@@ -136,7 +136,9 @@ import Testing
             for _ in 0..<150 { try world.step() }
             let log = try world.finish()
             let entries = try chain(world.clean).entries
-            #expect(entries == log, "without a gap, each once")
+            // A put of the other node may land behind the end at any time.
+            #expect(Array(entries.prefix(log.count)) == log, "without a gap, each once")
+            if nodeCount == 1 { #expect(entries.count == log.count) }
             for (run, log) in world.runs {
                 let released = run.released
                 #expect(released == released.sorted() && Set(released).count == released.count)
