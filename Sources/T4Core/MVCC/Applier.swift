@@ -48,8 +48,7 @@ package struct Applier {
         let name = Keyspace.currentKey(key)
         let row = record.row
         if let previous {
-            keep(key, previous)
-            meta.digest.remove(name: name, value: previous.row)
+            replace(key, name, previous)
         } else {
             meta.keys += 1
         }
@@ -66,19 +65,25 @@ package struct Applier {
     private mutating func delete(_ key: [UInt8], _ sub: UInt32, _ revision: Revision, previous: StoredRecord?) {
         let name = Keyspace.currentKey(key)
         if let previous {
-            keep(key, previous)
+            replace(key, name, previous)
             if previous.lease != 0 { batch.delete(Keyspace.leasedKey(previous.lease, key)) }
-            meta.digest.remove(name: name, value: previous.row)
             meta.keys -= 1
         }
         batch.delete(name)
-        keep(key, .tombstone(mod: revision, sub: sub))
+        keep(key, revision, StoredRecord.tombstone(mod: revision, sub: sub).row)
         addChange(key, revision, sub, isDelete: true)
     }
 
+    /// Moves the current version of a key into history.
+    private mutating func replace(_ key: [UInt8], _ name: [UInt8], _ previous: StoredRecord) {
+        let row = previous.row
+        keep(key, previous.mod, row)
+        meta.digest.remove(name: name, value: row)
+    }
+
     /// Puts a version into history.
-    private mutating func keep(_ key: [UInt8], _ record: StoredRecord) {
-        batch.put(key: { Keyspace.appendHistory(key, record.mod, to: &$0) }, value: { record.append(to: &$0) })
+    private mutating func keep(_ key: [UInt8], _ mod: Revision, _ row: [UInt8]) {
+        batch.put(key: { Keyspace.appendHistory(key, mod, to: &$0) }, value: { $0 += row })
     }
 
     private mutating func addChange(_ key: [UInt8], _ revision: Revision, _ sub: UInt32, isDelete: Bool) {

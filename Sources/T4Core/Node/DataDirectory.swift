@@ -102,12 +102,3 @@ package final class DataDirectory: Sendable {
         return Identity(database: database, instance: instance)
     }
 }
-
-extension DatabaseID {
-    /// Reads the 32 digits that `description` gives.
-    package init?(hex: some StringProtocol) {
-        let digits = hex.utf8.compactMap { Character(UnicodeScalar($0)).hexDigitValue }
-        guard digits.count == 32, hex.utf8.count == 32 else { return nil }
-        self.init(stride(from: 0, to: 32, by: 2).map { UInt8(digits[$0] << 4 | digits[$0 + 1]) })
-    }
-}

@@ -35,6 +35,21 @@ extension Array where Element == UInt8 {
     }
 }
 
+extension [UInt8] {
+    /// Lower-case hexadecimal digits.
+    package var hex: String {
+        let digits = Array<UInt8>("0123456789abcdef".utf8)
+        return String(decoding: flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    }
+
+    /// Reads pairs of hexadecimal digits.
+    package init?(hex: some StringProtocol) {
+        let digits = hex.utf8.compactMap { Character(UnicodeScalar($0)).hexDigitValue }
+        guard digits.count == hex.utf8.count, digits.count.isMultiple(of: 2) else { return nil }
+        self = stride(from: 0, to: digits.count, by: 2).map { UInt8(digits[$0] << 4 | digits[$0 + 1]) }
+    }
+}
+
 /// A byte string as a dictionary key: hashed once, with a seed of this process, eight bytes at a time.
 package struct ByteKey: Hashable, Sendable {
     package let bytes: [UInt8]

@@ -35,7 +35,7 @@ struct MaintenanceService: Sendable {
             answer.raftTerm = context.origin.raftTerm
             answer.raftIndex = context.node.published.appliedIndex
             answer.raftAppliedIndex = answer.raftIndex
-            answer.storageVersion = "3.6.0"
+            answer.storageVersion = SnapshotFile.storageVersion
             answer.errors = try context.node.alarms().map(\.text)
             call.respond(try answer.encoded())
         }

@@ -64,14 +64,13 @@ package struct MergedRows: TableRows {
     }
 }
 
-/// Leaves out what a compaction drops: of each key the versions older than the one visible at the compacted revision,
-/// and that one too if it is a deletion before it. What stays is what `Compaction` leaves in an engine.
+/// Leaves out what a compaction drops: what stays is what `Compaction` leaves in an engine.
 package struct RetainedRows<Base: TableRows>: TableRows {
     private var base: Base
     private let compacted: Revision
     private let isComplete: Bool
     private var prefix: ArraySlice<UInt8> = []
-    private var visibleFound = false
+    private var left: VersionsLeft
 
     /// - Parameter isComplete: Nothing older lies below these rows. Otherwise deletions and removals stay, as they hide
     ///   what lies below.
@@ -79,6 +78,7 @@ package struct RetainedRows<Base: TableRows>: TableRows {
         self.base = base
         self.compacted = compacted
         self.isComplete = isComplete
+        left = VersionsLeft(compacted: compacted)
     }
 
     package mutating func next() throws -> TableRow? {
@@ -89,15 +89,10 @@ package struct RetainedRows<Base: TableRows>: TableRows {
             }
             if row.keyPrefix != prefix {
                 prefix = row.keyPrefix
-                visibleFound = false
+                left = VersionsLeft(compacted: compacted)
             }
-            let revision = row.revision
-            if revision > compacted { return row }
-            if visibleFound { continue }
-            visibleFound = true
-            let isOldDeletion = revision < compacted && RecordHeader(row.value.span.bytes).isTombstone
-            if isOldDeletion && isComplete { continue }
-            return row
+            let isTombstone = isComplete && RecordHeader(row.value.span.bytes).isTombstone
+            if left.contains(row.revision, isTombstone: isTombstone) { return row }
         }
         return nil
     }
