@@ -14,6 +14,11 @@ package struct LogChain: Sendable {
         package var time: UInt64
         /// Objects read.
         package var objectCount = 0
+
+        /// Whether an object with this header is the next one of the chain.
+        package func isContinued(by header: SegmentHeader) -> Bool {
+            header.previous == position && header.term >= term
+        }
     }
 
     package let store: BlockingStore
@@ -54,7 +59,7 @@ package struct LogChain: Sendable {
             guard next.index == end.position.index + 1 else { return end }
             let key = StoreLayout.log(firstIndex: next.index)
             let object = try LogObject(next.pending.wait().bytes, key: key, databaseID: databaseID)
-            guard object.header.previous == end.position, object.header.term >= end.term else { return end }
+            guard end.isContinued(by: object.header) else { return end }
             for entry in object.entries where try visit(entry) == .stop { return end }
             end = End(
                 position: object.end, term: object.header.term, time: object.footer.tally.lastTime,

@@ -14,16 +14,27 @@ extension Inspection {
         public var key: [UInt8]
         /// How it differs; a key made and deleted in between counts as updated, absent on both sides.
         public var kind: Kind
-        /// Its first change in the span.
+        /// Its first change in the span, of those that are left; `.none` when compaction has removed all.
         public var firstRevision: Revision
-        /// Its last change in the span.
+        /// Its last change in the span; `.none` as well.
         public var lastRevision: Revision
-        /// Number of its changes in the span.
+        /// Number of its changes in the span, of those that are left.
         public var operations: Int
         /// Its value before the span; nil when it did not exist.
         public var before: [UInt8]?
         /// Its value at the end of the span; nil when it does not exist.
         public var after: [UInt8]?
+
+        /// - Parameter revisions: Of its changes in the span, in any order.
+        init(key: [UInt8], revisions: [Revision], before: StoredRecord?, after: StoredRecord?) {
+            self.key = key
+            kind = before == nil && after != nil ? .created : before != nil && after == nil ? .deleted : .updated
+            firstRevision = revisions.min() ?? .none
+            lastRevision = revisions.max() ?? .none
+            operations = revisions.count
+            self.before = before?.value
+            self.after = after?.value
+        }
     }
 
     /// Changes of the keys with a prefix, in key order.
@@ -35,29 +46,17 @@ extension Inspection {
         prefix: [UInt8], from: Revision, to: Revision
     ) throws -> (changes: [KeyChange], first: Revision) {
         let first = max(from, reader.meta.compacted.next)
-        var found: [ByteKey: (first: Revision, last: Revision, operations: Int)] = [:]
+        var found: [ByteKey: [Revision]] = [:]
         if first <= to {
-            try reader.snapshot.scan(Keyspace.changes(from: first, through: to), order: .ascending) { name, row in
-                let change = ChangeRow(row)
-                let revision = Revision(name.bigEndian(at: 1, as: Int64.self))
-                if change.key.starts(with: prefix) {
-                    let key = ByteKey(change.key)
-                    let seen = found[key]
-                    found[key] = (seen?.first ?? revision, revision, (seen?.operations ?? 0) + 1)
-                }
-                return .next
-            }
+            try forEachChange(prefix, first...to) { key, revision in found[ByteKey(key), default: []].append(revision) }
         }
         let before = Revision(first.rawValue - 1)
-        let changes = try found.map { key, seen in
-            let old = try reader.version(of: key.bytes, at: before)
-            let new = try reader.version(of: key.bytes, at: to)
-            let kind: KeyChange.Kind =
-                old == nil && new != nil ? .created : old != nil && new == nil ? .deleted : .updated
-            return KeyChange(
-                key: key.bytes, kind: kind, firstRevision: seen.first, lastRevision: seen.last,
-                operations: seen.operations, before: old?.value, after: new?.value)
+        let changed = found.sorted { $0.key.bytes.lexicographicallyPrecedes($1.key.bytes) }
+        let changes = try changed.map { key, revisions in
+            KeyChange(
+                key: key.bytes, revisions: revisions, before: try reader.version(of: key.bytes, at: before),
+                after: try reader.version(of: key.bytes, at: to))
         }
-        return (changes.sorted { $0.key.lexicographicallyPrecedes($1.key) }, first)
+        return (changes, first)
     }
 }

@@ -1,17 +1,25 @@
 public import Logging
 public import T4Protocols
 
-/// Reads a data directory without changing it, also while a node runs in it: what the engine has, and on top of that
-/// the entries of the log that it does not have yet.
+/// Reads a database without changing it.
+///
+/// From a data directory, also while a node runs in it: what the engine has, and on top of that the entries of the log that
+/// it does not have yet. From a checkpoint where it lies in its object store: only the parts that a question needs, with the
+/// answers that a directory restored from it would give.
 public struct Inspection: Sendable {
-    /// The directory as a whole.
+    /// The database as a whole.
     public struct Summary: Sendable {
-        /// The data directory.
-        public var dataDirectory: String
-        /// Where the engine in use keeps its files.
-        public var engineDirectory: String
-        /// Name of the engine in use.
-        public var engine: String
+        /// What was read.
+        public enum Source: Hashable, Sendable {
+            /// A data directory: the engine in use, where that keeps its files, and how many entries of the log it did
+            /// not have.
+            case dataDirectory(String, engine: String, engineDirectory: String, entriesReplayed: UInt64)
+            /// A checkpoint, by its name in the object store.
+            case checkpoint(String)
+        }
+
+        /// What was read.
+        public var source: Source
         /// Identity of the database, 32 hexadecimal digits.
         public var databaseID: String
         /// The newest revision.
@@ -22,11 +30,9 @@ public struct Inspection: Sendable {
         public var keyCount: Int64
         /// Position of the last log entry.
         public var lastEntry: LogPosition
-        /// Entries of the log that the engine did not have.
-        public var entriesReplayed: UInt64
     }
 
-    /// What is wrong with the directory.
+    /// What is wrong with a directory.
     public struct Failure: Error, Sendable, CustomStringConvertible {
         /// What is wrong, and where.
         public var description: String
@@ -42,9 +48,16 @@ public struct Inspection: Sendable {
         public var isDeletion: Bool
     }
 
-    /// The directory as a whole, but for the count of keys, which is taken by `summary`.
-    private let facts: Summary
+    /// Visits the changes of the keys with a prefix, in any order.
+    typealias ForEachChange =
+        @Sendable (
+            _ prefix: [UInt8], _ revisions: ClosedRange<Revision>, _ visit: (_ key: [UInt8], Revision) -> Void
+        ) throws -> Void
+
+    /// The database as a whole.
+    public let summary: Summary
     let reader: StateReader
+    let forEachChange: ForEachChange
 
     /// Opens a data directory.
     /// - Parameter registry: Must know the engine that the directory was last used with.
@@ -86,21 +99,32 @@ public struct Inspection: Sendable {
                 replayed += 1
                 return .next
             }
-        reader = try StateReader(OverlaySnapshot(base: base, changes: replay.finish()))
-        facts = Summary(
-            dataDirectory: dataDirectory, engineDirectory: path, engine: state?.type ?? "none",
-            databaseID: "\(identity.database)", revision: reader.meta.revision,
-            compactedRevision: reader.meta.compacted, keyCount: 0, lastEntry: log.end, entriesReplayed: replayed)
+        let reader = try StateReader(OverlaySnapshot(base: base, changes: replay.finish()))
+        self.init(
+            reader, databaseID: identity.database, lastEntry: log.end,
+            source: .dataDirectory(
+                dataDirectory, engine: state?.type ?? "none", engineDirectory: path, entriesReplayed: replayed)
+        ) { prefix, revisions, visit in
+            let range = Keyspace.changes(from: revisions.lowerBound, through: revisions.upperBound)
+            try reader.snapshot.scan(range, order: .ascending) { name, row in
+                let change = ChangeRow(row)
+                if change.key.starts(with: prefix) {
+                    visit(change.key, Revision(name.bigEndian(at: 1, as: Int64.self)))
+                }
+                return .next
+            }
+        }
     }
 
-    /// The newest revision.
-    public var revision: Revision { facts.revision }
-
-    /// The directory as a whole; counts all keys.
-    public func summary() throws -> Summary {
-        var summary = facts
-        summary.keyCount = try reader.countLatest(in: .all)
-        return summary
+    init(
+        _ reader: StateReader, databaseID: DatabaseID, lastEntry: LogPosition, source: Summary.Source,
+        forEachChange: @escaping ForEachChange
+    ) {
+        self.reader = reader
+        self.forEachChange = forEachChange
+        summary = Summary(
+            source: source, databaseID: "\(databaseID)", revision: reader.meta.revision,
+            compactedRevision: reader.meta.compacted, keyCount: Int64(clamping: reader.meta.keys), lastEntry: lastEntry)
     }
 
     /// The newest version of a key; nil when it does not exist.
@@ -119,8 +143,10 @@ public struct Inspection: Sendable {
         return try kvs.map(version)
     }
 
-    /// Number of keys with a prefix.
-    public func count(prefix: [UInt8]) throws -> Int64 { try reader.countLatest(in: KeyRange(prefix: prefix)) }
+    /// Number of keys with a prefix. Of all keys it is known, others are counted.
+    public func count(prefix: [UInt8]) throws -> Int64 {
+        prefix.isEmpty ? summary.keyCount : try reader.countLatest(in: KeyRange(prefix: prefix))
+    }
 
     /// The versions and deletions of a key that compaction leaves, whether the others have been removed yet or not,
     /// oldest first; the last `limit`, 0 for all.

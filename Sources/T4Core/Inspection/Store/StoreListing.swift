@@ -1,0 +1,40 @@
+package import T4Protocols
+
+/// The objects under a database's prefix, by what their names say they are.
+package struct StoreListing: Sendable {
+    package var database: ObjectInfo?
+    package var head: ObjectInfo?
+    package var checkpoints: [ObjectInfo] = []
+    package var tables: [ObjectInfo] = []
+    package var log: [ObjectInfo] = []
+    /// Registered forks of this database.
+    package var branches: [ObjectInfo] = []
+    /// Names that mean nothing to this build.
+    package var unknown: [ObjectInfo] = []
+
+    /// Lists what begins with `prefix`, by default everything.
+    package mutating func add(_ prefix: ObjectKey = "", of store: BlockingStore) throws {
+        try store.list(prefix) { add($0) }
+    }
+
+    package init() {}
+
+    private mutating func add(_ object: ObjectInfo) {
+        let key = object.key
+        if key == StoreLayout.database {
+            database = object
+        } else if key == StoreLayout.head {
+            head = object
+        } else if StoreLayout.isCheckpoint(key) {
+            checkpoints.append(object)
+        } else if StoreLayout.table(key) != nil {
+            tables.append(object)
+        } else if StoreLayout.firstIndex(key) != nil {
+            log.append(object)
+        } else if key.rawValue.hasPrefix("branches/") {
+            branches.append(object)
+        } else {
+            unknown.append(object)
+        }
+    }
+}
