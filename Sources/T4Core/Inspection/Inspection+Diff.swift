@@ -2,7 +2,7 @@ import T4Protocols
 
 extension Inspection {
     /// What a span of revisions did to one key.
-    public struct KeyChange: Sendable {
+    public struct KeyChange: Hashable, Sendable {
         /// How the key differs between the two ends.
         public enum Kind: String, Sendable {
             case created

@@ -103,25 +103,26 @@ public struct Inspection: Sendable {
         self.init(
             reader, databaseID: identity.database, lastEntry: log.end,
             source: .dataDirectory(
-                dataDirectory, engine: state?.type ?? "none", engineDirectory: path, entriesReplayed: replayed)
-        ) { prefix, revisions, visit in
-            let range = Keyspace.changes(from: revisions.lowerBound, through: revisions.upperBound)
-            try reader.snapshot.scan(range, order: .ascending) { name, row in
-                let change = ChangeRow(row)
-                if change.key.starts(with: prefix) {
-                    visit(change.key, Revision(name.bigEndian(at: 1, as: Int64.self)))
-                }
-                return .next
-            }
-        }
+                dataDirectory, engine: state?.type ?? "none", engineDirectory: path, entriesReplayed: replayed))
     }
 
+    /// - Parameter forEachChange: Nil to read all changes of these revisions.
     init(
         _ reader: StateReader, databaseID: DatabaseID, lastEntry: LogPosition, source: Summary.Source,
-        forEachChange: @escaping ForEachChange
+        forEachChange: ForEachChange? = nil
     ) {
         self.reader = reader
-        self.forEachChange = forEachChange
+        self.forEachChange =
+            forEachChange ?? { prefix, revisions, visit in
+                let range = Keyspace.changes(from: revisions.lowerBound, through: revisions.upperBound)
+                try reader.snapshot.scan(range, order: .ascending) { name, row in
+                    let change = ChangeRow(row)
+                    if change.key.starts(with: prefix) {
+                        visit(change.key, Revision(name.bigEndian(at: 1, as: Int64.self)))
+                    }
+                    return .next
+                }
+            }
         summary = Summary(
             source: source, databaseID: "\(databaseID)", revision: reader.meta.revision,
             compactedRevision: reader.meta.compacted, keyCount: Int64(clamping: reader.meta.keys), lastEntry: lastEntry)

@@ -105,7 +105,7 @@ final class ConversionFixture {
 
     /// What an inspection tells; the engine is closed again.
     func summary() throws -> Inspection.Summary {
-        try Inspection(dataDirectory: directory, registry: ConversionFixture.registry(), logger: quietLogger).summary()
+        try Inspection(dataDirectory: directory, registry: ConversionFixture.registry(), logger: quietLogger).summary
     }
 
     /// Copies the directory as it is at this moment.

@@ -23,7 +23,10 @@ struct EngineConversionTests {
         #expect(report.rows > 200 && report.bytes > 5_000_000 && report.sizeAfter > 0 && report.sizeBefore > 0)
         #expect(try fixture.generations() == ["2", "state"])
         let summary = try fixture.summary()
-        #expect(summary.engine == to)
+        let files = fixture.directory + "/engine/2"
+        #expect(
+            summary.source
+                == .dataDirectory(fixture.directory, engine: to, engineDirectory: files, entriesReplayed: 0))
         #expect(summary.keyCount == before.count)
         #expect(summary.revision == before.revision)
 

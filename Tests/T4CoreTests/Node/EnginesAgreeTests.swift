@@ -180,7 +180,7 @@ private struct EngineState {
         alarms = try reader.alarms()
         try test.node.stop()
         let inspection = try Inspection(dataDirectory: test.directory, registry: .builtIn, logger: quietLogger)
-        let whole = try inspection.summary()
+        let whole = inspection.summary
         summary = Summary(
             revision: whole.revision, compacted: whole.compactedRevision, keyCount: whole.keyCount,
             lastEntry: whole.lastEntry)

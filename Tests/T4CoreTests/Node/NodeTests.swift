@@ -132,7 +132,7 @@ struct NodeTests {
         func look() throws {
             let inspection = try Inspection(
                 dataDirectory: test.directory, registry: .builtIn, logger: Logger(label: "test"))
-            let summary = try inspection.summary()
+            let summary = inspection.summary
             #expect(summary.revision == Revision(32))
             #expect(summary.keyCount == 3)
             #expect(try inspection.get([UInt8]("k2"))?.kv.text == "k2=26")
