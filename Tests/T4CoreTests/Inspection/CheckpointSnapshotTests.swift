@@ -89,14 +89,16 @@ import Testing
                 #expect(try view.list(prefix: [], limit: 0) == keys)
                 #expect(try view.list(prefix: [97, 0], limit: 2) == place.list(prefix: [97, 0], limit: 2))
                 #expect(try view.count(prefix: [97, 0]) == place.count(prefix: [97, 0]))
-                for key in keys.map(\.kv.key) + [[97, 2], [97, 255, 255, 255], []] {
+                let others: [[UInt8]] = [[97, 2], [97, 255, 255, 255], []]
+                for key in keys.map(\.kv.key) + others {
                     #expect(try view.get(key) == place.get(key))
                     #expect(try view.history(key, limit: 0) == place.history(key, limit: 0))
                 }
                 for _ in 0..<10 {
                     let last = Revision(Int64.random(in: 1...place.summary.revision.rawValue, using: &random))
                     let first = Revision(Int64.random(in: 1...last.rawValue, using: &random))
-                    let prefix = [[], [97, 1], [97, 255]].randomElement(using: &random)!
+                    let prefixes: [[UInt8]] = [[], [97, 1], [97, 255]]
+                    let prefix = prefixes.randomElement(using: &random)!
                     let (left, right) = try (
                         view.diff(prefix: prefix, from: first, to: last),
                         place.diff(prefix: prefix, from: first, to: last)

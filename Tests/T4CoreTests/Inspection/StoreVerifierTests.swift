@@ -159,7 +159,8 @@ import Testing
             let database = try makeDatabase(base)
             var writer = TableWriter()
             try writer.add(TableRow(name: SystemRow.lease(77), value: [1]))
-            let table = try #require(writer.finish())
+            let finished = writer.finish()
+            let table = try #require(finished)
             let orphans: [ObjectKey] = [
                 StoreLayout.table(table.id, epoch: 3), "sst/x", "stray", "other/a", "other/b",
                 StoreLayout.log(firstIndex: 2),
@@ -233,7 +234,7 @@ import Testing
             let first = database.written[0].key
             let isDone = Mutex(false)
             // The manifest has been read when the first table is asked for.
-            let store = WatchedStore(base) { key in
+            let store = WatchedStore(base) { (key) throws(ObjectStoreError) in
                 guard key.rawValue.hasPrefix("sst/"), isDone.withLock({ exchangeTrue(&$0) }) else { return }
                 try await base.delete([first] + tables)
             }

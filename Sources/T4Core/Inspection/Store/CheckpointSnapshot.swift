@@ -62,9 +62,9 @@ package final class CheckpointSnapshot: EngineSnapshot, @unchecked Sendable {
 
     private func forEachRow(in range: KeyRange, _ visit: Visit) throws {
         for space in Keyspace.current...Keyspace.system {
-            let lower = max(range.lower, [space]) { $0.lexicographicallyPrecedes($1) }
-            let end: [UInt8] = [space + 1]
-            let upper = range.upper.map { min($0, end) { $0.lexicographicallyPrecedes($1) } } ?? end
+            let (start, end): ([UInt8], [UInt8]) = ([space], [space + 1])
+            let lower = range.lower.lexicographicallyPrecedes(start) ? start : range.lower
+            let upper = range.upper.flatMap { $0.lexicographicallyPrecedes(end) ? $0 : nil } ?? end
             guard lower.lexicographicallyPrecedes(upper) else { continue }
             let step =
                 switch space {

@@ -1,4 +1,4 @@
-package import T4Protocols
+import T4Protocols
 
 /// What lies under a database's prefix, from one listing and the head.
 package struct StoreStatus: Sendable {
@@ -26,7 +26,7 @@ package struct StoreStatus: Sendable {
     package init(_ store: BlockingStore) throws {
         head = try store.find(StoreLayout.head).map { try Head.decode($0.bytes) }
         var listing = StoreListing()
-        for prefix in [StoreLayout.checkpoints, StoreLayout.tables, StoreLayout.log, "branches/"] {
+        for prefix in [StoreLayout.checkpoints, StoreLayout.tables, StoreLayout.log, "branches/"] as [ObjectKey] {
             try listing.add(prefix, of: store)
         }
         checkpoints = Count(listing.checkpoints)

@@ -1,4 +1,4 @@
-package import T4Protocols
+import T4Protocols
 
 /// Reads everything of a database in its object store and checks it, whatever else is damaged.
 ///
