@@ -56,6 +56,7 @@ import Testing
         // The checkpoint's own end is in what is missing.
         #expect(check(rest, [checkpoint(5), checkpoint(10)]) == ([name(4)], [], 10))
         #expect(check([object(4...6)], [checkpoint(3), checkpoint(6)]) == ([], [], 6))
+        #expect(check([object(3...3), object(4...6)], [checkpoint(3), checkpoint(6)]) == ([name(1)], [], 6))
         #expect(check([object(5...6)], [checkpoint(3), checkpoint(6)]) == ([name(4)], [], 6))
     }
 

@@ -57,7 +57,7 @@ import Testing
             for key in try names(database) {
                 let bytes = try database.store.get(key).bytes
                 // Every byte of what is small.
-                let step = key == StoreLayout.database || key == StoreLayout.head ? 1 : max(1, bytes.count / 12)
+                let step = key == StoreLayout.database || key == StoreLayout.head ? 1 : max(1, bytes.count / 25)
                 for offset in stride(from: 0, to: bytes.count, by: step) {
                     var wrong = bytes
                     wrong[offset] ^= 1 << UInt8(offset % 7)

@@ -37,17 +37,18 @@ final class StoredDatabase {
     func checkpoint(_ change: (inout MetaRow) -> Void = { _ in }) throws -> (key: ObjectKey, file: ManifestFile) {
         let last = written.last?.file
         var places = last?.envelope.places ?? [:]
+        // What is merged again at once never gets into the store, so that everything there is used.
+        var fresh: [String: Table] = [:]
         var builder = CheckpointBuilder(
             previous: last?.checkpoint, index: fold.position.index, compacted: fold.compacted,
             firstCut: CheckpointBuilderTests.cut, tuning: CheckpointBuilderTests.tuning
         ) { entry in
+            if let table = fresh[entry.id] { return try TableReader(name: "t", bytes: table.bytes, id: table.id) }
             let place = try #require(places[entry.id])
             return try TableReader(
                 name: place.key, bytes: self.store.get(ObjectKey(place.key)).bytes, id: TableID(hex: entry.id))
         } put: { table in
-            let key = StoreLayout.table(table.id, epoch: 0)
-            _ = try self.store.put(key, table.bytes, when: .always)
-            places["\(table.id)"] = .init(key: key, size: UInt64(table.bytes.count))
+            fresh["\(table.id)"] = table
         }
         try builder.add(fold.takeRows(), from: last?.checkpoint.index ?? 0, to: fold.position.index)
         try builder.finish()
@@ -57,6 +58,11 @@ final class StoredDatabase {
             database: StoredDatabase.databaseID, lineage: nil, position: fold.position, meta: meta,
             cut: CheckpointBuilderTests.cut, base: builder.base, deltas: builder.deltas)
         let used = Set(manifest.tables.map(\.id))
+        for (id, table) in fresh where used.contains(id) && places[id] == nil {
+            let key = StoreLayout.table(table.id, epoch: 0)
+            _ = try store.put(key, table.bytes, when: .always)
+            places[id] = .init(key: key, size: UInt64(table.bytes.count))
+        }
         let file = try ManifestFile(
             manifest,
             .init(

@@ -43,7 +43,9 @@ struct ChainCheck {
     init(_ objects: [Object], _ checkpoints: [Checkpoint], isCollected: Bool) {
         self.checkpoints = checkpoints.sorted { $0.position.index < $1.position.index }
         let oldest = (self.checkpoints.first { !$0.isPinned } ?? self.checkpoints.last)?.position ?? .zero
-        let start = !isCollected && objects.first?.firstIndex == 1 ? .zero : oldest
+        // A log that was never collected begins with the first entry, or behind the first checkpoint.
+        let begins = objects.first?.firstIndex ?? .max
+        let start = !isCollected && begins <= oldest.index ? .zero : oldest
         end = start
         ends[start.index] = start
         follow(objects.drop { $0.firstIndex <= start.index }, from: start)
