@@ -35,25 +35,30 @@ public enum LogFormat: String, CaseIterable, Sendable, NamedChoice {
 public enum Durability: String, CaseIterable, Sendable {
     /// When it has reached this machine's disk.
     case local
+    /// When it has reached this machine's disk and the object store.
+    case objectStore = "object-store"
 }
 
 extension Durability: SettingValue {
-    static var placeholder: String { "local" }
+    static var placeholder: String { "local|object-store" }
+    private static let wanted = "\"local\" or \"object-store\""
 
     init(toml: TOMLNode) throws(Refusal) {
-        guard case .string(let text) = toml else { throw .expected("\"local\"", found: toml) }
+        guard case .string(let text) = toml else { throw .expected(Durability.wanted, found: toml) }
         try self.init(text: text)
     }
 
     init(text: String) throws(Refusal) {
-        switch text {
-        case "local": self = .local
-        case "object-store", "replicated":
-            throw Refusal(
-                "\(quoted(text)) is not in this version: object stores and clusters are not there yet",
-                hint: "only \"local\" works")
-        default: throw .expected("\"local\"", foundText: text)
+        if text == "replicated" {
+            throw Refusal("\"replicated\" is not in this version: a node works alone", hint: "use \(Durability.wanted)")
         }
+        guard let value = Durability(rawValue: text) else {
+            let nearest = nearestName(to: text, among: Durability.allCases.map(\.rawValue))
+            var refusal = Refusal.expected(Durability.wanted, foundText: text)
+            refusal.hint = nearest.map { "did you mean \(quoted($0))?" }
+            throw refusal
+        }
+        self = value
     }
 
     var tomlText: String { quoted(rawValue) }
