@@ -102,7 +102,8 @@ extension Loader {
         where name != configuration.store.type && !settings.table.isEmpty {
             report(
                 at: settings.place, "store.\(tomlKey(name))", "it is set up, but store.type is not set",
-                "write type = \(quoted(name)) below [store]")
+                "write type = \(quoted(name)) below [store]"
+                    + (name == "s3" ? ", or name the bucket with --s3-bucket" : ""))
         }
     }
 

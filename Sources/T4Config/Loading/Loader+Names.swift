@@ -54,9 +54,18 @@ extension Loader {
         let elsewhere = SettingDefinition.all.first { $0.path[1] == name }
         let hint =
             elsewhere.map { "it belongs below [\($0.path[0])]" }
+            ?? backend(withKey: name, in: table).map { "it belongs below [\(table).\(tomlKey($0))]" }
             ?? nearestName(to: name, among: known).map { "did you mean \(quoted($0))?" }
             ?? "known in [\(table)]: \(known.joined(separator: ", "))"
         report(at: document.location(of: [table, name]), "\(table).\(tomlKey(name))", "unknown key", hint)
+    }
+
+    /// The first backend of a table whose settings have that key.
+    private func backend(withKey key: String, in table: String) -> String? {
+        guard let registry, let kind = BackendKind(rawValue: table) else { return nil }
+        return kind.names(in: registry).first { name in
+            kind.descriptions(of: name, in: registry).contains { $0.key == key }
+        }
     }
 
     mutating func refuseUnknownFlags() {
