@@ -42,7 +42,8 @@ public struct Configuration: Sendable {
         /// The type that stands for no object store.
         public static let none = "none"
 
-        /// Its name in the registry, or `none`.
+        /// Its name in the registry, or `none`. `load` puts `none` here when no type is given and the registry has no
+        /// store of the default type.
         public var type = "filesystem"
         /// What the names of all objects begin with: empty, or at most 513 bytes that end with a slash.
         public var prefix = ""

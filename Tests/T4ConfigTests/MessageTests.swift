@@ -27,7 +27,8 @@ import Testing
         Mistake("[node]\n\ndata_dri = \"x\"", "t4.toml:3:1: node.data_dri: unknown key; did you mean \"data_dir\"?"),
         Mistake("[nod]\nid = \"x\"", "t4.toml:1:2: nod: unknown table; did you mean [node]?"),
         Mistake(
-            "[cache]", "t4.toml:1:2: cache: unknown table; known: branch, checkpoint, commit, engine, lease, log, node, "
+            "[cache]",
+            "t4.toml:1:2: cache: unknown table; known: branch, checkpoint, commit, engine, lease, log, node, "
                 + "restore, server, store, wal, watch"),
         Mistake(
             "listen = \"x\"", "t4.toml:1:1: listen: unknown key outside of any table; it belongs below [node]"),

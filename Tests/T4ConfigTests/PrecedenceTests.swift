@@ -46,9 +46,10 @@ import Testing
         let values = try #require(Self.samples[setting.key], "give samples of \(setting.key)")
         // What counts only together with another one.
         let others = ["branch.prefix": "branch-checkpoint", "branch.checkpoint": "branch-prefix"]
-        let companion = others[setting.key].map { flag in
-            [flag: Self.samples[flag.replacing("-", with: ".")]?[0] ?? ""]
-        } ?? [:]
+        let companion =
+            others[setting.key].map { flag in
+                [flag: Self.samples[flag.replacing("-", with: ".")]?[0] ?? ""]
+            } ?? [:]
         let bare = setting.placeholder == "NUMBER" || setting.isSwitch
         let file = "[\(setting.path[0])]\n\(setting.path[1]) = \(bare ? values[0] : quoted(values[0]))\n"
         let environment = [setting.environment: values[1]]
@@ -63,7 +64,8 @@ import Testing
 
         let byDefault = try load()
         let byMachine = ["node.id": "testhost", "wal.durability": "local"]
-        #expect(value(byDefault) == byMachine[setting.key] ?? (setting.defaultText == "empty" ? "" : setting.defaultText))
+        #expect(
+            value(byDefault) == byMachine[setting.key] ?? (setting.defaultText == "empty" ? "" : setting.defaultText))
         #expect(origin(byDefault) == nil)
 
         let fromFile = try load(file, flags: companion)

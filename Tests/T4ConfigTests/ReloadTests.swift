@@ -26,9 +26,11 @@ import Testing
     }
 
     @Test func namesDifferencesOfTheStoreThatIsChosen() throws {
-        let toml = "[store]\ntype = \"s3\"\n[store.s3]\nbucket = \"a\"\nsecret_access_key = \"abcd\"\n[store.tape]\npath = \"/a\"\n"
+        let toml =
+            "[store]\ntype = \"s3\"\n[store.s3]\nbucket = \"a\"\nsecret_access_key = \"abcd\"\n[store.tape]\npath = \"/a\"\n"
         let before = try load(toml)
-        let after = try load(toml.replacing("\"a\"", with: "\"b\"").replacing("abcd", with: "efgh").replacing("/a", with: "/b"))
+        let after = try load(
+            toml.replacing("\"a\"", with: "\"b\"").replacing("abcd", with: "efgh").replacing("/a", with: "/b"))
         #expect(
             before.changes(to: after).map(\.description) == [
                 "store.s3.bucket changed from \"a\" to \"b\"",

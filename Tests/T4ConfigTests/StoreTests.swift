@@ -51,11 +51,13 @@ import Testing
         struct Seen: Error, Equatable { var settings: TapeSettings }
         var registry = BackendRegistry()
         registry.register(store: "tape", settings: TapeSettings.self) { settings, _ in throw Seen(settings: settings) }
-        registry.register(store: "shelf", settings: DrumSettings.self) { settings, _ in throw Seen(settings: .init(path: "")) }
+        registry.register(store: "shelf", settings: DrumSettings.self) { settings, _ in
+            throw Seen(settings: .init(path: ""))
+        }
         let toml = "[store]\ntype = \"tape\"\n[store.tape]\npath = \"/file\"\ntracks = 1\nratio = 1.5\n"
         let source = try load(
             toml, environment: ["T4_STORE_TAPE_TRACKS": "2", "T4_STORE_TAPE_PATH": "/v"],
-            flags: ["engine": "x", "store-tape-path": "/flag"], registry: nil)
+            flags: ["store-tape-path": "/flag"])
         let wanted = TapeSettings(path: "/flag", isFast: nil, tracks: 2, ratio: 1.5, password: nil, heads: nil)
         #expect(try source.store.settings.decode(TapeSettings.self) == wanted)
         registry.register(engine: "lmdb", settings: DrumSettings.self) { _, _ in throw Seen(settings: wanted) }
@@ -70,13 +72,16 @@ import Testing
             try messages(flags: ["s3-bucket": "b"], registry: registry)
                 == "--s3-bucket: store.type: no store named \"s3\" in this build; known: none, shelf, tape")
         #expect(try messages(flags: ["store-type": "none"], registry: registry) == "")
+        // Whoever registers no filesystem store has none by default.
+        #expect(try load(registry: registry).storePlace == .none)
     }
 
     // MARK: - T4's flags
 
     @Test func aBucketChoosesS3() throws {
         let flags = [
-            "s3-bucket": "b", "s3-prefix": "t4", "s3-endpoint": "http://minio:9000", "s3-region": "r", "s3-profile": "p",
+            "s3-bucket": "b", "s3-prefix": "t4", "s3-endpoint": "http://minio:9000", "s3-region": "r",
+            "s3-profile": "p",
             "s3-access-key-id": "a", "s3-secret-access-key": "hunter2",
         ]
         let variables = Dictionary(
@@ -116,7 +121,8 @@ import Testing
     }
 
     @Test func settingsOfS3WithoutABucketAreAnError() throws {
-        let unused = "it is set up, but store.type is not set; write type = \"s3\" below [store], or name the bucket with "
+        let unused =
+            "it is set up, but store.type is not set; write type = \"s3\" below [store], or name the bucket with "
         #expect(try messages(flags: ["s3-region": "r"]) == "--s3-region: store.s3: \(unused)--s3-bucket")
         #expect(
             try messages(environment: ["T4_S3_ENDPOINT": "http://a"])
@@ -149,7 +155,9 @@ import Testing
         #expect(
             try load(environment: ["T4_WAL_DURABILITY": "local"], flags: ["wal-sync-upload": "true"]).wal.durability
                 == .objectStore)
-        #expect(try load("[wal]\ndurability = \"object-store\"\n", flags: ["wal-sync-upload": "0"]).wal.durability == .local)
+        #expect(
+            try load("[wal]\ndurability = \"object-store\"\n", flags: ["wal-sync-upload": "0"]).wal.durability == .local
+        )
     }
 
     @Test func checkpointFlagsCountAsTheyDidForT4() throws {
@@ -162,7 +170,9 @@ import Testing
 
     @Test func branchesAndMomentsAreRead() throws {
         let name = "checkpoint/0000000001/00000000000000000050/manifest-00000000000000000060.json"
-        let branch = try load(flags: ["s3-bucket": "b", "branch-prefix": "t4", "branch-checkpoint": name, "s3-prefix": "x"])
+        let branch = try load(flags: [
+            "s3-bucket": "b", "branch-prefix": "t4", "branch-checkpoint": name, "s3-prefix": "x",
+        ])
         #expect(branch.branch == Configuration.Branch(prefix: "t4/", checkpoint: name))
         // A parent without a prefix has to be named as well.
         let root = try load(flags: ["s3-bucket": "b", "branch-prefix": "", "branch-checkpoint": name, "s3-prefix": "x"])

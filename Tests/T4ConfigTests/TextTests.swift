@@ -59,7 +59,10 @@ import Testing
 
         /// What is required, with a value.
         var required: [String: TOMLNode] {
-            Dictionary(uniqueKeysWithValues: descriptions.filter { $0.defaultText == "required" }.map { ($0.key, .string("x")) })
+            Dictionary(
+                uniqueKeysWithValues: descriptions.filter { $0.defaultText == "required" }.map {
+                    ($0.key, .string("x"))
+                })
         }
     }
 
@@ -99,7 +102,8 @@ import Testing
                     bare: try settings(required), described: try settings(required.merging(defaults) { $1 }))
             }
         }
-        let lines = backend.descriptions.compactMap { setting in setting.defaultTOML.map { "\(setting.key) = \($0)\n" } }
+        let lines = backend.descriptions.compactMap { setting in setting.defaultTOML.map { "\(setting.key) = \($0)\n" }
+        }
         let defaults = try TOMLDocument(file: "defaults", text: lines.joined()).root
         #expect(defaults.count == lines.count)
         let compared = #expect(throws: Comparison.Compared.self) {

@@ -30,6 +30,9 @@ extension Loader {
             let empty = BackendSettings(path: [kind.rawValue, override.name], reason: override.location)
             tables[override.name, default: empty].set(override.key, override.text, from: override.location)
         }
+        if kind == .store, configuration.origins["store.type"] == nil, known?.contains("filesystem") == false {
+            configuration.store.type = Configuration.Store.none
+        }
         if kind == .store { chooseS3(overrides.last { $0.name == "s3" && $0.key == "bucket" }?.location) }
         let type = kind.type(in: configuration)
         let choice = configuration.origins["\(kind.rawValue).type"] ?? .none

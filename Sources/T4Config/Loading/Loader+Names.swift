@@ -51,12 +51,16 @@ extension Loader {
 
     private mutating func refuseUnknown(_ name: String, in table: String, known: [String]) {
         guard let document else { return }
-        let elsewhere = SettingDefinition.all.first { $0.path[1] == name }
-        let hint =
-            elsewhere.map { "it belongs below [\($0.path[0])]" }
-            ?? backend(withKey: name, in: table).map { "it belongs below [\(table).\(tomlKey($0))]" }
-            ?? nearestName(to: name, among: known).map { "did you mean \(quoted($0))?" }
-            ?? "known in [\(table)]: \(known.joined(separator: ", "))"
+        let hint: String
+        if let home = SettingDefinition.all.first(where: { $0.path[1] == name }) {
+            hint = "it belongs below [\(home.path[0])]"
+        } else if let backend = backend(withKey: name, in: table) {
+            hint = "it belongs below [\(table).\(tomlKey(backend))]"
+        } else if let nearest = nearestName(to: name, among: known) {
+            hint = "did you mean \(quoted(nearest))?"
+        } else {
+            hint = "known in [\(table)]: \(known.joined(separator: ", "))"
+        }
         report(at: document.location(of: [table, name]), "\(table).\(tomlKey(name))", "unknown key", hint)
     }
 
