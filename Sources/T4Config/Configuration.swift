@@ -1,3 +1,5 @@
+public import T4Core
+
 /// Everything a node can be told, with its defaults.
 ///
 /// Made by `load`, which checks every value and every combination, or by hand from the defaults.

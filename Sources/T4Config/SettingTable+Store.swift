@@ -28,7 +28,7 @@ extension SettingDefinition {
                     flag: "wal-sync-upload", isSwitch: true,
                     summary: "true for --wal-durability object-store, false for --wal-durability local.",
                     translate: { text throws(Refusal) in
-                        try Bool(text: text) ? Durability.objectStore.rawValue : Durability.local.rawValue
+                        try Bool(text: text) ? "object-store" : "local"
                     })
             ],
             "When a write is acknowledged. \"local\": once it is synced to this machine's disk. \"object-store\": once it is "

@@ -72,7 +72,7 @@ struct RunCommand: AsyncParsableCommand {
         let server: EtcdServer
         do {
             try refuseUnwiredStore(configuration)
-            node = try Node.start(
+            node = try await Node.start(
                 NodeConfiguration(configuration) { _ in wake.yield(.failure) }, registry: registry,
                 logger: logger)
         } catch {
@@ -84,7 +84,7 @@ struct RunCommand: AsyncParsableCommand {
                 node: node, host: listen.host, port: listen.port, settings: EtcdServerSettings(configuration),
                 logger: logger)
         } catch {
-            do { try node.stop() } catch { logger.error("the node did not close cleanly: \(error)") }
+            do { try await node.stop() } catch { logger.error("the node did not close cleanly: \(error)") }
             throw fail(error)
         }
         let host = server.host == "0.0.0.0" ? "127.0.0.1" : server.host == "::" ? "[::1]" : server.host
@@ -94,7 +94,7 @@ struct RunCommand: AsyncParsableCommand {
         let failed = await waitForEnd(wakes, logger, reload)
         await server.stop(deadline: .seconds(3))
         do {
-            try node.stop()
+            try await node.stop()
         } catch {
             throw fail(error)
         }
@@ -135,7 +135,7 @@ private func refuseUnwiredStore(_ configuration: Configuration) throws {
     if usesStore {
         throw CommandFailure(
             description: "a node uses no object store in this version, but the configuration counts on "
-                + "\(configuration.storeName), with \(configuration.wal.durability.rawValue) durability")
+                + "\(configuration.storeName)")
     }
 }
 

@@ -2,6 +2,7 @@
 // end up without it.
 import Foundation
 import T4BuiltIns
+import T4Core
 import T4Protocols
 import Testing
 

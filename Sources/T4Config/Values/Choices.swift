@@ -1,3 +1,5 @@
+import T4Core
+
 /// How much the node writes to its log, from everything to least.
 ///
 /// The names are those of swift-log's levels.
@@ -31,17 +33,10 @@ public enum LogFormat: String, CaseIterable, Sendable, NamedChoice {
     case json
 }
 
-/// When a write is acknowledged.
-public enum Durability: String, CaseIterable, Sendable {
-    /// When it has reached this machine's disk.
-    case local
-    /// When it has reached this machine's disk and the object store.
-    case objectStore = "object-store"
-}
-
 extension Durability: SettingValue {
-    static var placeholder: String { "local|object-store" }
-    private static let wanted = "\"local\" or \"object-store\""
+    static var placeholder: String { names.map(\.text).joined(separator: "|") }
+    private static let names: [(text: String, value: Durability)] = [("local", .local), ("object-store", .objectStore)]
+    private static var wanted: String { names.map { quoted($0.text) }.joined(separator: " or ") }
 
     init(toml: TOMLNode) throws(Refusal) {
         guard case .string(let text) = toml else { throw .expected(Durability.wanted, found: toml) }
@@ -52,16 +47,16 @@ extension Durability: SettingValue {
         if text == "replicated" {
             throw Refusal("\"replicated\" is not in this version: a node works alone", hint: "use \(Durability.wanted)")
         }
-        guard let value = Durability(rawValue: text) else {
-            let nearest = nearestName(to: text, among: Durability.allCases.map(\.rawValue))
+        guard let name = Durability.names.first(where: { $0.text == text }) else {
+            let nearest = nearestName(to: text, among: Durability.names.map(\.text))
             var refusal = Refusal.expected(Durability.wanted, foundText: text)
             refusal.hint = nearest.map { "did you mean \(quoted($0))?" }
             throw refusal
         }
-        self = value
+        self = name.value
     }
 
-    var tomlText: String { quoted(rawValue) }
+    var tomlText: String { quoted(Durability.names.first { $0.value == self }?.text ?? "") }
 }
 
 /// A place to listen: a host name or address, and a port.
