@@ -2,7 +2,7 @@ import ArgumentParser
 import T4Core
 
 /// `t4 inspect history`.
-struct InspectHistory: ParsableCommand {
+struct InspectHistory: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "history", abstract: "The versions of a key that are left, oldest first.")
     @OptionGroup var options: InspectOptions
@@ -15,8 +15,8 @@ struct InspectHistory: ParsableCommand {
         var KV: VersionReport
     }
 
-    func run() throws {
-        try options.run { inspection in
+    func run() async throws {
+        try await options.run { inspection in
             let versions = try inspection.history(Array(key.utf8), limit: limit)
             if options.json {
                 let reports = versions.map { Report(Type: $0.isDeletion ? 1 : 0, KV: VersionReport($0)) }

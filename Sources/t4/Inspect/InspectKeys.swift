@@ -2,13 +2,13 @@ import ArgumentParser
 import T4Core
 
 /// `t4 inspect get`.
-struct InspectGet: ParsableCommand {
+struct InspectGet: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "get", abstract: "One key.")
     @OptionGroup var options: InspectOptions
     @Argument(help: "The key.") var key: String
 
-    func run() throws {
-        try options.run { inspection in
+    func run() async throws {
+        try await options.run { inspection in
             guard let version = try inspection.get(Array(key.utf8)) else {
                 throw CommandFailure(description: "key \(Table.text(Array(key.utf8))) not found")
             }
@@ -25,7 +25,7 @@ struct InspectGet: ParsableCommand {
 }
 
 /// `t4 inspect list`.
-struct InspectList: ParsableCommand {
+struct InspectList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "Keys with a prefix.")
     @OptionGroup var options: InspectOptions
     @Argument(help: "The prefix.") var positionalPrefix: String?
@@ -39,8 +39,8 @@ struct InspectList: ParsableCommand {
         if limit < 0 { throw ValidationError("--limit must be 0 or more") }
     }
 
-    func run() throws {
-        try options.run { inspection in
+    func run() async throws {
+        try await options.run { inspection in
             let versions = try inspection.list(prefix: Array((prefix ?? positionalPrefix ?? "").utf8), limit: limit)
             if options.json { return StandardOutput.writeLine(try JSONText.of(versions.map(VersionReport.init))) }
             let rows = versions.map { version in
@@ -56,7 +56,7 @@ struct InspectList: ParsableCommand {
 }
 
 /// `t4 inspect count`.
-struct InspectCount: ParsableCommand {
+struct InspectCount: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "count", abstract: "Number of keys.")
     @OptionGroup var options: InspectOptions
     @Option(help: "Only keys that start with it.") var prefix = ""
@@ -66,8 +66,8 @@ struct InspectCount: ParsableCommand {
         var count: Int64
     }
 
-    func run() throws {
-        try options.run { inspection in
+    func run() async throws {
+        try await options.run { inspection in
             let count = try inspection.count(prefix: Array(prefix.utf8))
             if options.json {
                 return StandardOutput.writeLine(try JSONText.of(Report(prefix: prefix, count: count)))

@@ -3,7 +3,7 @@ import T4Core
 import T4Protocols
 
 /// `t4 inspect meta`.
-struct InspectMeta: ParsableCommand {
+struct InspectMeta: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "meta", abstract: "Where the database stands.")
     @OptionGroup var options: InspectOptions
 
@@ -21,8 +21,8 @@ struct InspectMeta: ParsableCommand {
         var replayed_entries: UInt64?
     }
 
-    func run() throws {
-        try options.run { inspection in
+    func run() async throws {
+        try await options.run { inspection in
             let summary = inspection.summary
             if options.json { return StandardOutput.writeLine(try JSONText.of(report(summary))) }
             var lines = [

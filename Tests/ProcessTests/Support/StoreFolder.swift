@@ -16,14 +16,17 @@ struct StoreFolder {
     }
 
     /// Puts an object whose name has only letters, digits, `-`, `_`, `.` and `/`.
-    func put(_ name: String, _ body: String) throws {
+    func put(_ name: String, _ body: String) throws { try put(name, Data(body.utf8)) }
+
+    /// Puts an object whose name has only letters, digits, `-`, `_`, `.` and `/`.
+    func put(_ name: String, _ body: Data) throws {
         func littleEndian(_ number: UInt64, _ count: Int) -> [UInt8] {
             (0..<count).map { UInt8(number >> (8 * $0) & 255) }
         }
         var bytes = Array("T4OBJECT".utf8) + littleEndian(1, 4) + littleEndian(0, 4)
-        bytes += littleEndian(UInt64(body.utf8.count), 8) + [UInt8](repeating: 7, count: 16)
+        bytes += littleEndian(UInt64(body.count), 8) + [UInt8](repeating: 7, count: 16)
         let hash = bytes.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-        bytes += littleEndian(hash, 8) + Array(body.utf8)
+        bytes += littleEndian(hash, 8) + body
         let file = url.appending(path: "objects/\(name)=")
         try FileManager.default.createDirectory(
             at: file.deletingLastPathComponent(), withIntermediateDirectories: true)

@@ -22,6 +22,11 @@ package final class CheckpointSnapshot: EngineSnapshot, @unchecked Sendable {
         runs = CheckpointRuns(checkpoints, file)
     }
 
+    /// The newest revision.
+    package var revision: Revision { meta.revision }
+    /// History below it is gone.
+    package var compactedRevision: Revision { meta.compacted }
+
     package func read(_ key: RawSpan, visit: (RawSpan) -> Void) throws(EngineError) -> Bool {
         let name = key.copyBytes()
         var isFound = false

@@ -16,6 +16,8 @@ package struct VerificationReport: Sendable {
     package struct Count: Hashable, Sendable {
         package var objects = 0
         package var bytes: UInt64 = 0
+
+        package init() {}
     }
 
     /// Something about an object.

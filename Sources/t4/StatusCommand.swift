@@ -1,0 +1,81 @@
+import ArgumentParser
+import T4Core
+import T4Protocols
+
+/// `t4 status`: what a database has in its object store.
+struct StatusCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status",
+        abstract: "Show what the database has in the object store.",
+        discussion: """
+            Reads which checkpoint is the newest and lists names; needs no running node.
+
+            Exit codes: 0 when the store was read, 1 when not, 64 when the command line or the configuration is wrong.
+            """)
+
+    @OptionGroup var options: StoreOptions
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    private struct Report: Encodable {
+        struct Checkpoint: Encodable {
+            var key: String
+            var revision: Int64
+            var term: UInt64
+            var index: UInt64
+        }
+
+        struct Count: Encodable {
+            var objects: Int
+            var bytes: UInt64
+        }
+
+        var store: String
+        var latest_checkpoint: Checkpoint?
+        var checkpoints: Count
+        var wal_segments: Count
+        var ssts: Count
+        var branches: [String]
+    }
+
+    func run() async throws {
+        let report: Report
+        let type: String
+        do {
+            (report, type) = try await options.with { opened in
+                (StatusCommand.report(try StoreStatus(BlockingStore(opened.store)), opened.displayName), opened.type)
+            }
+        } catch {
+            throw fail(error)
+        }
+        StandardOutput.writeLine(try json ? JSONText.of(report) : text(report, type: type))
+    }
+
+    private static func report(_ status: StoreStatus, _ store: String) -> Report {
+        func count(_ count: StoreStatus.Count) -> Report.Count { .init(objects: count.objects, bytes: count.bytes) }
+        return Report(
+            store: store,
+            latest_checkpoint: status.head.map {
+                .init(key: $0.checkpoint, revision: $0.revision, term: $0.term, index: $0.index)
+            }, checkpoints: count(status.checkpoints), wal_segments: count(status.log), ssts: count(status.tables),
+            branches: status.branches)
+    }
+
+    private func text(_ report: Report, type: String) -> String {
+        let sum = report.checkpoints.bytes + report.wal_segments.bytes + report.ssts.bytes
+        var lines = ["\(type == "s3" ? "S3" : "Store") status \(report.store)", "", "Latest checkpoint"]
+        if let latest = report.latest_checkpoint {
+            lines += ["  key: \(latest.key)", "  revision: \(latest.revision)", "  term: \(latest.term)"]
+        } else {
+            lines.append("  (none)")
+        }
+        lines += [
+            "", "Storage objects", "  checkpoints: \(report.checkpoints.objects)",
+            "  WAL segments: \(report.wal_segments.objects)", "  SSTs: \(report.ssts.objects)", "  bytes: \(sum)", "",
+            "Branch forks",
+        ]
+        lines += report.branches.isEmpty ? ["  (none)"] : report.branches.map { "  \($0)" }
+        return lines.joined(separator: "\n")
+    }
+}

@@ -1,0 +1,27 @@
+import Logging
+import T4Config
+import T4Core
+import T4Protocols
+
+extension StoreOptions {
+    /// Opens the store, runs what blocks on a thread of its own, and closes the store.
+    func with<Value: Sendable>(
+        _ body: @escaping @Sendable (OpenedStore) throws -> Value
+    ) async throws -> Value {
+        let opened = try await open(
+            logger: Logger(label: "t4") { LineLogHandler(label: $0, level: .warning, format: .text) })
+        do {
+            let value = try await SystemThread.run("command") { try body(opened) }
+            await opened.close()
+            return value
+        } catch {
+            await opened.close()
+            throw opened.explained(error)
+        }
+    }
+}
+
+extension OpenedStore {
+    /// The objects of the database under another prefix.
+    func objects(below prefix: String) -> any ObjectStore { PrefixedStore(root, prefix: prefix) }
+}
