@@ -1,5 +1,5 @@
-import Logging
-package import T4Protocols
+package import Logging
+import T4Protocols
 
 /// Deletes what nobody needs any more from the store of one database.
 ///
