@@ -37,6 +37,8 @@ package struct CheckpointWriter: Sendable {
     private let readLog: ReadLog
     /// Rows of the log are written as a run of their own once they take this much memory.
     private static let foldSizeMax = 64 << 20
+    /// Attempts while collections of garbage begin in between.
+    private static let attemptsMax = 4
 
     /// - Parameter lineage: Where the database came from, if it began as a part of another one.
     package init(
@@ -52,13 +54,29 @@ package struct CheckpointWriter: Sendable {
     }
 
     /// Writes the checkpoint that ends at `mark`; nil when the newest one ends there or later.
-    /// - Throws: What the store says, `CheckpointError`. The head is then as before, or as after where the outcome of
-    ///   the swap is unknown; nothing that was there is lost either way.
+    ///
+    /// New tables carry the epoch in which the checkpoint began. When a collection of garbage begins meanwhile it is made
+    /// again in the new epoch: that collection may not have seen what this one uses.
+    /// - Throws: What the store says, `CheckpointError`; `.interrupted` when one collection followed the other. The head is
+    ///   then as before, or as after where the outcome of the swap is unknown; nothing that was there is lost either way.
     package func write(_ mark: StateTrail.Mark) throws -> Written? {
-        let previous = try checkpoints.head()
-        if let previous, previous.head.index >= mark.position.index { return nil }
-        let last = try previous.map { try checkpoints.manifest(of: $0.head) }
-        let uploads = Uploads(checkpoints, known: last)
+        for _ in 0..<CheckpointWriter.attemptsMax {
+            let epoch = try checkpoints.epoch()
+            let previous = try checkpoints.head()
+            if let previous, previous.head.index >= mark.position.index { return nil }
+            let written = try put(mark, after: previous?.head, epoch: epoch)
+            guard try checkpoints.epoch() == epoch else { continue }
+            var random = SystemRandomNumberGenerator()
+            try checkpoints.swapHead(written.key, written.file, previous: previous, random: &random)
+            return written
+        }
+        throw CheckpointError(.interrupted, "one collection of garbage after the other began during the checkpoint")
+    }
+
+    /// Writes tables and manifest.
+    private func put(_ mark: StateTrail.Mark, after head: Head?, epoch: UInt64) throws -> Written {
+        let last = try head.map { try checkpoints.manifest(of: $0) }
+        let uploads = Uploads(checkpoints, known: last, epoch: epoch)
         var builder = CheckpointBuilder(
             previous: last?.checkpoint, index: mark.position.index, compacted: mark.meta.compacted,
             open: uploads.open, put: uploads.put)
@@ -93,11 +111,9 @@ package struct CheckpointWriter: Sendable {
             manifest,
             ManifestFile.Envelope(
                 commitTime: mark.time, writtenTime: clock.wall(), node: author.node, engine: author.engine,
-                software: author.software, places: places.compactMapValues { $0 }))
-        let key = try checkpoints.put(file)
-        var random = SystemRandomNumberGenerator()
-        try checkpoints.swapHead(key, file, previous: previous, random: &random)
-        return Written(key: key, file: file, tableCount: uploads.newCount, size: uploads.newSize)
+                software: author.software, previous: head?.checkpoint, places: places.compactMapValues { $0 }))
+        let (key, stored) = try checkpoints.put(file, after: head)
+        return Written(key: key, file: stored, tableCount: uploads.newCount, size: uploads.newSize)
     }
 
     /// Folds the log between two checkpoints.
@@ -133,7 +149,8 @@ package struct CheckpointWriter: Sendable {
 /// Tables on their way into the store.
 private final class Uploads {
     private let checkpoints: CheckpointStore
-    private let epoch: UInt64 = 0
+    /// In the names of new tables.
+    private let epoch: UInt64
     private var places: [String: ManifestFile.Place] = [:]
     /// Bytes of the latest tables of this checkpoint: a merge may want them again.
     private var written: [String: [UInt8]] = [:]
@@ -148,8 +165,10 @@ private final class Uploads {
     private(set) var newCount = 0
     private(set) var newSize = 0
 
-    init(_ checkpoints: CheckpointStore, known: ManifestFile?) {
+    /// - Parameter known: The checkpoint that the head names; no other tables are used again.
+    init(_ checkpoints: CheckpointStore, known: ManifestFile?, epoch: UInt64) {
         self.checkpoints = checkpoints
+        self.epoch = epoch
         places = known?.envelope.places ?? [:]
     }
 
