@@ -31,12 +31,17 @@ struct StatusCommand: AsyncParsableCommand {
             var bytes: UInt64
         }
 
+        struct Branch: Encodable {
+            var id: String
+            var checkpoint: String
+        }
+
         var store: String
         var latest_checkpoint: Checkpoint?
         var checkpoints: Count
         var wal_segments: Count
         var ssts: Count
-        var branches: [String]
+        var branches: [Branch]
     }
 
     func run() async throws {
@@ -59,7 +64,7 @@ struct StatusCommand: AsyncParsableCommand {
             latest_checkpoint: status.head.map {
                 .init(key: $0.checkpoint, revision: $0.revision, term: $0.term, index: $0.index)
             }, checkpoints: count(status.checkpoints), wal_segments: count(status.log), ssts: count(status.tables),
-            branches: status.branches)
+            branches: status.branches.map { .init(id: $0.id, checkpoint: $0.checkpoint) })
     }
 
     private func text(_ report: Report, type: String) -> String {
@@ -75,7 +80,7 @@ struct StatusCommand: AsyncParsableCommand {
             "  WAL segments: \(report.wal_segments.objects)", "  SSTs: \(report.ssts.objects)", "  bytes: \(sum)", "",
             "Branch forks",
         ]
-        lines += report.branches.isEmpty ? ["  (none)"] : report.branches.map { "  \($0)" }
+        lines += report.branches.isEmpty ? ["  (none)"] : report.branches.map { "  \($0.id): \($0.checkpoint)" }
         return lines.joined(separator: "\n")
     }
 }

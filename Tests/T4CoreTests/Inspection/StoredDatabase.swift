@@ -67,10 +67,12 @@ final class StoredDatabase {
             manifest,
             .init(
                 commitTime: 1, writtenTime: 2, node: "n", engine: "memory", software: "test",
+                previous: written.last?.key.rawValue,
                 places: places.filter { used.contains($0.key) }))
-        let key = try checkpoints.put(file)
+        let head = try checkpoints.head()
+        let key = try checkpoints.put(file, after: head?.head).key
         var random = SystemRandomNumberGenerator()
-        try checkpoints.swapHead(key, file, previous: checkpoints.head(), random: &random)
+        try checkpoints.swapHead(key, file, previous: head, random: &random)
         written.append((key, file))
         return (key, file)
     }

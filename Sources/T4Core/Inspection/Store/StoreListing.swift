@@ -7,8 +7,10 @@ package struct StoreListing: Sendable {
     package var checkpoints: [ObjectInfo] = []
     package var tables: [ObjectInfo] = []
     package var log: [ObjectInfo] = []
-    /// Registered forks of this database.
-    package var branches: [ObjectInfo] = []
+    /// What keeps checkpoints: for branches, backups and readers.
+    package var pins: [ObjectInfo] = []
+    /// Where collections stand, and what they deleted or are to delete.
+    package var collection: [ObjectInfo] = []
     /// Names that mean nothing to this build.
     package var unknown: [ObjectInfo] = []
 
@@ -18,6 +20,13 @@ package struct StoreListing: Sendable {
     }
 
     package init() {}
+
+    private static func isPin(_ key: ObjectKey) -> Bool {
+        PinKind.allCases.contains { kind in
+            let prefix = StoreLayout.pins(kind).rawValue
+            return key.rawValue.hasPrefix(prefix) && Pin.isValid(id: String(key.rawValue.dropFirst(prefix.count)))
+        }
+    }
 
     private mutating func add(_ object: ObjectInfo) {
         let key = object.key
@@ -31,8 +40,10 @@ package struct StoreListing: Sendable {
             tables.append(object)
         } else if StoreLayout.firstIndex(key) != nil {
             log.append(object)
-        } else if key.rawValue.hasPrefix("branches/") {
-            branches.append(object)
+        } else if StoreListing.isPin(key) {
+            pins.append(object)
+        } else if key == StoreLayout.collectionState || StoreLayout.condemnedList(key) != nil {
+            collection.append(object)
         } else {
             unknown.append(object)
         }

@@ -3,15 +3,16 @@ import T4Protocols
 // What the rows of checkpoints add up to, and what the log makes of them.
 extension StoreVerification {
     func addUpNewestState() throws {
-        guard let newest = checkpoints.last else { return }
+        guard let newest = reliedOn.last else { return }
         try addUp(newest, next: nil)
         note("states", 1, of: 1)
     }
 
     func addUpStates() throws {
-        for (number, checkpoint) in checkpoints.enumerated() {
-            try addUp(checkpoint, next: number + 1 < checkpoints.count ? checkpoints[number + 1] : nil)
-            note("states", number + 1, of: checkpoints.count)
+        let all = reliedOn
+        for (number, checkpoint) in all.enumerated() {
+            try addUp(checkpoint, next: number + 1 < all.count ? all[number + 1] : nil)
+            note("states", number + 1, of: all.count)
         }
     }
 

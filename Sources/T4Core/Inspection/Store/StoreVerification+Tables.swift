@@ -9,18 +9,21 @@ extension StoreVerification {
 
     func readTables() throws {
         let uses = tableUses()
+        let relied = Set(reliedOn.map(\.key))
         try forEach("tables", uses) { use in
             try store(of: use.place)
         } visit: { use, stored in
             let key = ObjectKey((use.place.prefix ?? "") + use.place.key)
-            try examine(key, stored) { stored in
+            // Of a checkpoint that nobody may rely on, tables may be damaged or gone.
+            let reliers = use.claims.filter { relied.contains($0.checkpoint) }
+            let found = try problems(key, stored) { stored in
                 report.count(.tables, bytes: stored.bytes.count)
-                for problem in try check(stored, use) { self.problem(key, problem) }
+                return try check(stored, use)
             } missing: {
-                for claim in use.claims where try exists(claim.checkpoint) {
-                    return problem(key, "missing: \(claim.checkpoint) needs it")
-                }
+                let needed = try use.claims.first { try exists($0.checkpoint) }
+                return needed.map { ["missing: \($0.checkpoint) needs it"] } ?? []
             }
+            for what in found { reliers.isEmpty ? note(key, what) : problem(key, what) }
         }
         let used = Set(uses.filter { $0.place.prefix == nil }.map(\.place.key))
         for object in listing.tables where !used.contains(object.key.rawValue) {

@@ -46,7 +46,9 @@ package struct StoreVerifier: Sendable {
     package func run() throws -> VerificationReport {
         let verification = StoreVerification(store, foreign: foreign, progress: progress)
         try verification.readRoots()
+        try verification.readCollection()
         try verification.readManifests()
+        try verification.readPins()
         try verification.readTables()
         try verification.readLog()
         switch depth {
@@ -71,11 +73,16 @@ final class StoreVerification {
     private let progress: @Sendable (StoreVerifier.Progress) -> Void
     var report = VerificationReport()
     private(set) var listing = StoreListing()
+    /// Where collections stood at the start.
+    var collection: CollectionState?
     /// Nil when there is nothing that says which database it is.
     private(set) var databaseID: DatabaseID?
-    private var head: Head?
-    /// By the entry they end with.
+    private(set) var head: Head?
+    /// Those that can be read, by the entry they end with.
     private(set) var checkpoints: [Checkpoint] = []
+    var trail = CheckpointTrail()
+    /// Checkpoints that somebody may rely on.
+    var reliedOn: [Checkpoint] { checkpoints.filter { trail.holds($0) } }
 
     init(
         _ store: BlockingStore, foreign: @escaping @Sendable (String) throws -> BlockingStore,
@@ -90,13 +97,15 @@ final class StoreVerification {
 
     func readRoots() throws {
         // The head first: what it names is in the listing, and tables and log after checkpoints, so that theirs are too.
-        try readRoot(StoreLayout.head, .head) { head = try Head.decode($0) }
+        try readRoot(StoreLayout.head, .head) { head = try Head.decode($0, key: StoreLayout.head) }
         try readRoot(StoreLayout.database, .database) { databaseID = try DatabaseObject.decode($0).id }
+        try readRoot(StoreLayout.collectionState, .collection) {
+            collection = try CollectionState.decode($0, key: StoreLayout.collectionState)
+        }
         try listing.add(of: store)
         if databaseID == nil { databaseID = head.flatMap { DatabaseID(hex: $0.database) } }
-        if let head, let databaseID, head.database != "\(databaseID)" {
-            problem(StoreLayout.head, "belongs to database \(head.database), not to \(databaseID)")
-        }
+        if let head { checkDatabase(head, StoreLayout.head) }
+        if let collection { checkDatabase(collection, StoreLayout.collectionState) }
         let isEmpty = listing.checkpoints.isEmpty && listing.log.isEmpty && listing.tables.isEmpty
         if listing.database == nil {
             problem(StoreLayout.database, isEmpty ? "missing: there is no database under this prefix" : "missing")
@@ -117,12 +126,10 @@ final class StoreVerification {
         }
     }
 
-    private func readRoot(_ key: ObjectKey, _ kind: VerificationReport.Kind, _ decode: ([UInt8]) throws -> Void) throws
-    {
+    func readRoot(_ key: ObjectKey, _ kind: VerificationReport.Kind, _ decode: ([UInt8]) throws -> Void) throws {
         try examine(key, Result { try store.get(key) }) { stored in
             report.count(kind, bytes: stored.bytes.count)
             try decode(stored.bytes)
-        } missing: {
         }
     }
 
@@ -148,20 +155,43 @@ final class StoreVerification {
             }
         }
         checkpoints.sort { $0.file.checkpoint.index < $1.file.checkpoint.index }
-        guard let head else { return }
-        let key = ObjectKey(head.checkpoint)
-        if let named = checkpoints.first(where: { $0.key == key })?.file {
-            let checkpoint = named.checkpoint
-            if named.id != head.id
-                || (checkpoint.term, checkpoint.index, checkpoint.revision)
-                    != (head.term, head.index, head.revision)
-            {
-                problem(StoreLayout.head, "does not agree with \(key), which it names")
-            }
-        } else if !keys.contains(key) {
-            problem(key, "missing, although \(StoreLayout.head) names it")
-        } else if gone.contains(key) {
-            problem(key, "was removed while it was verified: verify again")
+        trail = CheckpointTrail(
+            checkpoints, head: head, hasHead: listing.head != nil, listed: Set(keys), floor: collection?.floor)
+        try reportTrail(gone: gone)
+        guard let head, let named = checkpoints.first(where: { $0.key.rawValue == head.checkpoint })?.file else {
+            return
+        }
+        let checkpoint = named.checkpoint
+        if named.id != head.id
+            || (checkpoint.term, checkpoint.index, checkpoint.revision) != (head.term, head.index, head.revision)
+        {
+            problem(StoreLayout.head, "does not agree with \(head.checkpoint), which it names")
+        }
+    }
+
+    private func reportTrail(gone: Set<ObjectKey>) throws {
+        let missing = trail.missing.merging(trail.names.intersection(gone).map { ($0, "missing") }) { first, _ in first
+        }
+        let wasCollected = try !missing.isEmpty && hasCollectionMoved()
+        for (key, what) in missing.sorted(by: { $0.key < $1.key }) {
+            wasCollected ? note(key, "was collected while it was verified") : problem(key, what)
+        }
+        for checkpoint in checkpoints where !trail.holds(checkpoint) {
+            let isNewer = head.map { checkpoint.file.checkpoint.index > $0.index } ?? true
+            note(
+                checkpoint.key,
+                isNewer ? "is not in use yet" : "never became the newest: its writer died, or came too late")
+        }
+    }
+
+    /// Whether a collection has gone on since the start.
+    private func hasCollectionMoved() throws -> Bool {
+        guard let now = try store.find(StoreLayout.collectionState) else { return false }
+        do {
+            let state = try CollectionState.decode(now.bytes, key: StoreLayout.collectionState)
+            return state.sequence != collection?.sequence
+        } catch is CheckpointError {
+            return false
         }
     }
 
@@ -196,10 +226,14 @@ final class StoreVerification {
             }
             if isThere { objects.append(object) }
         }
-        var check = chainCheck(objects, checkpoints)
+        var check = chainCheck(objects, reliedOn)
         if !check.problems.isEmpty {
             // Only what is still needed can be missed.
-            check = chainCheck(objects, try checkpoints.filter { try exists($0.key) })
+            check = chainCheck(objects, try reliedOn.filter { try exists($0.key) })
+        }
+        for fence in collection?.floor.fences ?? []
+        where !listing.log.contains(where: { $0.key == StoreLayout.log(firstIndex: fence) }) {
+            problem(StoreLayout.log(firstIndex: fence), "missing: as the first object of its term it keeps others out")
         }
         report.problems += check.problems
         report.notes += check.notes
@@ -207,11 +241,13 @@ final class StoreVerification {
     }
 
     private func chainCheck(_ objects: [ChainCheck.Object], _ checkpoints: [Checkpoint]) -> ChainCheck {
-        ChainCheck(
+        let cut = collection?.floor.logIndex ?? 0
+        return ChainCheck(
             objects,
-            checkpoints.map {
-                ChainCheck.Checkpoint(key: $0.key, position: $0.file.checkpoint.position, isPinned: false)
-            }, isCollected: false)
+            checkpoints.map { checkpoint in
+                let position = checkpoint.file.checkpoint.position
+                return .init(key: checkpoint.key, position: position, isPinned: position.index < cut)
+            }, isCollected: cut > 0)
     }
 
     // MARK: - What all have in common
@@ -236,17 +272,38 @@ final class StoreVerification {
     /// - Throws: Only what keeps the store from answering.
     func examine(
         _ key: ObjectKey, _ stored: Result<StoredBytes, any Error>, _ body: (StoredBytes) throws -> Void,
-        missing: () throws -> Void
+        missing: () throws -> Void = {}
     ) throws {
-        do {
-            try body(stored.get())
-        } catch let error as ObjectStoreError where error.code == .notFound {
+        let found = try problems(key, stored) { stored in
+            try body(stored)
+            return []
+        } missing: {
             try missing()
+            return []
+        }
+        for what in found { problem(key, what) }
+    }
+
+    /// What is wrong with an object.
+    /// - Throws: Only what keeps the store from answering.
+    func problems(
+        _ key: ObjectKey, _ stored: Result<StoredBytes, any Error>, _ body: (StoredBytes) throws -> [String],
+        missing: () throws -> [String]
+    ) throws -> [String] {
+        do {
+            return try body(stored.get())
+        } catch let error as ObjectStoreError where error.code == .notFound {
+            return try missing()
         } catch let error as ObjectStoreError where error.code != .corrupted && error.code != .permissionDenied {
             throw error
         } catch {
-            problem(key, "\(error)")
+            return ["\(error)"]
         }
+    }
+
+    func checkDatabase(_ object: some SealedObject, _ key: ObjectKey) {
+        guard let databaseID, object.database != "\(databaseID)" else { return }
+        problem(key, "belongs to database \(object.database), not to \(databaseID)")
     }
 
     func note(_ what: String, _ done: Int, of all: Int) {

@@ -9,7 +9,8 @@ package struct VerificationReport: Sendable {
         case checkpoints
         case tables
         case log
-        case branches
+        case pins
+        case collection
     }
 
     /// Objects that were read whole.
