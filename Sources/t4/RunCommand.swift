@@ -71,7 +71,8 @@ struct RunCommand: AsyncParsableCommand {
         let node: Node
         let server: EtcdServer
         do {
-            node = try Node.start(
+            try refuseUnwired(configuration)
+            node = try await Node.start(
                 NodeConfiguration(configuration) { _ in wake.yield(.failure) }, registry: registry,
                 logger: logger)
         } catch {
@@ -83,7 +84,7 @@ struct RunCommand: AsyncParsableCommand {
                 node: node, host: listen.host, port: listen.port, settings: EtcdServerSettings(configuration),
                 logger: logger)
         } catch {
-            do { try node.stop() } catch { logger.error("the node did not close cleanly: \(error)") }
+            do { try await node.stop() } catch { logger.error("the node did not close cleanly: \(error)") }
             throw fail(error)
         }
         let host = server.host == "0.0.0.0" ? "127.0.0.1" : server.host == "::" ? "[::1]" : server.host
@@ -93,7 +94,7 @@ struct RunCommand: AsyncParsableCommand {
         let failed = await waitForEnd(wakes, logger, reload)
         await server.stop(deadline: .seconds(3))
         do {
-            try node.stop()
+            try await node.stop()
         } catch {
             throw fail(error)
         }
@@ -122,6 +123,13 @@ struct RunCommand: AsyncParsableCommand {
         case signal(Int32)
         case reload
         case failure
+    }
+}
+
+/// What the configuration asks for and this version cannot do.
+private func refuseUnwired(_ configuration: Configuration) throws {
+    if !configuration.branch.checkpoint.isEmpty || configuration.restore.pointTime != nil {
+        throw CommandFailure(description: "a node begins neither as a branch nor at a moment in this version")
     }
 }
 
@@ -155,7 +163,26 @@ extension NodeConfiguration {
         queueBytesMax = configuration.commit.queueBytesMax.bytes
         leaseTTLMin = configuration.lease.ttlMin.components.seconds
         watchProgressInterval = configuration.watch.progressInterval
+        durability = configuration.wal.durability
+        name = configuration.node.id
+        software = "t4 \(Version.text)"
+        store = NodeStore(configuration)
         self.onFailure = onFailure
+    }
+}
+
+extension NodeStore {
+    /// Nil for a node without a store.
+    init?(_ configuration: Configuration) {
+        guard configuration.storePlace != .none else { return nil }
+        self.init(
+            .registered(configuration.store.type, settings: configuration.store.settings),
+            prefix: configuration.store.prefix, isInside: configuration.storePlace == .inside)
+        uploadsInFlight = configuration.wal.uploadsInFlightMax
+        uploadAgeMax = configuration.wal.segmentAgeMax
+        let interval = configuration.checkpoint.interval
+        checkpoints.interval = interval == .zero ? nil : interval
+        checkpoints.entries = UInt64(configuration.checkpoint.entries)
     }
 }
 
