@@ -55,6 +55,20 @@ package struct Collector {
 
     private func collectOnce() throws -> (CollectionReport, isComplete: Bool) {
         var (state, version) = try begin()
+        do {
+            return try collect(&state, &version)
+        } catch {
+            // Another collection may have deleted what this one was reading.
+            guard (error as? CheckpointError)?.code != .interrupted,
+                try checkpoints.collectionState()?.version != version
+            else { throw error }
+            throw interruption
+        }
+    }
+
+    private func collect(
+        _ state: inout CollectionState, _ version: inout ObjectVersion
+    ) throws -> (CollectionReport, isComplete: Bool) {
         var roots = try look(state.floor)
         var log = try LogListing(store, databaseID: databaseID, floor: state.floor, cut: roots.logCut)
         let doomed = try inherited(state)
@@ -79,6 +93,10 @@ package struct Collector {
         state.unswept = nil
         try finish(state, from: version)
         return (report(garbage, roots, log, floor), garbage.isComplete)
+    }
+
+    private var interruption: CheckpointError {
+        CheckpointError(.interrupted, "another collection began; it will delete what this one did not")
     }
 
     // MARK: - State
@@ -106,7 +124,7 @@ package struct Collector {
         switch try store.swap(StoreLayout.collectionState, to: state, from: version, of: databaseID) {
         case .won(let version): return version
         case .lost:
-            throw CheckpointError(.interrupted, "another collection began; it will delete what this one did not")
+            throw interruption
         }
     }
 

@@ -28,6 +28,7 @@ import Testing
             let exploration = try Exploration(script, CollectionInterleavingTests.pairs[number])
             try exploration.exploreAll(changesMax: 2)
             #expect(exploration.runCount > 100)
+            Issue.record("XX pair \(number) \(exploration.runCount)")
         }
     }
 
@@ -49,6 +50,7 @@ import Testing
                 try exploration.exploreAll(changesMax: 1)
                 try exploration.runRandomly(4000, seed: 1)
             }
+            Issue.record("XX \(mutant) \(exploration.runCount)")
         }
     }
 
@@ -103,6 +105,8 @@ final class Exploration {
             }
         } catch let loss as Loss {
             throw Loss(description: "\(loss), after \(moments.map(\.chosen))")
+        } catch let confusion as Confusion {
+            throw Confusion(description: "\(confusion), after \(moments.map(\.chosen))")
         }
         for step in moments.indices.dropFirst(start) {
             let isChange = step > 0 && moments[step].standing.contains(moments[step - 1].chosen)
@@ -145,6 +149,8 @@ final class Exploration {
                 }
             } catch let loss as Loss {
                 throw Loss(description: "\(loss), seed \(seed), run \(number)")
+            } catch let confusion as Confusion {
+                throw Confusion(description: "\(confusion), seed \(seed), run \(number)")
             }
         }
     }

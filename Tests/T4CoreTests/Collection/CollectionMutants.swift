@@ -81,7 +81,7 @@ private final class MutantStore: ObjectStore {
             return try await answerOnce(key)
         case (.collectorsForgetWhatWasCondemned, StoreLayout.collectionState):
             var stored = try await base.get(key, bytes: nil)
-            stored.bytes = rewritten(stored.bytes) { $0.floor = CollectionFloor() }
+            stored.bytes = rewritten(stored.bytes) { ($0.floor.index, $0.floor.kept) = (0, []) }
             return stored
         case (.forkersPinLast, StoreLayout.head):
             if let (key, payload) = state.withLock({ $0.pin }) { _ = try await base.put(key, payload, when: .absent) }

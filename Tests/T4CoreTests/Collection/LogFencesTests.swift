@@ -17,7 +17,7 @@ import Testing
             var (term, previous) = (UInt64(1), LogPosition.zero)
             var all: [LogEntry] = []
             for _ in 0..<count {
-                if Int.random(in: 0..<max(2, count / 4), using: &random) == 0 {
+                if Int.random(in: 0..<max(2, count / 10), using: &random) == 0 {
                     term += UInt64.random(in: 1...2, using: &random)
                 }
                 if fences.last?.term != term { fences.append((previous.index + 1, term)) }

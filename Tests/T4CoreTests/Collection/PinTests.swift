@@ -22,7 +22,7 @@ import Testing
             #expect(try pins.pins(.branch) == [pin.sealed()])
             let report = try script.collector(store, keep: 1).collect()
             #expect(report.pins == ["branches/a"] && report.checkpointCount == 1 && report.keptCheckpointCount == 2)
-            #expect(report.tableCount == 0 && report.logCutIndex == 54)
+            #expect(report.tableCount == 1 && report.logCutIndex == 54)
             #expect(file.envelope.places.values.allSatisfy { storage.objects[$0.key] != nil })
             // The log behind it is gone.
             let error = #expect(throws: CheckpointError.self) {
