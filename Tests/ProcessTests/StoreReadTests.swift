@@ -161,7 +161,8 @@ struct StoreReadTests {
                     checkpoints:  3 object(s)  \(size("checkpoint/")) bytes
                     tables:       2 object(s)  \(size("sst/")) bytes
                     log:          9 object(s)  \(size("wal/")) bytes
-                    branches:     0 object(s)  0 bytes
+                    pins:         0 object(s)  0 bytes
+                    collection:   0 object(s)  0 bytes
                     The log ends with entry 9, term 1.
                     Added up 3 checkpoint(s), and 2 stretch(es) of the log between two.
 

@@ -18,6 +18,7 @@ struct CheckpointTrail {
     ///   - head: Nil where there is none, or a damaged one.
     ///   - hasHead: Whether there is one, damaged or not.
     ///   - listed: Names of all checkpoints, damaged or not.
+    ///   - floor: Nil where it cannot be told what collections have removed.
     init(
         _ checkpoints: [StoreVerification.Checkpoint], head: Head?, hasHead: Bool, listed: Set<ObjectKey>,
         floor: CollectionFloor?
@@ -28,12 +29,14 @@ struct CheckpointTrail {
         for name in names where !listed.contains(name) {
             missing[name] = "missing, although \(StoreLayout.collectionState) says that it is kept"
         }
-        isWhole = head != nil || !hasHead
+        // A first checkpoint is there before the head is.
+        isWhole = head != nil || !hasHead && listed.count == 1
         var next = head.map { (key: ObjectKey($0.checkpoint), by: "\(StoreLayout.head) names it") }
         while let (key, by) = next, names.insert(key).inserted {
             guard let file = files[key] else {
                 isWhole = false
-                if !listed.contains(key) { missing[key] = "missing, although \(by)" }
+                let mayBeCollected = floor == nil && key.rawValue != head?.checkpoint
+                if !listed.contains(key), !mayBeCollected { missing[key] = "missing, although \(by)" }
                 return
             }
             next = file.envelope.previous.map { (ObjectKey($0), "it was the newest before \(key)") }

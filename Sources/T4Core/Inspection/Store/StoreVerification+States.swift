@@ -11,7 +11,9 @@ extension StoreVerification {
     func addUpStates() throws {
         let all = reliedOn
         for (number, checkpoint) in all.enumerated() {
-            try addUp(checkpoint, next: number + 1 < all.count ? all[number + 1] : nil)
+            // Behind one that is kept for somebody else the log may be gone.
+            let isLogKept = checkpoint.file.checkpoint.index >= logCut
+            try addUp(checkpoint, next: isLogKept && number + 1 < all.count ? all[number + 1] : nil)
             note("states", number + 1, of: all.count)
         }
     }
