@@ -8,6 +8,7 @@ struct T4Command: AsyncParsableCommand {
         abstract: "A durable key-value database for infrastructure state that speaks the etcd v3 API.",
         subcommands: [
             RunCommand.self, InspectCommand.self, StatusCommand.self, VerifyCommand.self, RestoreCommand.self,
-            EngineCommand.self, ConfigCommand.self, VerifyStoreCommand.self, BenchCommand.self, VersionCommand.self,
+            GCCommand.self, EngineCommand.self, ConfigCommand.self, VerifyStoreCommand.self, BenchCommand.self,
+            VersionCommand.self,
         ])
 }

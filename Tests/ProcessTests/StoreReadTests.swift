@@ -42,7 +42,7 @@ struct StoreReadTests {
             #expect(
                 meta.output == """
                     Checkpoint:       \(SmallDatabase.checkpoints[2])
-                    Database id:      1779edd189ab17f4e550b54478b7ac53
+                    Database id:      9fd6afa5e1476f1e4b8f7307bd220a09
                     Current revision: 8
                     Compact revision: 0
                     Total keys:       3

@@ -60,11 +60,41 @@ package struct CheckpointWriter: Sendable {
     /// - Throws: What the store says, `CheckpointError`; `.interrupted` when one collection followed the other. The head is
     ///   then as before, or as after where the outcome of the swap is unknown; nothing that was there is lost either way.
     package func write(_ mark: StateTrail.Mark) throws -> Written? {
+        try write(mark, after: checkpoints.head) { last, uploads in
+            var builder = CheckpointBuilder(
+                previous: last?.checkpoint, index: mark.position.index, compacted: mark.meta.compacted,
+                open: uploads.open, put: uploads.put)
+            try fold(into: &builder, after: last?.checkpoint, mark)
+            try builder.finish()
+            return builder
+        }
+    }
+
+    /// Writes the first checkpoint of a store whose log begins behind it, from the state itself.
+    /// - Parameter reader: Shows the state at `mark`, and nothing changes meanwhile.
+    package func seed(_ mark: StateTrail.Mark, from reader: StateReader) throws -> Written {
+        let written = try write(mark, after: { nil }) { _, uploads in
+            var builder = CheckpointBuilder(
+                previous: nil, index: mark.position.index, compacted: mark.meta.compacted, open: uploads.open,
+                put: uploads.put)
+            try builder.begin(SnapshotTableRows(reader.snapshot))
+            return builder
+        }
+        guard let written else { preconditionFailure("there is no checkpoint before the first one") }
+        return written
+    }
+
+    private func write(
+        _ mark: StateTrail.Mark, after readHead: () throws -> (head: Head, version: ObjectVersion)?,
+        build: (_ last: ManifestFile?, Uploads) throws -> CheckpointBuilder
+    ) throws -> Written? {
         for _ in 0..<CheckpointWriter.attemptsMax {
             let epoch = try checkpoints.epoch()
-            let previous = try checkpoints.head()
+            let previous = try readHead()
             if let previous, previous.head.index >= mark.position.index { return nil }
-            let written = try put(mark, after: previous?.head, epoch: epoch)
+            let last = try previous.map { try checkpoints.manifest(of: $0.head) }
+            let uploads = Uploads(checkpoints, known: last, epoch: epoch)
+            let written = try put(build(last, uploads), uploads, mark, after: previous?.head)
             guard try checkpoints.epoch() == epoch else { continue }
             var random = SystemRandomNumberGenerator()
             try checkpoints.swapHead(written.key, written.file, previous: previous, random: &random)
@@ -73,32 +103,9 @@ package struct CheckpointWriter: Sendable {
         throw CheckpointError(.interrupted, "one collection of garbage after the other began during the checkpoint")
     }
 
-    /// Writes tables and manifest.
-    private func put(_ mark: StateTrail.Mark, after head: Head?, epoch: UInt64) throws -> Written {
-        let last = try head.map { try checkpoints.manifest(of: $0) }
-        let uploads = Uploads(checkpoints, known: last, epoch: epoch)
-        var builder = CheckpointBuilder(
-            previous: last?.checkpoint, index: mark.position.index, compacted: mark.meta.compacted,
-            open: uploads.open, put: uploads.put)
-        try fold(into: &builder, after: last?.checkpoint, mark)
-        try builder.finish()
-        return try finish(builder, uploads, mark, previous)
-    }
-
-    /// Writes the first checkpoint of a store whose log begins behind it, from the state itself.
-    /// - Parameter reader: Shows the state at `mark`, and nothing changes meanwhile.
-    package func seed(_ mark: StateTrail.Mark, from reader: StateReader) throws -> Written {
-        let uploads = Uploads(checkpoints, known: nil)
-        var builder = CheckpointBuilder(
-            previous: nil, index: mark.position.index, compacted: mark.meta.compacted, open: uploads.open,
-            put: uploads.put)
-        try builder.begin(SnapshotTableRows(reader.snapshot))
-        return try finish(builder, uploads, mark, nil)
-    }
-
-    private func finish(
-        _ builder: CheckpointBuilder, _ uploads: Uploads, _ mark: StateTrail.Mark,
-        _ previous: (head: Head, version: ObjectVersion)?
+    /// Writes the manifest, once the tables are there.
+    private func put(
+        _ builder: CheckpointBuilder, _ uploads: Uploads, _ mark: StateTrail.Mark, after head: Head?
     ) throws -> Written {
         try uploads.finish()
         let manifest = Manifest(

@@ -93,7 +93,7 @@ struct CollectionRoots {
     }
 
     private mutating func markPins() throws {
-        let board = PinBoard(checkpoints, clock: Clock { 0 })
+        let board = PinBoard(checkpoints)
         for kind in PinKind.allCases {
             for pin in try board.pins(kind) { try mark(pin, name: StoreLayout.pin(kind, id: pin.id).rawValue) }
         }

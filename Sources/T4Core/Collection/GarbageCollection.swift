@@ -27,14 +27,12 @@ public enum GarbageCollection {
             outcome.give(
                 Result {
                     let store = BlockingStore(store)
-                    guard let head = try store.find(StoreLayout.head) else { return CollectionReport() }
-                    let name = try Head.decode(head.bytes, key: StoreLayout.head).database
-                    guard let databaseID = DatabaseID(hex: name) else {
+                    guard let database = try DatabaseObject.read(store) else {
                         throw CheckpointError(
-                            .corrupted, "\(StoreLayout.head) belongs to \"\(name)\", which is no database")
+                            .invalidArgument, "there is no database in this place: \(StoreLayout.database) is missing")
                     }
                     let collector = Collector(
-                        CheckpointStore(store, databaseID: databaseID), policy: policy, clock: .system, logger: logger)
+                        CheckpointStore(store, databaseID: database.id), policy: policy, clock: .system, logger: logger)
                     return try isDryRun ? collector.preview() : collector.collect()
                 })
         }

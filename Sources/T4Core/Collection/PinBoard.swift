@@ -5,23 +5,20 @@ package import T4Protocols
 /// Blocks; see `BlockingStore`.
 package struct PinBoard: Sendable {
     private let checkpoints: CheckpointStore
-    private let clock: Clock
     private var store: BlockingStore { checkpoints.store }
 
-    package init(_ checkpoints: CheckpointStore, clock: Clock) {
-        self.checkpoints = checkpoints
-        self.clock = clock
-    }
+    package init(_ checkpoints: CheckpointStore) { self.checkpoints = checkpoints }
 
     /// Pins a checkpoint that is or was the newest one. When this returns, its manifest and tables, and with `keepsLog` the
     /// log behind it, stay until `remove`.
     ///
     /// First the pin is written, then it is checked that no collection has condemned the checkpoint already and that it
     /// is still there: a collection that condemns it afterwards reads the pin before it deletes anything.
+    /// - Parameter time: Of the call, nanoseconds since 1970; for people.
     /// - Throws: `.interrupted` when the checkpoint is being collected or is gone; `.invalidArgument` for a wrong id, one
     ///   that is taken, or a checkpoint that never was the newest one. No pin is left then, unless the message says so.
     package func add(
-        _ kind: PinKind, id: String, checkpoint key: ObjectKey, keepsLog: Bool
+        _ kind: PinKind, id: String, checkpoint key: ObjectKey, keepsLog: Bool, at time: UInt64
     ) throws -> (pin: Pin, file: ManifestFile) {
         guard Pin.isValid(id: id) else {
             throw CheckpointError(
@@ -32,7 +29,7 @@ package struct PinBoard: Sendable {
         var random = SystemRandomNumberGenerator()
         let pin = Pin(
             file, key: key, id: id, nonce: DatabaseID.random(using: &random).description, keepsLog: keepsLog,
-            createdTime: clock.wall())
+            createdTime: time)
         let name = StoreLayout.pin(kind, id: id)
         do {
             let swap = try store.swap(name, to: pin, from: nil, of: checkpoints.databaseID)

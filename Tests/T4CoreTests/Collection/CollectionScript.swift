@@ -75,7 +75,7 @@ struct CollectionScript: Sendable {
             logger: .silent, listSizeMax: listSizeMax)
     }
 
-    func pins(_ store: any ObjectStore) -> PinBoard { PinBoard(checkpoints(store), clock: Clock { 5 }) }
+    func pins(_ store: any ObjectStore) -> PinBoard { PinBoard(checkpoints(store)) }
 
     /// A store with the whole log and the first checkpoints.
     func makeStorage(checkpoints count: Int = 2) throws -> SteppedStorage {

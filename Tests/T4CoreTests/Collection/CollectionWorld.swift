@@ -25,7 +25,8 @@ final class CollectionWatcher {
     private let keep: Int
     /// What was the newest checkpoint, oldest first.
     private var heads: [String] = []
-    private var files: [[UInt8]: ManifestFile] = [:]
+    /// Manifests by the versions of their objects.
+    private var files: [UInt64: ManifestFile] = [:]
     private var headBytes: [UInt8] = []
     /// Pins that somebody relies on.
     let pinned = Monitor<[String: Pin]>([:])
@@ -67,11 +68,11 @@ final class CollectionWatcher {
     ) throws -> ManifestFile {
         guard let object = objects[name] else { throw Loss(description: "\(name), \(why), is gone") }
         let file: ManifestFile
-        if let known = files[object.bytes] {
+        if let known = files[object.version] {
             file = known
         } else {
             file = try ManifestFile.decode(object.bytes, key: ObjectKey(name))
-            files[object.bytes] = file
+            files[object.version] = file
         }
         for place in file.envelope.places.values where objects[place.key] == nil {
             throw Loss(description: "\(place.key) of \(name), \(why), is gone")
@@ -250,14 +251,15 @@ extension CollectionActor {
             case .collector(let keep): _ = try script.collector(store, keep: keep).collect()
             case .forker(let checkpoint, let keepsLog):
                 let key = ObjectKey(initial.heads[checkpoint])
-                let pin = try script.pins(store).add(.branch, id: "fork-\(number)", checkpoint: key, keepsLog: keepsLog)
+                let pin = try script.pins(store).add(
+                    .branch, id: "fork-\(number)", checkpoint: key, keepsLog: keepsLog, at: 5)
                 pinned.withLock { $0["\(number)"] = pin.pin }
             case .restorer:
                 let checkpoints = script.checkpoints(store)
                 guard let head = try checkpoints.head()?.head else { return }
                 let pins = script.pins(store)
                 let (pin, file) = try pins.add(
-                    .reader, id: "reader-\(number)", checkpoint: ObjectKey(head.checkpoint), keepsLog: true)
+                    .reader, id: "reader-\(number)", checkpoint: ObjectKey(head.checkpoint), keepsLog: true, at: 5)
                 pinned.withLock { $0["\(number)"] = pin }
                 for table in file.checkpoint.tables {
                     do {

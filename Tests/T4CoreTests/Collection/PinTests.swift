@@ -15,7 +15,7 @@ import Testing
         try await onThread {
             let (script, storage, store, heads) = try PinTests.make()
             let pins = script.pins(store)
-            let (pin, file) = try pins.add(.branch, id: "a", checkpoint: heads[0], keepsLog: false)
+            let (pin, file) = try pins.add(.branch, id: "a", checkpoint: heads[0], keepsLog: false, at: 5)
             #expect(pin.checkpoint == heads[0].rawValue && pin.index == 10 && pin.checkpointID == file.id)
             #expect(pin.createdTime == 5)
             #expect(try pins.find(.branch, id: "a") == pin.sealed())
@@ -26,11 +26,11 @@ import Testing
             #expect(file.envelope.places.values.allSatisfy { storage.objects[$0.key] != nil })
             // The log behind it is gone.
             let error = #expect(throws: CheckpointError.self) {
-                try pins.add(.reader, id: "r", checkpoint: heads[0], keepsLog: true)
+                try pins.add(.reader, id: "r", checkpoint: heads[0], keepsLog: true, at: 5)
             }
             #expect(error?.code == .interrupted)
             #expect(storage.objects["readers/r"] == nil)
-            _ = try pins.add(.reader, id: "r", checkpoint: heads[0], keepsLog: false)
+            _ = try pins.add(.reader, id: "r", checkpoint: heads[0], keepsLog: false, at: 5)
             try pins.remove(.reader, id: "r")
             try pins.remove(.branch, id: "a")
             try pins.remove(.branch, id: "a")
@@ -42,7 +42,7 @@ import Testing
     @Test func theLogBehindAPinStays() async throws {
         try await onThread {
             let (script, _, store, heads) = try PinTests.make()
-            _ = try script.pins(store).add(.backup, id: "a", checkpoint: heads[1], keepsLog: true)
+            _ = try script.pins(store).add(.backup, id: "a", checkpoint: heads[1], keepsLog: true, at: 5)
             #expect(try script.collector(store, keep: 1).collect().logCutIndex == 50)
         }
     }
@@ -50,15 +50,15 @@ import Testing
     @Test func anIdIsTakenOnce() async throws {
         try await onThread {
             let (script, storage, store, heads) = try PinTests.make()
-            _ = try script.pins(store).add(.branch, id: "a", checkpoint: heads[0], keepsLog: false)
+            _ = try script.pins(store).add(.branch, id: "a", checkpoint: heads[0], keepsLog: false, at: 5)
             let error = #expect(throws: CheckpointError.self) {
-                try script.pins(store).add(.branch, id: "a", checkpoint: heads[1], keepsLog: false)
+                try script.pins(store).add(.branch, id: "a", checkpoint: heads[1], keepsLog: false, at: 5)
             }
             #expect(error?.description.contains(heads[0].rawValue) == true)
             #expect(storage.objects["branches/a"] != nil)
             for id in ["", "a/b", "ä", "a b", String(repeating: "x", count: 129)] {
                 let error = #expect(throws: CheckpointError.self) {
-                    try script.pins(store).add(.branch, id: id, checkpoint: heads[0], keepsLog: false)
+                    try script.pins(store).add(.branch, id: id, checkpoint: heads[0], keepsLog: false, at: 5)
                 }
                 #expect(error?.code == .invalidArgument)
             }
@@ -75,7 +75,7 @@ import Testing
             (manifest.term, manifest.index, manifest.revision) = (3, 52, 40)
             _ = try BlockingStore(store).put(orphan, ManifestFile(manifest, file.envelope).encoded(), when: .absent)
             let error = #expect(throws: CheckpointError.self) {
-                try script.pins(store).add(.branch, id: "a", checkpoint: orphan, keepsLog: false)
+                try script.pins(store).add(.branch, id: "a", checkpoint: orphan, keepsLog: false, at: 5)
             }
             #expect(error?.code == .invalidArgument)
             #expect(storage.objects["branches/a"] == nil)

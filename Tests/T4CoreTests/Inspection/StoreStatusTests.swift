@@ -17,8 +17,8 @@ import Testing
             for key in ["sst/x", "wal/1", "checkpoint/x", "stray"] as [ObjectKey] {
                 _ = try database.store.put(key, [1], when: .always)
             }
-            _ = try PinBoard(database.checkpoints, clock: Clock { 5 }).add(
-                .branch, id: "staging", checkpoint: database.written[0].key, keepsLog: false)
+            _ = try PinBoard(database.checkpoints).add(
+                .branch, id: "staging", checkpoint: database.written[0].key, keepsLog: false, at: 5)
             let status = try StoreStatus(database.store)
             #expect(status.head?.checkpoint == database.written[1].key.rawValue)
             #expect(status.checkpoints.objects == 2 && status.log.objects == 4)

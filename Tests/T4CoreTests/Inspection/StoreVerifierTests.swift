@@ -23,8 +23,8 @@ import Testing
     /// The same, whose first checkpoint a branch has pinned and whose second one a collection has removed.
     func makeCollectedDatabase(_ base: any ObjectStore) throws -> StoredDatabase {
         let database = try makeDatabase(base)
-        let board = PinBoard(database.checkpoints, clock: Clock { 5 })
-        _ = try board.add(.branch, id: "staging", checkpoint: database.written[0].key, keepsLog: false)
+        let pinned = database.written[0].key
+        _ = try PinBoard(database.checkpoints).add(.branch, id: "staging", checkpoint: pinned, keepsLog: false, at: 5)
         let collector = Collector(
             database.checkpoints, policy: CollectionPolicy(keep: 1, retain: .zero), clock: Clock { 1 << 60 },
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
