@@ -24,7 +24,7 @@ public struct CollectionReport: Hashable, Sendable {
     public internal(set) var logObjectCount = 0
     /// Bytes of the tables and the objects of the log.
     public internal(set) var deletedSize: UInt64 = 0
-    /// Checkpoints that are kept because they are among the newest or for restores to any moment.
+    /// Checkpoints that are kept: the newest ones, those for restores to any moment, pinned ones.
     public internal(set) var keptCheckpointCount = 0
     /// Names of the pins that were met. Each keeps its checkpoint, and perhaps the log behind it, until it is removed.
     public internal(set) var pins: [String] = []

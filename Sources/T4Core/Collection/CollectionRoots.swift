@@ -30,6 +30,7 @@ struct CollectionRoots {
         self.before = before
         head = try checkpoints.head()?.head
         trail = HeadTrail(checkpoints, floor: before, head: head)
+        try mark(head: head)
         try markWindow(keep: keep, windowStart: windowStart)
         older = try markNewer(listingOlder: true)
         try markPins()
@@ -48,7 +49,7 @@ struct CollectionRoots {
     /// Looks again, after it was said what is condemned: whoever pinned something or wrote a checkpoint meanwhile is seen
     /// here, or sees there that it came too late.
     mutating func lookAgain() throws {
-        if let now = try checkpoints.head()?.head { try mark(ObjectKey(now.checkpoint)) }
+        try mark(head: checkpoints.head()?.head)
         _ = try markNewer(listingOlder: false)
         try markPins()
     }
@@ -123,6 +124,10 @@ struct CollectionRoots {
         }
         if pin.keepsLog { logCut = min(logCut, pin.index) }
         pins.insert(name)
+    }
+
+    private mutating func mark(head: Head?) throws {
+        if let head { mark(ObjectKey(head.checkpoint), try checkpoints.manifest(of: head)) }
     }
 
     private mutating func mark(_ key: ObjectKey) throws {

@@ -46,11 +46,9 @@ struct LogFences {
         self.objects = objects
         var last: UInt64 = 0
         reach = objects.map { object in
-            let content =
-                object.size
-                - min(
-                    object.size, UInt64(SegmentHeader.byteCount + SegmentFooter.byteCount))
-            let entries = content / UInt64(LogFormat.frameHeaderSize + LogFormat.payloadSizeMin)
+            let ends = UInt64(SegmentHeader.byteCount + SegmentFooter.byteCount)
+            let entries =
+                (object.size - min(object.size, ends)) / UInt64(LogFormat.frameHeaderSize + LogFormat.payloadSizeMin)
             last = max(last, object.first + max(entries, 1) - 1)
             return last
         }

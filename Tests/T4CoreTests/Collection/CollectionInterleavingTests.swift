@@ -20,15 +20,16 @@ import Testing
         .init(actors: [.forker(0, keepsLog: false), .collector(keep: 2)], beginsUnswept: true),
     ]
 
-    /// Every order in which the one that acts is changed twice against its will.
+    /// Every order in which the one that acts is changed against its will, once or (where that are not too many) twice.
     @Test(arguments: pairs.indices)
     func pairsInEveryOrder(_ number: Int) async throws {
         try await onThread {
             let script = try CollectionInterleavingTests.script.get()
             let exploration = try Exploration(script, CollectionInterleavingTests.pairs[number])
-            try exploration.exploreAll(changesMax: 2)
+            let isSmall = [0, 1, 6].contains(number)
+            try exploration.exploreAll(changesMax: isSmall ? 2 : 1)
+            if !isSmall { try exploration.runRandomly(100, seed: 9) }
             #expect(exploration.runCount > 100)
-            Issue.record("XX pair \(number) \(exploration.runCount)")
         }
     }
 
@@ -47,17 +48,9 @@ import Testing
             let script = try CollectionInterleavingTests.script.get()
             let exploration = try Exploration(script, mutant.scenario)
             #expect(throws: Loss.self, "\(mutant) does no harm in \(exploration.runCount) runs") {
-                if [.forkersPinLast, .collectorsDoNotAnnounceTheSweep, .collectorsSwapBlindly].contains(mutant) {
-                    for seed in 0..<40 as Range<UInt64> {
-                        do { try exploration.runRandomly(150, seed: seed) } catch {
-                            Issue.record("XX \(mutant) \(error)")
-                        }
-                    }
-                }
-                try exploration.exploreAll(changesMax: 1)
-                try exploration.runRandomly(4000, seed: 1)
+                if mutant.scenario.actors.count == 3 { try exploration.exploreSandwiches() }
+                try exploration.exploreAll(changesMax: 2)
             }
-            Issue.record("XX \(mutant) \(exploration.runCount)")
         }
     }
 
@@ -67,7 +60,7 @@ import Testing
         try await onThread {
             let script = try CollectionInterleavingTests.script.get()
             let exploration = try Exploration(script, CollectionInterleavingTests.crowds[number])
-            try exploration.runRandomly(150, seed: seed)
+            try exploration.runRandomly(40, seed: seed)
         }
     }
 }
@@ -123,6 +116,20 @@ final class Exploration {
                 for earlier in start..<step { next[earlier] = moments[earlier].chosen }
                 next[step] = other
                 try explore(next, from: step + 1, changesLeft: changesLeft - (isChange ? 1 : 0))
+            }
+        }
+    }
+
+    /// The first actor stops after some calls, the second one makes a few, the third one all of its own; then the first one
+    /// goes on.
+    func exploreSandwiches() throws {
+        for first in 1...50 {
+            for second in 1...3 {
+                runCount += 1
+                try scenario.run(script, initial) { step, standing, _ in
+                    let turns = step < first ? [0, 2, 1] : step < first + second ? [1, 2, 0] : [2, 0, 1]
+                    return turns.first { standing[$0] != nil }.map { .actor($0, .proceed) }
+                }
             }
         }
     }

@@ -26,8 +26,9 @@ enum CollectionMutant: String, CaseIterable, Sendable {
                 [.writer(2), .collector(keep: 1)]
             case .writersSwapTheHeadBlindly: [.writer(2), .writer(3), .collector(keep: 1)]
             case .writersReplaceManifests: [.writer(2), .collector(keep: 1), .writer(2)]
-            case .forkersDoNotAskWhatIsCondemned, .forkersPinLast, .collectorsDoNotLookAgain:
+            case .forkersDoNotAskWhatIsCondemned, .collectorsDoNotLookAgain:
                 [.collector(keep: 1), .forker(0, keepsLog: false)]
+            case .forkersPinLast: [.forker(0, keepsLog: false), .collector(keep: 1)]
             case .collectorsSwapBlindly, .collectorsDoNotAnnounceTheSweep:
                 [.collector(keep: 1), .collector(keep: 1), .forker(0, keepsLog: false)]
             case .collectorsForgetWhatWasCondemned:
