@@ -34,6 +34,8 @@ public struct DatabaseError: Error, Hashable, Sendable, CustomStringConvertible 
         case corrupt
         /// Too many requests wait for the log; nothing was written, try again.
         case tooManyRequests
+        /// The object store does not answer and writes have to be in it: nothing was written, try again later.
+        case storeUnavailable
         /// The node is stopping or has failed: nothing was written.
         case stopped
         /// The request may or may not have been written: read before repeating it.

@@ -27,6 +27,8 @@ enum EtcdErrors {
         case .noSpace: status(.resourceExhausted, "mvcc: database space exceeded")
         case .corrupt: status(.dataLoss, "corrupt cluster")
         case .tooManyRequests: status(.resourceExhausted, "too many requests")
+        // Nothing was written, so that clients may repeat it at once.
+        case .storeUnavailable: status(.unavailable, "object store unavailable")
         case .stopped: stopped
         // Clients must not repeat a write whose outcome nobody knows: this text is not among those they retry.
         case .outcomeUnknown: status(.unavailable, "request timed out")

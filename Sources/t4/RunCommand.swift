@@ -71,7 +71,7 @@ struct RunCommand: AsyncParsableCommand {
         let node: Node
         let server: EtcdServer
         do {
-            node = try Node.start(
+            node = try await Node.start(
                 NodeConfiguration(configuration) { _ in wake.yield(.failure) }, registry: registry,
                 logger: logger)
         } catch {
@@ -83,7 +83,7 @@ struct RunCommand: AsyncParsableCommand {
                 node: node, host: listen.host, port: listen.port, settings: EtcdServerSettings(configuration),
                 logger: logger)
         } catch {
-            do { try node.stop() } catch { logger.error("the node did not close cleanly: \(error)") }
+            do { try await node.stop() } catch { logger.error("the node did not close cleanly: \(error)") }
             throw fail(error)
         }
         let host = server.host == "0.0.0.0" ? "127.0.0.1" : server.host == "::" ? "[::1]" : server.host
@@ -93,7 +93,7 @@ struct RunCommand: AsyncParsableCommand {
         let failed = await waitForEnd(wakes, logger, reload)
         await server.stop(deadline: .seconds(3))
         do {
-            try node.stop()
+            try await node.stop()
         } catch {
             throw fail(error)
         }

@@ -17,6 +17,8 @@ package final class LogUploader: Sendable {
         package var sizeMax = 50 << 20
         /// Uploads under way at once.
         package var inFlightMax = 4
+        /// Bytes of waiting entries that are kept in memory; the others are read again when their turn comes.
+        package var memoryMax = 32 << 20
 
         package init() {}
     }
@@ -30,6 +32,8 @@ package final class LogUploader: Sendable {
     package struct Status: Hashable, Sendable {
         /// The last entry that is in the store, with everything before it.
         package var end: LogPosition
+        /// The last entry that was added.
+        package var last: LogPosition
         /// Entries and bytes that are not in the store yet.
         package var backlogCount: UInt64 = 0
         package var backlogSize = 0
@@ -37,11 +41,29 @@ package final class LogUploader: Sendable {
         package var outage: String?
     }
 
-    private struct Batch: Sendable {
-        var entries: [LogEntry]
-        var size: Int
-        var release: (@Sendable (Failure?) -> Void)?
+    /// Entries that were added together. An object never ends inside of one.
+    package struct Batch: Sendable {
+        /// The first index and the last entry.
+        package var first: UInt64
+        package var last: LogPosition
+        /// Bytes of its frames.
+        package var size: Int
+        /// Nil where they are to be read again.
+        fileprivate var entries: [LogEntry]?
+        fileprivate var release: (@Sendable (Failure?) -> Void)?
+
+        /// A batch of entries that lie in the local log.
+        package init(first: UInt64, last: LogPosition, size: Int) {
+            self.first = first
+            self.last = last
+            self.size = size
+        }
+
+        fileprivate var count: UInt64 { last.index - first + 1 }
     }
+
+    /// Reads entries of the local log, all of that range of indexes.
+    package typealias ReadBack = @Sendable (ClosedRange<UInt64>) throws -> [LogEntry]
 
     private struct Flight: Sendable {
         var number: UInt64
@@ -80,6 +102,9 @@ package final class LogUploader: Sendable {
     private let settings: Settings
     private let timer: BackoffTimer
     private let logger: Logger
+    private let trail: StateTrail?
+    private let readBack: ReadBack
+    private let onOutage: @Sendable (_ isOut: Bool) -> Void
     private let onFailure: @Sendable (Failure) -> Void
     private let state: Monitor<State>
 
@@ -88,10 +113,14 @@ package final class LogUploader: Sendable {
     ///   - end: The last entry of the chain.
     ///   - endTerm: Term in the header of the chain's last object, `LogChain.End.term`. Where it is not known the term of
     ///     `end` stands in: an orphan of a term in between is then taken for a part of the chain, which is a failure.
-    ///   - onFailure: Called once when somebody else has continued the chain.
+    ///   - trail: Hears where objects end.
+    ///   - readBack: For entries that were not kept in memory; called on the thread of `run`.
+    ///   - onOutage: Called when uploads begin to fail, and when one succeeds again.
+    ///   - onFailure: Called once when somebody else has continued the chain, or when `readBack` threw.
     package init(
         store: any ObjectStore, databaseID: DatabaseID, term: UInt64, end: LogPosition, endTerm: UInt64? = nil,
-        settings: Settings = Settings(), timer: BackoffTimer = .system, logger: Logger,
+        settings: Settings = Settings(), timer: BackoffTimer = .system, logger: Logger, trail: StateTrail? = nil,
+        readBack: @escaping ReadBack, onOutage: @escaping @Sendable (_ isOut: Bool) -> Void = { _ in },
         onFailure: @escaping @Sendable (Failure) -> Void
     ) {
         self.store = store
@@ -100,6 +129,9 @@ package final class LogUploader: Sendable {
         self.settings = settings
         self.timer = timer
         self.logger = logger
+        self.trail = trail
+        self.readBack = readBack
+        self.onOutage = onOutage
         self.onFailure = onFailure
         state = Monitor(State(end: end, endTerm: endTerm ?? end.term, last: end))
     }
@@ -108,7 +140,7 @@ package final class LogUploader: Sendable {
         state.withLock { state in
             let batches = state.waiting + state.flights.flatMap(\.batches)
             return Status(
-                end: state.end, backlogCount: batches.reduce(0) { $0 + UInt64($1.entries.count) },
+                end: state.end, last: state.last, backlogCount: batches.reduce(0) { $0 + $1.count },
                 backlogSize: batches.reduce(0) { $0 + $1.size }, outage: state.outage)
         }
     }
@@ -119,17 +151,26 @@ package final class LogUploader: Sendable {
     package func add(_ entries: [LogEntry], release: (@Sendable (Failure?) -> Void)? = nil) {
         guard let first = entries.first, let last = entries.last else { preconditionFailure("a batch has entries") }
         let size = entries.reduce(0) { $0 + LogFormat.frameSize($1) }
+        var batch = Batch(first: first.position.index, last: last.position, size: size)
+        batch.entries = entries
+        batch.release = release
+        add(batch)
+    }
+
+    /// Takes a batch in order, as the other `add`.
+    package func add(_ batch: Batch) {
         let (failure, startTimer): (Failure?, UInt64?) = state.withLock { state in
             if let failure = state.failure { return (failure, nil) }
-            precondition(first.position.index == state.last.index + 1, "entries are added in order")
-            state.last = last.position
+            precondition(batch.first == state.last.index + 1, "entries are added in order")
+            state.last = batch.last
             let isFirst = state.waiting.isEmpty
-            state.waiting.append(Batch(entries: entries, size: size, release: release))
-            state.waitingSize += size
+            state.waiting.append(batch)
+            state.waitingSize += batch.size
+            if state.waitingSize > settings.memoryMax { state.waiting[state.waiting.count - 1].entries = nil }
             return (nil, isFirst && !settings.isSynchronous ? state.generation : nil)
         }
         if let failure {
-            release?(failure)
+            batch.release?(failure)
             return
         }
         if let startTimer { wakeLater(startTimer) }
@@ -142,11 +183,23 @@ package final class LogUploader: Sendable {
         state.broadcast()
     }
 
-    /// Waits until the entry of that index is in the store. False when that will not happen any more.
-    package func wait(for index: UInt64) -> Bool {
-        state.wait { state in
+    /// Waits until the entry of that index is in the store. False when that will not happen any more, or has not within
+    /// `limit`.
+    package func wait(for index: UInt64, atMost limit: Duration? = nil) -> Bool {
+        let isOver = Monitor(false)
+        if let limit {
+            let (timer, state) = (timer, state)
+            Task {
+                await timer.pause(limit)
+                isOver.withLock { $0 = true }
+                // Under the lock, so that a waiter is either before its look at `isOver` or already waiting.
+                state.withLock { _ in }
+                state.broadcast()
+            }
+        }
+        return state.wait { state in
             if state.end.index >= index { return true }
-            return state.failure != nil || state.isStopping ? false : nil
+            return state.failure != nil || state.isStopping || isOver.withLock { $0 } ? false : nil
         }
     }
 
@@ -156,9 +209,23 @@ package final class LogUploader: Sendable {
         while let work = nextWork() {
             switch work {
             case .release(let batch, let failure): batch.release?(failure)
-            case .upload(let flight, let previous): upload(flight, previous: previous)
+            case .upload(let flight, let previous):
+                do {
+                    upload(flight, try flight.batches.flatMap(entries), previous: previous)
+                } catch {
+                    fail(Failure(description: "entries of the local log cannot be read again: \(error)"))
+                }
             }
         }
+    }
+
+    private func entries(of batch: Batch) throws -> [LogEntry] {
+        if let entries = batch.entries { return entries }
+        let entries = try readBack(batch.first...batch.last.index)
+        guard entries.first?.position.index == batch.first, entries.last?.position == batch.last,
+            UInt64(entries.count) == batch.count
+        else { throw Failure(description: "the local log does not hold entries \(batch.first) to \(batch.last)") }
+        return entries
     }
 
     /// Lets `run` return. Uploads under way may or may not happen; but for a release that is being called right now
@@ -212,15 +279,14 @@ package final class LogUploader: Sendable {
             state.flightNumber += 1
             let previous = state.flights.last?.end ?? state.end
             let flight = Flight(
-                number: state.flightNumber, end: batches.last!.entries.last!.position, batches: batches)
+                number: state.flightNumber, end: batches.last!.last, batches: batches)
             state.flights.append(flight)
             return .some(.upload(flight, previous: previous))
         }
     }
 
-    private func upload(_ flight: Flight, previous: LogPosition) {
+    private func upload(_ flight: Flight, _ entries: [LogEntry], previous: LogPosition) {
         Task {
-            let entries = flight.batches.flatMap(\.entries)
             do throws(Failure) {
                 if let term = try await put(entries, previous: previous, flight: flight.number) {
                     finish(flight.number, term: term)
@@ -346,6 +412,7 @@ package final class LogUploader: Sendable {
         } else {
             logger.notice("the log is uploaded again", metadata: ["error.before": "\(before ?? "")"])
         }
+        onOutage(outage != nil)
     }
 
     private func finish(_ number: UInt64, term: UInt64) {
@@ -357,6 +424,7 @@ package final class LogUploader: Sendable {
                 for batch in first.batches { state.released.append(batch) }
                 state.end = first.end
                 state.endTerm = term
+                trail?.uploaded(to: first.end)
                 state.flights.removeFirst()
             }
         }

@@ -32,6 +32,8 @@ package struct CheckpointBuilder {
     private let tuning: Tuning
     private let open: OpenTable
     private let put: PutTable
+    /// Bytes of a row where nothing is known of them.
+    package static let usualRowSize = 300
     private var addedSize: UInt64 = 0
 
     /// - Parameters:
@@ -64,6 +66,12 @@ package struct CheckpointBuilder {
         let tables = try write(kept, upTo: nil)
         addedSize += tables.rawSize
         deltas.insert(Manifest.Delta(from: from, to: to, tables: tables), at: 0)
+    }
+
+    /// Begins with the rows of a complete state as the base, instead of `add` and `finish`.
+    package mutating func begin(_ rows: some TableRows) throws {
+        if cut == nil { cut = TableCut(meanRowSize: CheckpointBuilder.usualRowSize) }
+        base = try write(RetainedRows(rows, compacted: compacted, isComplete: true), upTo: index)
     }
 
     /// Merges what is due. Call once, after the last `add`.

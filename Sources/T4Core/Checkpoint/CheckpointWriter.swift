@@ -3,7 +3,7 @@ package import T4Protocols
 /// Writes one checkpoint after the other into the store: new tables, then the manifest, then the head.
 ///
 /// Blocks. Works from the log alone; writers never wait for it.
-package struct CheckpointWriter {
+package struct CheckpointWriter: Sendable {
     /// Who writes; stands in the envelope of each manifest.
     package struct Author: Sendable {
         package var node: String
@@ -27,22 +27,25 @@ package struct CheckpointWriter {
     }
 
     /// Visits the entries behind a position.
-    package typealias ReadLog = (_ after: LogPosition, _ visit: (LogEntry) throws -> LogStep) throws -> Void
+    package typealias ReadLog = @Sendable (_ after: LogPosition, _ visit: (LogEntry) throws -> LogStep) throws -> Void
 
     private let checkpoints: CheckpointStore
     private let databaseID: DatabaseID
+    private let lineage: Manifest.Lineage?
     private let author: Author
     private let clock: Clock
     private let readLog: ReadLog
     /// Rows of the log are written as a run of their own once they take this much memory.
     private static let foldSizeMax = 64 << 20
 
+    /// - Parameter lineage: Where the database came from, if it began as a part of another one.
     package init(
-        _ checkpoints: CheckpointStore, databaseID: DatabaseID, author: Author, clock: Clock,
-        readLog: @escaping ReadLog
+        _ checkpoints: CheckpointStore, databaseID: DatabaseID, lineage: Manifest.Lineage? = nil, author: Author,
+        clock: Clock, readLog: @escaping ReadLog
     ) {
         self.checkpoints = checkpoints
         self.databaseID = databaseID
+        self.lineage = lineage
         self.author = author
         self.clock = clock
         self.readLog = readLog
@@ -61,10 +64,29 @@ package struct CheckpointWriter {
             open: uploads.open, put: uploads.put)
         try fold(into: &builder, after: last?.checkpoint, mark)
         try builder.finish()
+        return try finish(builder, uploads, mark, previous)
+    }
+
+    /// Writes the first checkpoint of a store whose log begins behind it, from the state itself.
+    /// - Parameter reader: Shows the state at `mark`, and nothing changes meanwhile.
+    package func seed(_ mark: StateTrail.Mark, from reader: StateReader) throws -> Written {
+        let uploads = Uploads(checkpoints, known: nil)
+        var builder = CheckpointBuilder(
+            previous: nil, index: mark.position.index, compacted: mark.meta.compacted, open: uploads.open,
+            put: uploads.put)
+        try builder.begin(SnapshotTableRows(reader.snapshot))
+        return try finish(builder, uploads, mark, nil)
+    }
+
+    private func finish(
+        _ builder: CheckpointBuilder, _ uploads: Uploads, _ mark: StateTrail.Mark,
+        _ previous: (head: Head, version: ObjectVersion)?
+    ) throws -> Written {
         try uploads.finish()
         let manifest = Manifest(
-            database: databaseID, lineage: last?.checkpoint.lineage, position: mark.position, meta: mark.meta,
-            cut: builder.cut ?? TableCut(meanRowSize: 300), base: builder.base, deltas: builder.deltas)
+            database: databaseID, lineage: lineage, position: mark.position, meta: mark.meta,
+            cut: builder.cut ?? TableCut(meanRowSize: CheckpointBuilder.usualRowSize), base: builder.base,
+            deltas: builder.deltas)
         let places = Dictionary(
             manifest.tables.map { ($0.id, uploads.place(of: $0)) }, uniquingKeysWith: { first, _ in first })
         let file = try ManifestFile(

@@ -14,11 +14,16 @@ package struct CommittedGroup: Sendable {
     package var decided: [(proposal: Proposal, decision: Decision)]
     /// Position of the group's last entry; nil when it has none.
     package var position: LogPosition?
+    /// Commit time of its entries.
+    package var time: UInt64
 
-    package init(number: UInt64, decided: [(proposal: Proposal, decision: Decision)], position: LogPosition?) {
+    package init(
+        number: UInt64, decided: [(proposal: Proposal, decision: Decision)], position: LogPosition?, time: UInt64
+    ) {
         self.number = number
         self.decided = decided
         self.position = position
+        self.time = time
     }
 }
 
@@ -44,19 +49,26 @@ package final class ApplyStage: Sendable {
         var hasWork: Bool { !groups.isEmpty || !maintenance.isEmpty }
     }
 
-    /// Removal of compacted rows: it changes nothing that a reader can see.
+    /// Work on the engine that changes nothing that a reader can see.
     private struct Maintenance: Sendable {
-        var batch: WriteBatch
+        /// Compacted rows to remove; nil to sync what was applied.
+        var batch: WriteBatch?
         var done: @Sendable (Result<Void, EngineError>) -> Void
     }
 
     private let engine: any LocalEngine
     private let observer: any CommitObserver
+    /// Hears where the state stands after each group; nil without an object store.
+    private let trail: StateTrail?
     private let state: Monitor<State>
 
-    package init(engine: any LocalEngine, meta: MetaRow, position: LogPosition, observer: any CommitObserver) {
+    package init(
+        engine: any LocalEngine, meta: MetaRow, position: LogPosition, observer: any CommitObserver,
+        trail: StateTrail? = nil
+    ) {
         self.engine = engine
         self.observer = observer
+        self.trail = trail
         state = Monitor(State(meta: meta, position: position))
     }
 
@@ -95,12 +107,21 @@ package final class ApplyStage: Sendable {
 
     /// Hands over rows to remove; `done` comes from the applying thread.
     package func maintain(_ batch: WriteBatch, done: @escaping @Sendable (Result<Void, EngineError>) -> Void) {
+        maintain(Maintenance(batch: batch, done: done))
+    }
+
+    /// Makes what was applied survive a crash of the process; `done` comes from the applying thread.
+    package func sync(done: @escaping @Sendable (Result<Void, EngineError>) -> Void) {
+        maintain(Maintenance(batch: nil, done: done))
+    }
+
+    private func maintain(_ work: Maintenance) {
         let refused = state.withLock { state in
             if state.isStopping || state.hasFailed { return true }
-            state.maintenance.append(Maintenance(batch: batch, done: done))
+            state.maintenance.append(work)
             return false
         }
-        if refused { done(.failure(EngineError(.closed, "the node is stopping"))) } else { state.broadcast() }
+        if refused { work.done(.failure(EngineError(.closed, "the node is stopping"))) } else { state.broadcast() }
     }
 
     /// The stage's own thread: applies what others leave to it, until `stop`.
@@ -135,21 +156,26 @@ package final class ApplyStage: Sendable {
         do {
             var applier = Applier(meta: before)
             var newPosition = position
+            var marks: [StateTrail.Mark] = []
             for group in groups {
                 for (_, decision) in group.decided where !decision.changes.isEmpty {
                     applier.add(decision.changes, revision: decision.revision)
                 }
                 newPosition = group.position ?? newPosition
+                if trail != nil, let end = group.position {
+                    marks.append(StateTrail.Mark(position: end, meta: applier.meta, time: group.time))
+                }
             }
             if newPosition != position { try engine.apply(applier.finish(), at: newPosition) }
             let meta = applier.meta
+            for mark in marks { trail?.applied(mark) }
             if !groups.isEmpty { observer.committed(groups, meta: meta) }
             for group in groups {
                 for (proposal, decision) in group.decided { proposal.complete(decision.result) }
             }
             openGroups = []
             while let work = openMaintenance.first {
-                try engine.apply(work.batch, at: newPosition)
+                if let batch = work.batch { try engine.apply(batch, at: newPosition) } else { try engine.sync() }
                 openMaintenance.removeFirst()
                 work.done(.success(()))
             }

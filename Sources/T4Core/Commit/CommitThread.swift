@@ -22,6 +22,7 @@ package final class CommitThread: @unchecked Sendable {
     private let log: any EntryLog
     private let queue: ProposalQueue
     private let stage: ApplyStage
+    private let gate: CommitGate?
     private let observer: any CommitObserver
     private let clock: Clock
     private let limits: Limits
@@ -31,16 +32,18 @@ package final class CommitThread: @unchecked Sendable {
     private var group: UInt64 = 0
 
     /// - Parameters:
+    ///   - gate: Where groups pass on their way to `stage`; nil without an object store.
     ///   - position: Of the last entry in the log; entries go on behind it, under its term.
     ///   - time: Of that entry.
     package init(
-        engine: any LocalEngine, log: any EntryLog, queue: ProposalQueue, stage: ApplyStage,
+        engine: any LocalEngine, log: any EntryLog, queue: ProposalQueue, stage: ApplyStage, gate: CommitGate? = nil,
         observer: any CommitObserver, position: LogPosition, time: UInt64, clock: Clock, limits: Limits = Limits()
     ) throws(EngineError) {
         self.engine = engine
         self.log = log
         self.queue = queue
         self.stage = stage
+        self.gate = gate
         self.observer = observer
         self.position = position
         self.time = time
@@ -54,7 +57,7 @@ package final class CommitThread: @unchecked Sendable {
         while let proposals = queue.takeAll() {
             var rest = proposals[...]
             while !rest.isEmpty {
-                guard stage.waitForRoom(depth: limits.depth) else { return refuse(rest) }
+                guard gate?.waitForRoom() ?? true, stage.waitForRoom(depth: limits.depth) else { return refuse(rest) }
                 do {
                     try commitGroup(&rest)
                 } catch {
@@ -130,7 +133,8 @@ package final class CommitThread: @unchecked Sendable {
                 throw error
             }
         }
-        let passed = CommittedGroup(number: group, decided: decided, position: entries.last?.position)
-        stage.pass(passed, inline: proposals.isEmpty && queue.isEmpty)
+        let passed = CommittedGroup(number: group, decided: decided, position: entries.last?.position, time: now)
+        let inline = proposals.isEmpty && queue.isEmpty
+        if let gate { gate.pass(passed, entries, inline: inline) } else { stage.pass(passed, inline: inline) }
     }
 }

@@ -1,3 +1,5 @@
+import Synchronization
+
 /// What a client wants changed, before it is decided.
 package enum ProposalKind: Sendable {
     case put(PutRequest)
@@ -24,7 +26,8 @@ package enum ProposalResponse: Sendable {
     case alarm(Revision, Alarm?)
 }
 
-/// A proposal on its way through the commit pipeline. Its completion is called exactly once, from any thread.
+/// A proposal on its way through the commit pipeline. Its completion is called exactly once, from any thread: with the
+/// first result.
 package final class Proposal: Sendable {
     package typealias Completion = @Sendable (Result<ProposalResponse, DatabaseError>) -> Void
 
@@ -32,6 +35,7 @@ package final class Proposal: Sendable {
     /// Bytes that the proposal counts against the queue's limit.
     package let byteCount: Int
     private let completion: Completion
+    private let isCompleted = Atomic(false)
 
     package init(_ kind: ProposalKind, completion: @escaping Completion) {
         self.kind = kind
@@ -39,7 +43,9 @@ package final class Proposal: Sendable {
         self.completion = completion
     }
 
-    package func complete(_ result: Result<ProposalResponse, DatabaseError>) { completion(result) }
+    package func complete(_ result: Result<ProposalResponse, DatabaseError>) {
+        if !isCompleted.exchange(true, ordering: .relaxed) { completion(result) }
+    }
 }
 
 extension ProposalKind {

@@ -5,6 +5,8 @@ package final class ProposalQueue: Sendable {
         var byteCount = 0
         /// Set once: why nothing more is taken.
         var closed: DatabaseError?
+        /// Why nothing is taken for the time being.
+        var paused: DatabaseError?
     }
 
     private let state = Monitor(State())
@@ -19,7 +21,7 @@ package final class ProposalQueue: Sendable {
     /// Hands a proposal to the commit thread, or completes it with an error at once.
     package func submit(_ proposal: Proposal) {
         let refusal: DatabaseError? = state.withLock { state in
-            if let closed = state.closed { return closed }
+            if let refusal = state.closed ?? state.paused { return refusal }
             if state.waiting.count >= countMax || (state.byteCount >= bytesMax) {
                 return DatabaseError(.tooManyRequests, "\(state.waiting.count) requests wait for the log")
             }
@@ -56,4 +58,18 @@ package final class ProposalQueue: Sendable {
         }
         state.broadcast()
     }
+
+    /// Refuses proposals, also those that wait, with `error` until `resume`.
+    package func pause(_ error: DatabaseError) {
+        let waiting = state.withLock { state in
+            state.paused = error
+            state.byteCount = 0
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for proposal in waiting { proposal.complete(.failure(error)) }
+    }
+
+    /// Takes proposals again.
+    package func resume() { state.withLock { $0.paused = nil } }
 }

@@ -60,6 +60,12 @@ public struct Inspection: Sendable {
         let path = EngineHome.path(engines, generation: state?.generation ?? 0)
         var base: (any EngineSnapshot)?
         var applied = LogPosition.zero
+        if let state, state.isFilling {
+            throw Failure(
+                description:
+                    "the engine in \(dataDirectory) is being filled from the object store, or a start that did it "
+                    + "was cut off: look again when the node takes requests")
+        }
         if let state, DurableFile.isDirectory(path) {
             do {
                 let engine = try registry.makeEngine(

@@ -4,8 +4,9 @@ import Glibc
 ///
 /// ```
 /// LOCK              held with flock by the running process; holds its pid
-/// database          format, database id, instance id
+/// database          whose it is, see `Identity`
 /// wal/              the log
+/// wal.aside-N/      a log that another node superseded
 /// engine/state      which generation is in use, and whether it was closed cleanly
 /// engine/N/         files of the engine
 /// ```
@@ -15,17 +16,50 @@ package final class DataDirectory: Sendable {
         package var description: String
     }
 
+    /// How far a directory is tied to an object store.
+    package enum StoreTie: String, Hashable, Sendable {
+        /// It has never had one.
+        case none
+        /// It has only ever had the one inside itself.
+        case inside
+        /// It has had another one: that prefix must know the database.
+        case outside
+        /// A restore made it, and no node has run in it yet.
+        case restored
+    }
+
     /// Who this directory belongs to.
     package struct Identity: Hashable, Sendable {
         /// Of the database; every segment of its log carries it.
         package var database: DatabaseID
         /// Of this directory; a new disk has a new one.
         package var instance: DatabaseID
+        package var tie: StoreTie
+        /// Where the database came from, if it began as a part of another one.
+        package var lineage: Manifest.Lineage?
+        /// Where a restore took the state from: what becomes the lineage where the directory becomes a database of its
+        /// own. Only with `.restored`.
+        package var origin: Manifest.Lineage?
+
+        package init(
+            database: DatabaseID, instance: DatabaseID, tie: StoreTie = .none, lineage: Manifest.Lineage? = nil,
+            origin: Manifest.Lineage? = nil
+        ) {
+            self.database = database
+            self.instance = instance
+            self.tie = tie
+            self.lineage = lineage
+            self.origin = origin
+        }
     }
 
     package let path: String
-    package let identity: Identity
-    private let lock: Monitor<Int32>
+    private let state: Monitor<State>
+
+    private struct State {
+        var lock: Int32
+        var identity: Identity?
+    }
 
     package var wal: String { path + "/wal" }
     package var engine: String { path + "/engine" }
@@ -35,16 +69,8 @@ package final class DataDirectory: Sendable {
         self.path = path
         try DurableFile.makeDirectory(path)
         let file = try DataDirectory.lock(path)
-        lock = Monitor(file)
         do {
-            if let identity = try DataDirectory.readIdentity(path) {
-                self.identity = identity
-            } else {
-                var generator = SystemRandomNumberGenerator()
-                identity = Identity(database: .random(using: &generator), instance: .random(using: &generator))
-                let text = "format 1\ndatabase \(identity.database)\ninstance \(identity.instance)\n"
-                try DurableFile.write(text, to: path + "/database")
-            }
+            state = Monitor(State(lock: file, identity: try DataDirectory.readIdentity(path)))
             try DurableFile.makeDirectory(path + "/engine")
         } catch {
             close(file)
@@ -52,16 +78,36 @@ package final class DataDirectory: Sendable {
         }
     }
 
+    /// Who it belongs to; nil when it is new.
+    package var identity: Identity? { state.withLock { $0.identity } }
+
+    /// Writes down who it belongs to; durable when it returns.
+    package func setIdentity(_ identity: Identity) throws {
+        try DataDirectory.writeIdentity(identity, path)
+        state.withLock { $0.identity = identity }
+    }
+
+    /// Renames the log's directory, so that a new log can begin.
+    /// - Returns: Where it is now: `wal.aside-N`.
+    func setLogAside() throws -> String {
+        var number = 1
+        while DurableFile.isDirectory("\(wal).aside-\(number)") { number += 1 }
+        let aside = "\(wal).aside-\(number)"
+        guard rename(wal, aside) == 0 else { throw DurableFile.Failure(call: "rename", path: wal, number: errno) }
+        try DurableFile.syncDirectory(path)
+        return aside
+    }
+
     deinit { unlock() }
 
     /// Lets another process have the directory. Safe twice.
     package func unlock() {
-        lock.withLock { file in
-            guard file >= 0 else { return }
+        state.withLock { state in
+            guard state.lock >= 0 else { return }
             // A child process between fork and exec still has the descriptor: closing alone would not let go.
-            flock(file, LOCK_UN)
-            close(file)
-            file = -1
+            flock(state.lock, LOCK_UN)
+            close(state.lock)
+            state.lock = -1
         }
     }
 
@@ -99,6 +145,47 @@ package final class DataDirectory: Sendable {
         guard let database = fields["database"].flatMap({ DatabaseID(hex: $0) }),
             let instance = fields["instance"].flatMap({ DatabaseID(hex: $0) })
         else { throw Failure(description: "\(name) is damaged: it needs the lines format, database and instance") }
-        return Identity(database: database, instance: instance)
+        var identity = Identity(database: database, instance: instance)
+        if let tie = fields["store"] {
+            guard let known = StoreTie(rawValue: String(tie)) else {
+                throw Failure(description: "\(name) is damaged: the line store says \(tie)")
+            }
+            identity.tie = known
+        }
+        identity.lineage = try lineage("lineage", fields, name)
+        identity.origin = try lineage("restored", fields, name)
+        return identity
+    }
+
+    private static func lineage(
+        _ field: Substring, _ fields: [Substring: Substring], _ name: String
+    ) throws -> Manifest.Lineage? {
+        guard let text = fields[field] else { return nil }
+        guard let lineage = Manifest.Lineage(line: text) else {
+            throw Failure(description: "\(name) is damaged: the line \(field) cannot be read")
+        }
+        return lineage
+    }
+
+    /// Writes the identity of the directory at `path`, which must exist; durable when it returns.
+    package static func writeIdentity(_ identity: Identity, _ path: String) throws {
+        var text =
+            "format 1\ndatabase \(identity.database)\ninstance \(identity.instance)\nstore \(identity.tie.rawValue)\n"
+        if let lineage = identity.lineage { text += "lineage \(lineage.line)\n" }
+        if let origin = identity.origin { text += "restored \(origin.line)\n" }
+        try DurableFile.write(text, to: path + "/database")
+    }
+}
+
+extension Manifest.Lineage {
+    /// One line of text.
+    fileprivate var line: String { "\(database) \(term) \(index) \(revision)" }
+
+    fileprivate init?(line: Substring) {
+        let fields = line.split(separator: " ", omittingEmptySubsequences: false)
+        guard fields.count == 4, let database = DatabaseID(hex: fields[0]), let term = UInt64(fields[1]),
+            let index = UInt64(fields[2]), let revision = Int64(fields[3])
+        else { return nil }
+        self.init(database: database.description, term: term, index: index, revision: revision)
     }
 }

@@ -90,6 +90,12 @@ public struct EngineConversion: Sendable {
                 description: "no engine was ever opened in \(dataDirectory): start a node, which fills one from the log"
             )
         }
+        if state.isFilling {
+            throw Failure(
+                description:
+                    "a start was cut off while it filled the engine in \(dataDirectory) from the store: start the "
+                    + "node once, and convert then")
+        }
         if state.isVolatile {
             throw Failure(
                 description:

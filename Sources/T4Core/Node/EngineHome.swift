@@ -18,10 +18,12 @@ package struct EngineHome: Sendable {
         package var isClean: Bool
         /// Nothing of the engine is on disk: the log is the only copy.
         package var isVolatile: Bool
+        /// It is being filled from a checkpoint, and worth nothing before that is done.
+        package var isFilling = false
 
         fileprivate var text: String {
             "generation \(generation)\ntype \(type)\nkept \(isVolatile ? "in-memory" : "on-disk")\nboot \(boot)\n"
-                + "closed \(isClean ? "clean" : "open")\n"
+                + "closed \(isClean ? "clean" : "open")\n" + (isFilling ? "filled partly\n" : "")
         }
 
         fileprivate init?(_ text: String) {
@@ -32,6 +34,7 @@ package struct EngineHome: Sendable {
             self.init(
                 generation: generation, type: String(type), boot: String(boot), isClean: closed == "clean",
                 isVolatile: fields["kept"] == "in-memory")
+            isFilling = fields["filled"] == "partly"
         }
 
         package init(generation: UInt64, type: String, boot: String, isClean: Bool, isVolatile: Bool) {
@@ -87,17 +90,44 @@ package struct EngineHome: Sendable {
                 "the engine before this one kept nothing on disk; the new one is filled from the log",
                 metadata: ["engine.type": "\(type)", "engine.before": "\(previous.type)"])
         }
-        let next = (previous?.generation ?? 0) + 1
         try EngineHome.removeLeftovers(directory, keeping: nil)
-        try DurableFile.makeDirectory(EngineHome.path(directory, generation: next))
-        return try begin(open(context(next)), next, boot)
+        return try beginEmpty((previous?.generation ?? 0) + 1, boot)
+    }
+
+    /// Closes the engine in use and starts a generation in its place that `fill` fills.
+    ///
+    /// When `fill` throws, or the process dies in it, the next start discards the generation.
+    package func replaceEngine(
+        _ engine: any LocalEngine, fill: (any LocalEngine) throws -> Void
+    ) throws -> any LocalEngine {
+        try engine.close()
+        let previous = try EngineHome.readState(directory)
+        try EngineHome.removeLeftovers(directory, keeping: nil)
+        let boot = try EngineHome.bootID()
+        let generation = (previous?.generation ?? 0) + 1
+        let next = try beginEmpty(generation, boot, isFilling: true)
+        do {
+            try fill(next)
+        } catch {
+            do { try next.close() } catch { logger.warning("an engine did not close: \(error)") }
+            throw error
+        }
+        return try begin(next, generation, boot)
+    }
+
+    private func beginEmpty(_ generation: UInt64, _ boot: String, isFilling: Bool = false) throws -> any LocalEngine {
+        try DurableFile.makeDirectory(EngineHome.path(directory, generation: generation))
+        return try begin(open(context(generation)), generation, boot, isFilling: isFilling)
     }
 
     /// Durably takes the clean mark away before the first write.
-    private func begin(_ engine: any LocalEngine, _ generation: UInt64, _ boot: String) throws -> any LocalEngine {
-        let state = State(
+    private func begin(
+        _ engine: any LocalEngine, _ generation: UInt64, _ boot: String, isFilling: Bool = false
+    ) throws -> any LocalEngine {
+        var state = State(
             generation: generation, type: type, boot: boot, isClean: false,
             isVolatile: engine.capabilities.isVolatile)
+        state.isFilling = isFilling
         try EngineHome.writeState(state, directory)
         return engine
     }
@@ -105,7 +135,7 @@ package struct EngineHome: Sendable {
     /// The engine of an earlier run; nil when it has to be discarded.
     private func reopen(_ previous: State, _ boot: String) throws -> (any LocalEngine)? {
         let path = EngineHome.path(directory, generation: previous.generation)
-        guard DurableFile.isDirectory(path) else { return nil }
+        guard DurableFile.isDirectory(path), !previous.isFilling else { return nil }
         do {
             let engine = try open(context(previous.generation))
             if previous.isClean || previous.boot == boot || engine.capabilities.isPowerLossSafe { return engine }

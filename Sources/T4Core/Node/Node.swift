@@ -21,6 +21,11 @@ public final class Node: Sendable {
     let engine: any LocalEngine
     let queue: ProposalQueue
     let compactor: Compactor
+    let link: StoreLink?
+    let uploader: LogUploader?
+    let checkpointer: Checkpointer?
+    private let gate: CommitGate?
+    private let ownedStore: (any ObjectStore)?
     private let stage: ApplyStage
     private let directory: DataDirectory
     private let home: EngineHome
@@ -30,44 +35,104 @@ public final class Node: Sendable {
     private let logger: Logger
     private let threads: [SystemThread]
     private let compactionThread: SystemThread
+    private let storeThreads: [SystemThread]
     private let stopped = Monitor(false)
 
-    /// Opens or makes the database in the configured directory, replays its log and serves it.
+    /// Opens or makes the database in the configured directory, brings it up to the end of the log, here and in the object
+    /// store, and serves it.
     ///
-    /// Blocks while it reads. Returns when writes are taken.
+    /// Returns when writes are taken.
     /// - Throws: A description of what stops the start: the directory is in use, it holds another engine
-    ///   (`EngineMismatch`), the log is damaged (with file and offset), the engine cannot be opened. Nothing is changed on
-    ///   disk then but repairs of a torn tail.
+    ///   (`EngineMismatch`), the log is damaged (with file and offset), the engine cannot be opened, the store does not
+    ///   answer or belongs to another database. Nothing is changed on disk then but repairs of a torn tail.
     public static func start(
         _ configuration: NodeConfiguration, registry: BackendRegistry, logger: Logger
-    ) throws -> Node {
-        try Node(configuration, registry: registry, logger: logger, clock: .system)
+    ) async throws -> Node {
+        var root: (any ObjectStore)?
+        var isOwned = false
+        switch configuration.store?.source {
+        case nil: break
+        case .opened(let store): root = store
+        case .registered(let name, let settings):
+            let context = StoreContext(dataDirectory: configuration.dataDirectory, logger: logger)
+            root = try await registry.makeStore(name, settings: settings, context: context)
+            isOwned = true
+        }
+        let (store, owned) = (root, isOwned ? root : nil)
+        do {
+            return try await SystemThread.run("t4-start") {
+                try Node(configuration, registry: registry, logger: logger, clock: .system, store: store, owned: owned)
+            }
+        } catch {
+            await owned?.close()
+            throw error
+        }
     }
 
+    /// Blocks; not for tasks where there is a store.
+    /// - Parameters:
+    ///   - store: What `configuration.store` names, open.
+    ///   - owned: The same where it is to be closed with the node.
     package init(
-        _ configuration: NodeConfiguration, registry: BackendRegistry, logger: Logger, clock: Clock
+        _ configuration: NodeConfiguration, registry: BackendRegistry, logger: Logger, clock: Clock,
+        timer: BackoffTimer = .system, store: (any ObjectStore)? = nil, owned: (any ObjectStore)? = nil
     ) throws {
         self.configuration = configuration
         self.logger = logger
         engineName = configuration.engine
+        ownedStore = owned
+        let waits = configuration.durability == .objectStore
+        let link: StoreLink?
+        if let settings = configuration.store, let store {
+            link = StoreLink(settings, root: store, waits: waits, timer: timer, logger: logger)
+        } else {
+            guard !waits else {
+                throw StoreLink.Failure(description: "durability in an object store needs one, and none is configured")
+            }
+            link = nil
+        }
+        self.link = link
         directory = try DataDirectory(configuration.dataDirectory)
+        try link?.probe()
+        let identity = try StoreTie(
+            directory: directory, store: link?.blocking, isInside: configuration.store?.isInside ?? false, clock: clock
+        ).run()
+        let database = identity.database
+        clusterID = database.shortNumber
+        memberID = identity.instance.shortNumber
         let settings = configuration.engineSettings
         home = EngineHome(directory, type: configuration.engine, logger: logger) { context in
             try registry.makeEngine(configuration.engine, settings: settings, context: context)
         }
-        engine = try home.openEngine()
         var logConfiguration = LogConfiguration()
         logConfiguration.segmentSizeMax = configuration.segmentSizeMax
-        let recovered = try Recovery(directory: directory, engine: engine, configuration: logConfiguration).run()
+        let recovery = try Recovery(
+            directory: directory, identity: identity, home: home, configuration: logConfiguration, logger: logger)
+        let recovered = try recovery.run(
+            link.map {
+                Recovery.Store(
+                    chain: $0.chain(database), checkpoints: $0.checkpoints(database), trail: $0.trail,
+                    promisesWithChainOnly: waits)
+            })
+        engine = recovered.engine
         let log = recovered.writer
-        clusterID = directory.identity.database.shortNumber
-        memberID = directory.identity.instance.shortNumber
+        let author = CheckpointWriter.Author(
+            node: configuration.name, engine: configuration.engine, software: configuration.software)
+        let writer = link?.writer(
+            database, lineage: identity.lineage, wal: directory.wal, author: author, clock: clock)
+        var covered = recovered.checkpoint
+        if recovered.needsSeed, let writer {
+            let reader = try StateReader(engine.snapshot())
+            let mark = StateTrail.Mark(position: recovered.end, meta: reader.meta, time: recovered.lastTime)
+            covered = try writer.seed(mark, from: reader).file.checkpoint.position
+        }
 
         // Alone, this node wins every election: a new term per start, so that no position is ever given twice.
-        let start = LogPosition(term: recovered.end.term + 1, index: recovered.end.index + 1)
+        let start = LogPosition(term: recovered.term + 1, index: recovered.end.index + 1)
         term = start.term
         let time = max(clock.wall(), recovered.lastTime)
-        try log.appendAndSync([LogEntry(position: start, time: time, revision: .none, kind: .term, body: [])])
+        let first = LogEntry(position: start, time: time, revision: .none, kind: .term, body: [])
+        try log.appendAndSync([first])
 
         let reader = try StateReader(engine.snapshot())
         published = PublishedState(engine: engine, meta: reader.meta, index: start.index)
@@ -87,18 +152,60 @@ public final class Node: Sendable {
         let publisher = Publisher(
             published: published, watches: watches, leases: leases, queue: queue, logger: logger,
             onFailure: configuration.onFailure)
+        var storeThreads: [SystemThread] = []
+        var uploader: LogUploader?
+        let gateOfGuard = Monitor<CommitGate?>(nil)
+        if let link, let chain = recovered.chain {
+            let outage = waits ? Node.outageGuard(link.settings, queue, gateOfGuard, timer) : nil
+            let made = link.uploader(
+                database, wal: directory.wal, term: term, behind: chain, outage: outage,
+                onFailure: { publisher.failed($0) })
+            storeThreads.append(SystemThread(name: "t4-upload") { made.run() })
+            do {
+                try link.fence(made, recovered.tail, first)
+            } catch {
+                made.stop()
+                storeThreads[0].join()
+                log.close()
+                throw error
+            }
+            link.trail.applied(StateTrail.Mark(position: start, meta: reader.meta, time: time))
+            uploader = made
+        }
+        self.uploader = uploader
         let stage = ApplyStage(
-            engine: engine, meta: reader.meta, position: try engine.appliedPosition, observer: publisher)
+            engine: engine, meta: reader.meta, position: try engine.appliedPosition, observer: publisher,
+            trail: link?.trail)
         self.stage = stage
+        gate = uploader.map {
+            CommitGate(uploader: $0, stage: stage, waits: waits, onFailure: { publisher.failed($0) })
+        }
+        gateOfGuard.withLock { [gate] in $0 = gate }
         let compactor = Compactor(engine: engine, stage: stage, logger: logger)
         self.compactor = compactor
         publisher.compactor.withLock { $0 = compactor }
         var limits = CommitThread.Limits()
         limits.segmentAgeMax = configuration.segmentAgeMax
         let commit = try CommitThread(
-            engine: engine, log: log, queue: queue, stage: stage, observer: publisher, position: start, time: time,
-            clock: clock, limits: limits)
+            engine: engine, log: log, queue: queue, stage: stage, gate: gate, observer: publisher, position: start,
+            time: time, clock: clock, limits: limits)
         self.commit = commit
+        if let link, let uploader, let writer {
+            let pruner = LogPruner(wal: directory.wal, engine: engine, stage: stage, uploader: uploader)
+            let checkpointer = Checkpointer(
+                schedule: link.settings.checkpoints, timer: timer, uploader: uploader, published: published,
+                covered: covered?.index ?? 0, logger: logger,
+                make: { [trail = link.trail] in try trail.newest.flatMap { try writer.write($0) } },
+                prune: { try pruner.run(covered: $0) })
+            publisher.checkpointer.withLock { $0 = checkpointer }
+            storeThreads.append(SystemThread(name: "t4-checkpoint") { checkpointer.run() })
+            // So that the next start need not read more than what this run writes.
+            checkpointer.request()
+            self.checkpointer = checkpointer
+        } else {
+            checkpointer = nil
+        }
+        self.storeThreads = storeThreads
 
         threads = [SystemThread(name: "t4-commit") { commit.run() }, SystemThread(name: "t4-apply") { stage.run() }]
         compactionThread = SystemThread(name: "t4-compact") { compactor.run() }
@@ -109,14 +216,25 @@ public final class Node: Sendable {
             "the database is open",
             metadata: [
                 "revision": "\(reader.meta.revision)", "term": "\(term)", "engine": "\(engineName)",
-                "wal.replayed": "\(recovered.replayed)",
+                "wal.replayed": "\(recovered.replayed)", "durability": "\(waits ? "object-store" : "local")",
             ])
     }
 
     /// Finishes the writes that were taken, refuses new ones, and closes everything. Safe twice.
     ///
     /// - Throws: What could not be synced or closed; nothing acknowledged is lost by that.
-    public func stop() throws {
+    public func stop() async throws {
+        do {
+            try await SystemThread.run("t4-stop") { try self.stopAndWait() }
+        } catch {
+            await ownedStore?.close()
+            throw error
+        }
+        await ownedStore?.close()
+    }
+
+    /// As `stop`, but blocks, and leaves the store open; not for tasks where there is a store.
+    package func stopAndWait() throws {
         let isFirst = stopped.withLock { stopped in
             defer { stopped = true }
             return !stopped
@@ -128,6 +246,7 @@ public final class Node: Sendable {
         threads[0].join()
         compactor.stop()
         compactionThread.join()
+        finishUploads()
         stage.stop()
         threads[1].join()
         watches.close()
@@ -136,6 +255,39 @@ public final class Node: Sendable {
         try engine.sync()
         try engine.close()
         try home.markClean()
+    }
+
+    /// Waits a while for what is not in the store yet, and ends the threads that work with it.
+    private func finishUploads() {
+        guard let uploader, let link else { return }
+        checkpointer?.stop()
+        uploader.flush()
+        let last = uploader.status.last.index
+        if !uploader.wait(for: last, atMost: link.settings.stopTimeout) {
+            gate?.beginOutage("the node stopped before the object store answered")
+            logger.warning("the node stops with entries that are not in the object store; the next start uploads them")
+        } else {
+            _ = gate?.waitUntilEmpty()
+        }
+        uploader.stop()
+        for thread in storeThreads { thread.join() }
+    }
+
+    /// Refuses writes while the store stays away.
+    private static func outageGuard(
+        _ settings: NodeStore, _ queue: ProposalQueue, _ gate: Monitor<CommitGate?>, _ timer: BackoffTimer
+    ) -> OutageGuard {
+        let reason = "the object store has not taken the log for \(settings.outageTimeout)"
+        return OutageGuard(
+            limit: settings.outageTimeout, timer: timer,
+            onTrip: {
+                queue.pause(DatabaseError(.storeUnavailable, reason))
+                gate.withLock { $0 }?.beginOutage(reason)
+            },
+            onEnd: {
+                gate.withLock { $0 }?.endOutage()
+                queue.resume()
+            })
     }
 
     /// Bytes of the engine's files.

@@ -22,6 +22,14 @@ public struct NodeConfiguration: Sendable {
     public var leaseTTLMin: Int64 = 2
     /// How often an idle watch that asked for progress hears of it.
     public var watchProgressInterval = Duration.seconds(600)
+    /// The object store for log and checkpoints; nil for a node that keeps everything on its own disk alone.
+    public var store: NodeStore?
+    /// When a write is acknowledged. `.objectStore` needs a store.
+    public var durability = Durability.local
+    /// Name of the node, for people; stands in the checkpoints that it writes.
+    public var name = ""
+    /// Version of the program, for people; stands in the checkpoints that it writes.
+    public var software = ""
     /// Called once when the log or the engine fails; the node then refuses writes and should be restarted.
     public var onFailure: @Sendable (any Error) -> Void = { _ in }
 

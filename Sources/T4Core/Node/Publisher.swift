@@ -12,6 +12,8 @@ final class Publisher: CommitObserver {
     private let hasFailed = Monitor(false)
     /// Set right after both are made.
     let compactor = Monitor<Compactor?>(nil)
+    /// The same; stays nil without an object store.
+    let checkpointer = Monitor<Checkpointer?>(nil)
 
     init(
         published: PublishedState, watches: WatchHub, leases: LeaseKeeper, queue: ProposalQueue, logger: Logger,
@@ -46,7 +48,9 @@ final class Publisher: CommitObserver {
                 }
             }
         }
-        published.publish(meta, index: groups.last { $0.position != nil }?.position?.index)
+        let index = groups.last { $0.position != nil }?.position?.index
+        published.publish(meta, index: index)
+        if let index { checkpointer.withLock { $0 }?.applied(index) }
         if !revisions.isEmpty { watches.publish(revisions) }
         if meta.compacted > compactedBefore {
             watches.compacted(to: meta.compacted)

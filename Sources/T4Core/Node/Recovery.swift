@@ -1,69 +1,186 @@
 import Logging
 import T4Protocols
 
-/// Brings an engine up to the end of the log when a node starts.
-struct Recovery {
+/// Brings the engine of a starting node up to the end of what is known: the local log, and where there is a store its
+/// checkpoints and its chain. See `docs/decisions/0005-node-and-store.md`.
+///
+/// Used once.
+final class Recovery {
     /// A log and an engine that agree.
     struct Recovered {
+        var engine: any LocalEngine
         var writer: LogWriter
+        /// The last entry of the local log; the engine has applied everything up to it.
         var end: LogPosition
+        /// Commit time of that entry.
         var lastTime: UInt64
+        /// Entries that the engine did not have.
         var replayed: UInt64
+        /// The end of the chain; nil without a store.
+        var chain: LogChain.End?
+        /// Entries of the local log that the chain lacks, in batches.
+        var tail: [LogUploader.Batch] = []
+        /// The last entry of the newest checkpoint; nil when there is none.
+        var checkpoint: LogPosition?
+        /// The highest term seen anywhere.
+        var term: UInt64
+        /// The chain can only begin behind `end`, after a checkpoint that is made there first.
+        var needsSeed = false
     }
 
-    /// Why a log and an engine do not belong together.
+    /// Why a log, an engine and a store do not belong together.
     struct Failure: Error, CustomStringConvertible {
         var description: String
     }
 
+    /// What a node with a store reads from it.
+    struct Store {
+        var chain: LogChain
+        var checkpoints: CheckpointStore
+        var trail: StateTrail
+        /// Of the configured durability: entries that are not in the chain were promised to nobody.
+        var promisesWithChainOnly: Bool
+    }
+
     /// Rows of replayed entries are applied once they pass this many bytes.
-    private static let batchBytesMax = 8 * 1024 * 1024
+    static let batchBytesMax = 8 * 1024 * 1024
 
     let directory: DataDirectory
-    let engine: any LocalEngine
-    let configuration: LogConfiguration
+    let identity: DataDirectory.Identity
+    let home: EngineHome
+    let logger: Logger
+    var engine: any LocalEngine
+    /// The local log as it was found, or as it was begun anew.
+    var log: Log.Opened
+    /// The latest commit time seen.
+    var time: UInt64 = 0
+    var replayed: UInt64 = 0
+    private let configuration: LogConfiguration
 
-    /// Replays what the engine does not have.
-    func run() throws -> Recovered {
-        let applied = try engine.appliedPosition
-        var replay = try LogReplay(on: engine)
-        var replayed: UInt64 = 0
-        // The entry at the engine's own position is read as well: it must be the one the engine applied.
-        let opened: Log.Opened
+    init(
+        directory: DataDirectory, identity: DataDirectory.Identity, home: EngineHome,
+        configuration: LogConfiguration, logger: Logger
+    ) throws {
+        self.directory = directory
+        self.identity = identity
+        self.home = home
+        self.configuration = configuration
+        self.logger = logger
+        engine = try home.openEngine()
+        log = try Recovery.open(directory, identity, configuration, behind: .zero)
+    }
+
+    /// - Parameter store: Nil for a node without one.
+    func run(_ store: Store?) throws -> Recovered {
         do {
-            opened = try Log.open(
-                directory: directory.wal, databaseID: directory.identity.database, configuration: configuration,
-                from: max(applied.index, 1)
-            ) { entry in
-                if entry.position.index == applied.index {
-                    guard entry.position.term == applied.term else {
-                        throw Failure(
-                            description: "the engine applied entry \(applied), the log has \(entry.position) there")
-                    }
-                    return .next
-                }
-                try replay.add(entry)
-                replayed += 1
-                if replay.byteCount >= Recovery.batchBytesMax {
-                    try engine.apply(replay.finish(), at: replay.position)
-                    replay = try LogReplay(on: engine)
+            return try store.map { try run(with: $0) } ?? runAlone()
+        } catch {
+            log.writer.close()
+            throw error
+        }
+    }
+
+    private func runAlone() throws -> Recovered {
+        try beginBehindRestore()
+        try checkReach()
+        try replayLog(through: .max)
+        return recovered()
+    }
+
+    /// A restore left an engine and no log: the log begins behind it.
+    func beginBehindRestore() throws {
+        let applied = try engine.appliedPosition
+        guard isLogEmpty, applied != .zero, identity.lineage?.index == applied.index else { return }
+        try beginLog(behind: applied)
+    }
+
+    /// The local log holds everything that the engine lacks, and the entry that it applied last.
+    func checkReach() throws {
+        let applied = try engine.appliedPosition
+        guard log.end.index >= applied.index, log.start.index <= applied.index else {
+            throw Failure(
+                description: "the log in \(directory.wal) holds entries \(log.start.index + 1) to \(log.end.index), "
+                    + "but the engine stands at \(applied.index): files of the log are missing; restore the whole data "
+                    + "directory from a copy")
+        }
+    }
+
+    /// Applies entries of the local log that the engine lacks, up to that index.
+    func replayLog(through last: UInt64) throws {
+        let applied = try engine.appliedPosition
+        guard log.end.index > applied.index || applied != .zero else { return }
+        var replay = try LogReplay(on: engine)
+        // The entry at the engine's own position is read as well: it must be the one the engine applied.
+        try readLog(from: max(applied.index, 1)) { entry in
+            if entry.position.index > last { return .stop }
+            if entry.position.index == applied.index {
+                guard entry.position.term == applied.term else {
+                    throw Failure(
+                        description: "the engine applied entry \(applied), the log has \(entry.position) there")
                 }
                 return .next
             }
+            try replay.add(entry)
+            replayed += 1
+            time = max(time, entry.time)
+            if replay.byteCount >= Recovery.batchBytesMax {
+                try engine.apply(replay.finish(), at: replay.position)
+                replay = try LogReplay(on: engine)
+            }
+            return .next
+        }
+        if try replay.position != engine.appliedPosition { try engine.apply(replay.finish(), at: replay.position) }
+    }
+
+    var isLogEmpty: Bool { log.start == log.end }
+
+    /// Reads the local log. An error of the visitor comes as it is.
+    func readLog(from index: UInt64, visit: (LogEntry) throws -> LogStep) throws {
+        do {
+            _ = try LogReader(directory: directory.wal, databaseID: identity.database).read(from: index, visit: visit)
         } catch {
-            // An error of the visitor is what matters, not that it stopped the reader.
             if error.code == .stopped, let cause = error.cause { throw cause }
             throw error
         }
-        guard opened.end.index >= applied.index, opened.start.index <= applied.index else {
-            opened.writer.close()
-            throw Failure(
-                description: "the log in \(directory.wal) holds entries \(opened.start.index + 1) to "
-                    + "\(opened.end.index), but the engine stands at \(applied.index): files of the log are missing; "
-                    + "restore the whole data directory from a copy")
+    }
+
+    /// The term of an entry of the local log; nil when the log does not hold it.
+    func term(of index: UInt64) throws -> UInt64? {
+        if index == log.end.index { return log.end.term }
+        if index == log.start.index { return log.start.term }
+        guard index > log.start.index, index < log.end.index else { return nil }
+        var term: UInt64?
+        try readLog(from: index) { entry in
+            if entry.position.index == index { term = entry.position.term }
+            return .stop
         }
-        if replay.position != applied { try engine.apply(replay.finish(), at: replay.position) }
-        return Recovered(
-            writer: opened.writer, end: opened.end, lastTime: opened.lastTime, replayed: replayed)
+        return term
+    }
+
+    /// Sets the local log aside, unless it is empty, and begins a new one.
+    /// - Parameter keep: Keeps the files, for somebody to look at.
+    func beginLog(behind position: LogPosition, keep: Bool = false) throws {
+        log.writer.close()
+        if !isLogEmpty {
+            let aside = try directory.setLogAside()
+            if !keep { try DurableFile.removeTree(aside) }
+        }
+        log = try Recovery.open(directory, identity, configuration, behind: position)
+    }
+
+    private static func open(
+        _ directory: DataDirectory, _ identity: DataDirectory.Identity, _ configuration: LogConfiguration,
+        behind position: LogPosition
+    ) throws -> Log.Opened {
+        // Nothing is visited: what is applied depends on the store.
+        try Log.open(
+            directory: directory.wal, databaseID: identity.database, startingAfter: position,
+            configuration: configuration, from: .max)
+    }
+
+    func recovered() -> Recovered {
+        Recovered(
+            engine: engine, writer: log.writer, end: log.end, lastTime: max(log.lastTime, time), replayed: replayed,
+            term: log.end.term)
     }
 }

@@ -48,12 +48,13 @@ final class UploadRun: Sendable {
         }
         let uploader = LogUploader(
             store: store, databaseID: LogFixture.databaseID, term: term, end: end, endTerm: endTerm,
-            settings: settings, timer: timer, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        ) { failure in
-            events.withLock { $0.failures.append(failure.description) }
-            events.broadcast()
-            onEvent()
-        }
+            settings: settings, timer: timer, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            readBack: { _ in [] },
+            onFailure: { failure in
+                events.withLock { $0.failures.append(failure.description) }
+                events.broadcast()
+                onEvent()
+            })
         self.uploader = uploader
         self.onEvent = onEvent
         thread = SystemThread(name: "uploader") {

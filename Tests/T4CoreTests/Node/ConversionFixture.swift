@@ -48,9 +48,9 @@ final class ConversionFixture {
     }
 
     func open(_ engine: String, _ directory: String? = nil) throws -> Node {
-        try Node.start(
+        try Node(
             NodeConfiguration(dataDirectory: directory ?? self.directory, engine: engine),
-            registry: ConversionFixture.registry(), logger: quietLogger)
+            registry: ConversionFixture.registry(), logger: quietLogger, clock: .system)
     }
 
     func convert(
@@ -91,7 +91,7 @@ final class ConversionFixture {
         try await node.deleteRange(DeleteRangeRequest(key: [UInt8]("key 5")))
         try await node.compact(CompactionRequest(revision: 40))
         let content = try ConversionFixture.content(of: node)
-        try node.stop()
+        try node.stopAndWait()
         return content
     }
 
@@ -99,7 +99,7 @@ final class ConversionFixture {
     func content(_ engine: String, _ directory: String? = nil) throws -> Content {
         let node = try open(engine, directory)
         let content = try ConversionFixture.content(of: node)
-        try node.stop()
+        try node.stopAndWait()
         return content
     }
 

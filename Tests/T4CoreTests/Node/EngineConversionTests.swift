@@ -31,7 +31,7 @@ struct EngineConversionTests {
         #expect(try ConversionFixture.content(of: node) == before)
         try await node.put(PutRequest(key: [UInt8]("after"), value: [1]))
         #expect(node.revision.rawValue == before.revision.rawValue + 1)
-        try node.stop()
+        try node.stopAndWait()
         #expect(try fixture.content(to).count == before.count + 1)
         // And back.
         #expect(try fixture.convert(to: from).rows == report.rows + 2)
@@ -45,7 +45,7 @@ struct EngineConversionTests {
         try await node.put(PutRequest(key: [UInt8]("last"), value: [1]))
         let content = try ConversionFixture.content(of: node)
         let killed = try fixture.copy("killed")
-        try node.stop()
+        try node.stopAndWait()
         _ = try fixture.convert(to: "second", killed)
         #expect(try fixture.content("second", killed) == content)
     }
@@ -145,7 +145,7 @@ struct EngineConversionTests {
         let node = try fixture.open(Self.first)
         #expect(refusal(to: "second").contains("is in use by another t4 process (pid \(getpid()))"))
         try await node.put(PutRequest(key: [1], value: [1]))
-        try node.stop()
+        try node.stopAndWait()
         let known = ConversionFixture.registry().engineNames.joined(separator: ", ")
         #expect(refusal(to: "nosuch") == "no engine named \"nosuch\" in this build (known: \(known))")
         #expect(refusal(to: "memory").contains("the engine \"memory\" keeps nothing on disk"))
@@ -247,7 +247,7 @@ extension Node {
     /// Asks a node something and stops it.
     fileprivate func stopped<Answer>(_ ask: (Node) throws -> Answer) throws -> Answer {
         let answer = try ask(self)
-        try stop()
+        try stopAndWait()
         return answer
     }
 }

@@ -178,7 +178,7 @@ private struct EngineState {
         }
         leases = try reader.leases()
         alarms = try reader.alarms()
-        try test.node.stop()
+        try test.node.stopAndWait()
         let inspection = try Inspection(dataDirectory: test.directory, registry: .builtIn, logger: quietLogger)
         let whole = try inspection.summary()
         summary = Summary(

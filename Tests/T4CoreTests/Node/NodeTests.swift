@@ -40,8 +40,8 @@ struct NodeTests {
     @Test func aLogOfAnotherDatabaseIsRefused() async throws {
         let (one, other) = (try TestNode(), try TestNode())
         try await one.node.put(PutRequest(key: [1], value: [1]))
-        try one.node.stop()
-        try other.node.stop()
+        try one.node.stopAndWait()
+        try other.node.stopAndWait()
         try FileManager.default.removeItem(atPath: one.directory + "/wal")
         try FileManager.default.copyItem(atPath: other.directory + "/wal", toPath: one.directory + "/wal")
         #expect(throws: (any Error).self) { _ = try TestNode.open(one.directory, one.engine) }
@@ -50,8 +50,8 @@ struct NodeTests {
     @Test func callsAfterStopFail() async throws {
         let test = try TestNode()
         let node = test.node
-        try node.stop()
-        try node.stop()
+        try node.stopAndWait()
+        try node.stopAndWait()
         do {
             try await node.put(PutRequest(key: [1], value: [1]))
             Issue.record("a write was taken")
@@ -143,7 +143,7 @@ struct NodeTests {
             #expect(diff.changes.map(\.kind) == [.updated, .deleted])
         }
         try look()
-        try test.node.stop()
+        try test.node.stopAndWait()
         try look()
         // The support type stops its node once more.
         try test.restart()

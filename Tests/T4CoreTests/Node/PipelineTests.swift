@@ -213,7 +213,7 @@ struct ApplyStageTests {
         let proposal = Proposal(.compact(2)) { answers.add("put", $0) }
         stage.pass(
             CommittedGroup(
-                number: 1, decided: [(proposal, decision)], position: LogPosition(term: 1, index: 1)),
+                number: 1, decided: [(proposal, decision)], position: LogPosition(term: 1, index: 1), time: 0),
             inline: false)
         for name in ["first", "second", "third"] {
             stage.maintain(WriteBatch()) { answers.add(name, $0) }

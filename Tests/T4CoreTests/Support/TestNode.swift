@@ -18,7 +18,7 @@ final class TestNode {
 
     deinit {
         do {
-            try node.stop()
+            try node.stopAndWait()
             try FileManager.default.removeItem(atPath: directory)
         } catch {
             fatalError("a test's node could not be taken down: \(error)")
@@ -27,15 +27,16 @@ final class TestNode {
 
     /// Stops the node and starts it again from its directory.
     func restart() throws {
-        try node.stop()
+        try node.stopAndWait()
         node = try TestNode.open(directory, engine)
     }
 
     static func open(_ directory: String, _ engine: String) throws -> Node {
         var configuration = NodeConfiguration(dataDirectory: directory, engine: engine)
         configuration.segmentSizeMax = 1 << 20
-        return try Node.start(
-            configuration, registry: .builtIn, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        return try Node(
+            configuration, registry: .builtIn, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            clock: .system)
     }
 }
 

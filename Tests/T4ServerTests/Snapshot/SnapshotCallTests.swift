@@ -60,8 +60,9 @@ struct SnapshotCallTests {
         let folder = FileManager.default.temporaryDirectory.appending(path: "t4-snapshot-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(at: folder) }
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        let node = try Node.start(
-            NodeConfiguration(dataDirectory: folder.path, engine: "memory"), registry: .builtIn, logger: logger)
+        let node = try Node(
+            NodeConfiguration(dataDirectory: folder.path, engine: "memory"), registry: .builtIn, logger: logger,
+            clock: .system)
         for number in 0..<valueCount {
             let value = [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: 64 * 1024)
             try await node.put(PutRequest(key: Array("key\(number)".utf8), value: value))
@@ -72,7 +73,7 @@ struct SnapshotCallTests {
         try await body(node, server, client)
         await client.close()
         await server.stop(deadline: .seconds(30))
-        try node.stop()
+        try node.stopAndWait()
     }
 
     private func download(

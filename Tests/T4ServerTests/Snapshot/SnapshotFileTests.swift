@@ -61,11 +61,11 @@ struct SnapshotFileTests {
     private static func withNode(_ engine: String, _ body: (Node, String) async throws -> Void) async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "t4-snapshot-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(at: folder) }
-        let node = try Node.start(
+        let node = try Node(
             NodeConfiguration(dataDirectory: folder.path, engine: engine), registry: .builtIn,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, clock: .system)
         try await body(node, folder.path)
-        try node.stop()
+        try node.stopAndWait()
     }
 
     private func write(_ node: Node) throws -> BoltReader {

@@ -59,13 +59,13 @@ struct CustomEngine {
         var logger = Logger(label: "custom-engine")
         logger.logLevel = .warning
 
-        var node = try Node.start(nodeConfiguration, registry: registry, logger: logger)
+        var node = try await Node.start(nodeConfiguration, registry: registry, logger: logger)
         try await node.put(PutRequest(key: Array("/greeting".utf8), value: Array("hello".utf8)))
-        try node.stop()
-        node = try Node.start(nodeConfiguration, registry: registry, logger: logger)
+        try await node.stop()
+        node = try await Node.start(nodeConfiguration, registry: registry, logger: logger)
         let found = try node.range(RangeRequest(key: Array("/greeting".utf8)))
         precondition(found.kvs.first?.value == Array("hello".utf8))
-        try node.stop()
+        try await node.stop()
         try FileManager.default.removeItem(at: directory)
         print("a node on the engine \"\(configuration.engine.type)\" kept its data over a restart")
     }

@@ -13,7 +13,7 @@ struct EmbeddedNode {
         var logger = Logger(label: "embedded")
         logger.logLevel = .warning
 
-        var node = try Node.start(configuration, registry: .builtIn, logger: logger)
+        var node = try await Node.start(configuration, registry: .builtIn, logger: logger)
 
         // Writes return once they survive power loss.
         let first = try await node.put(PutRequest(key: Array("/service/a".utf8), value: Array("10.0.0.1".utf8)))
@@ -53,10 +53,10 @@ struct EmbeddedNode {
 
         // Everything is there after a restart.
         let revision = node.revision
-        try node.stop()
-        node = try Node.start(configuration, registry: .builtIn, logger: logger)
+        try await node.stop()
+        node = try await Node.start(configuration, registry: .builtIn, logger: logger)
         precondition(node.revision == revision)
-        try node.stop()
+        try await node.stop()
         try FileManager.default.removeItem(at: directory)
         print("done at revision \(revision)")
     }

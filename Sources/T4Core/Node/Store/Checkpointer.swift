@@ -1,0 +1,152 @@
+import Logging
+import T4Protocols
+
+/// Makes checkpoints in the background, and then removes what the local log need not keep any more.
+final class Checkpointer: Sendable {
+    typealias Completion = @Sendable (Result<CheckpointWriter.Written?, any Error>) -> Void
+
+    private struct State {
+        var isDue = false
+        var requests: [Completion] = []
+        /// Rises with each checkpoint, so that an old timer means nothing.
+        var generation: UInt64 = 0
+        /// The last entry of the newest checkpoint.
+        var covered: UInt64
+        var isStopping = false
+        /// Why the last one could not be made; nil after one that could.
+        var failure: String?
+    }
+
+    private let schedule: CheckpointSchedule
+    private let timer: BackoffTimer
+    private let uploader: LogUploader
+    private let published: PublishedState
+    private let make: @Sendable () throws -> CheckpointWriter.Written?
+    private let prune: @Sendable (_ covered: UInt64) throws -> Int
+    private let logger: Logger
+    private let state: Monitor<State>
+
+    /// - Parameters:
+    ///   - covered: The last entry of the newest checkpoint; 0 for none.
+    ///   - make: Writes a checkpoint at the newest place where one may end; nil when the newest one is there already.
+    ///   - prune: Removes segments of the local log that a checkpoint covers, and says how many.
+    init(
+        schedule: CheckpointSchedule, timer: BackoffTimer, uploader: LogUploader, published: PublishedState,
+        covered: UInt64, logger: Logger, make: @escaping @Sendable () throws -> CheckpointWriter.Written?,
+        prune: @escaping @Sendable (_ covered: UInt64) throws -> Int
+    ) {
+        self.schedule = schedule
+        self.timer = timer
+        self.uploader = uploader
+        self.published = published
+        self.make = make
+        self.prune = prune
+        self.logger = logger
+        state = Monitor(State(covered: covered))
+    }
+
+    /// The last entry of the newest checkpoint, and why the last one could not be made.
+    var status: (covered: UInt64, failure: String?) { state.withLock { ($0.covered, $0.failure) } }
+
+    /// Asks for a checkpoint of everything visible now. `completion` comes from the checkpointer's thread; with nil where
+    /// nothing came since the newest one.
+    func request(_ completion: @escaping Completion = { _ in }) {
+        let isRefused = state.withLock { state in
+            if state.isStopping { return true }
+            state.requests.append(completion)
+            return false
+        }
+        if isRefused {
+            completion(.failure(DatabaseError(.stopped, "the node is stopping")))
+        } else {
+            state.broadcast()
+        }
+    }
+
+    /// Entries up to that index have been applied.
+    func applied(_ index: UInt64) {
+        guard schedule.entries > 0 else { return }
+        let isDue = state.withLock { state in
+            guard !state.isDue, index >= state.covered, index - state.covered >= schedule.entries else { return false }
+            state.isDue = true
+            return true
+        }
+        if isDue { state.broadcast() }
+    }
+
+    /// Ends `run` after the checkpoint under way.
+    func stop() {
+        let requests = state.withLock { state in
+            state.isStopping = true
+            defer { state.requests = [] }
+            return state.requests
+        }
+        state.broadcast()
+        for completion in requests { completion(.failure(DatabaseError(.stopped, "the node is stopping"))) }
+    }
+
+    /// The checkpointer's thread.
+    func run() {
+        wakeLater()
+        while true {
+            let requests: [Completion]? = state.wait { state in
+                if state.isStopping { return .some(nil) }
+                guard state.isDue || !state.requests.isEmpty else { return nil }
+                state.isDue = false
+                defer { state.requests = [] }
+                return .some(state.requests)
+            }
+            guard let requests else { return }
+            let result = Result { try checkpoint() }
+            note(result)
+            wakeLater()
+            for completion in requests { completion(result) }
+        }
+    }
+
+    private func checkpoint() throws -> CheckpointWriter.Written? {
+        uploader.flush()
+        guard uploader.wait(for: published.appliedIndex) else {
+            throw DatabaseError(.stopped, "the log is not in the store and will not get there any more")
+        }
+        let written = try make()
+        let covered = state.withLock { state in
+            if let written { state.covered = written.file.checkpoint.index }
+            return state.covered
+        }
+        let removed = try prune(covered)
+        if let written {
+            logger.info(
+                "checkpoint",
+                metadata: [
+                    "key": "\(written.key)", "revision": "\(written.file.checkpoint.revision)",
+                    "tables.new": "\(written.tableCount)", "bytes.new": "\(written.size)", "wal.removed": "\(removed)",
+                ])
+        }
+        return written
+    }
+
+    private func note(_ result: Result<CheckpointWriter.Written?, any Error>) {
+        var failure: String?
+        if case .failure(let error) = result { failure = "\(error)" }
+        let isStopping = state.withLock { state in
+            state.failure = failure
+            return state.isStopping
+        }
+        if let failure, !isStopping { logger.error("no checkpoint could be made: \(failure)") }
+    }
+
+    private func wakeLater() {
+        guard let interval = schedule.interval else { return }
+        let generation = state.withLock { state in
+            state.generation += 1
+            return state.generation
+        }
+        let (timer, state) = (timer, state)
+        Task {
+            await timer.pause(interval)
+            state.withLock { if $0.generation == generation { $0.isDue = true } }
+            state.broadcast()
+        }
+    }
+}

@@ -1,0 +1,51 @@
+/// Tells a store that stays away from one that missed a call.
+final class OutageGuard: Sendable {
+    private struct State {
+        var isOut = false
+        var isTripped = false
+        /// Rises with each change, so that an old timer means nothing.
+        var generation: UInt64 = 0
+    }
+
+    private let limit: Duration
+    private let timer: BackoffTimer
+    private let onTrip: @Sendable () -> Void
+    private let onEnd: @Sendable () -> Void
+    private let state = Monitor(State())
+
+    /// - Parameters:
+    ///   - onTrip: Called when the store has been out for `limit`.
+    ///   - onEnd: Called when it is back after that. Neither is called while the other runs.
+    init(
+        limit: Duration, timer: BackoffTimer, onTrip: @escaping @Sendable () -> Void,
+        onEnd: @escaping @Sendable () -> Void
+    ) {
+        self.limit = limit
+        self.timer = timer
+        self.onTrip = onTrip
+        self.onEnd = onEnd
+    }
+
+    /// The store began to fail, or answered again.
+    func note(isOut: Bool) {
+        let generation: UInt64? = state.withLock { state in
+            guard state.isOut != isOut else { return nil }
+            state.isOut = isOut
+            state.generation += 1
+            if !isOut, state.isTripped {
+                state.isTripped = false
+                onEnd()
+            }
+            return isOut ? state.generation : nil
+        }
+        guard let generation else { return }
+        Task {
+            await timer.pause(limit)
+            state.withLock { state in
+                guard state.generation == generation else { return }
+                state.isTripped = true
+                onTrip()
+            }
+        }
+    }
+}

@@ -1,0 +1,222 @@
+import Logging
+import T4Protocols
+
+extension Recovery {
+    /// Entries that are uploaded after a restart make batches of about this many bytes.
+    private static let tailBytesMax = 1 << 20
+
+    func run(with store: Store) throws -> Recovered {
+        let head = try store.checkpoints.head()?.head
+        var base = head?.position ?? .zero
+        if let head, try engine.appliedPosition.index < base.index, try !replayLog(upTo: base) {
+            base = try restore(store, head)
+        }
+        if let head, isLogEmpty, time == 0 { time = try store.checkpoints.manifest(of: head).envelope.commitTime }
+        let (chain, isSuperseded) = try replayChain(store, after: base)
+        time = max(time, chain.time)
+        if head == nil, chain.objectCount == 0, log.start.index > 0 || isLogEmpty {
+            return try runOnNewStore(chain)
+        }
+        let applied = try engine.appliedPosition
+        let end = chain.position
+        if isSuperseded || log.end.index < end.index || isLogEmpty {
+            guard applied.index <= end.index else { throw missing(applied) }
+            if end.index > 0 { try beginLog(behind: end, keep: isSuperseded) }
+        }
+        guard log.start.index <= end.index else {
+            throw Failure(
+                description: "the log in the store ends with entry \(end.index), and the local one in \(directory.wal) "
+                    + "begins with \(log.start.index + 1): objects below \(StoreLayout.log) are missing")
+        }
+        let tail = try replayTail(behind: end, store)
+        var result = recovered()
+        result.chain = chain
+        result.tail = tail
+        result.checkpoint = head?.position
+        result.term = max(result.term, chain.term, head?.term ?? 0)
+        return result
+    }
+
+    /// Nothing of the log is in the store yet, and the local log does not reach back to its beginning.
+    private func runOnNewStore(_ chain: LogChain.End) throws -> Recovered {
+        try beginBehindRestore()
+        try checkReach()
+        try replayLog(through: .max)
+        var result = recovered()
+        result.chain = chain
+        let applied = try engine.appliedPosition
+        guard applied != .zero else { return result }
+        result.chain?.position = applied
+        result.chain?.term = applied.term
+        result.needsSeed = true
+        return result
+    }
+
+    private func missing(_ applied: LogPosition) -> Failure {
+        Failure(
+            description: "the engine in \(directory.path) stands at entry \(applied.index), which is neither in the "
+                + "local log nor in the store: files of the log are missing")
+    }
+
+    // MARK: - Up to the checkpoint
+
+    /// Applies entries of the local log up to a checkpoint that the engine does not reach.
+    /// - Returns: False when the log does not lead there: the engine is then to be filled from the checkpoint.
+    private func replayLog(upTo base: LogPosition) throws -> Bool {
+        guard log.start.index <= (try engine.appliedPosition.index), log.end.index >= base.index,
+            try term(of: base.index) == base.term
+        else { return false }
+        try replayLog(through: base.index)
+        return true
+    }
+
+    /// Fills a new generation of the engine from the newest checkpoint that can be read.
+    /// - Returns: Where that ends.
+    private func restore(_ store: Store, _ head: Head) throws -> LogPosition {
+        var keys = [ObjectKey(head.checkpoint)]
+        var isFirst = true
+        while let key = keys.popLast() {
+            do {
+                let file = try isFirst ? store.checkpoints.manifest(of: head) : store.checkpoints.manifest(key)
+                if file.checkpoint.index <= head.index {
+                    let loader = CheckpointLoader(store.checkpoints, file, key: key)
+                    engine = try home.replaceEngine(engine) { try loader.load(into: $0) }
+                    time = file.envelope.commitTime
+                    logger.notice(
+                        "the engine was filled from a checkpoint",
+                        metadata: ["checkpoint": "\(key)", "revision": "\(file.checkpoint.revision)"])
+                    return file.checkpoint.position
+                }
+            } catch let error as CheckpointError where error.code == .corrupted {
+                logger.error("a checkpoint is damaged, the one before it is tried: \(error)")
+            } catch let error as ObjectStoreError where error.code == .notFound || error.code == .corrupted {
+                logger.error("a checkpoint is not whole, the one before it is tried: \(error)")
+            }
+            if isFirst { keys = try store.checkpoints.checkpoints().filter { $0 != key } }
+            isFirst = false
+        }
+        throw Failure(description: "no checkpoint in the store can be read; the messages before say what is damaged")
+    }
+
+    // MARK: - The chain
+
+    /// Applies what the chain has and the engine lacks. Each end of an object is a place where a checkpoint may end.
+    /// - Returns: The end of the chain, and whether the local log went on for itself where another node continued it.
+    private func replayChain(
+        _ store: Store, after base: LogPosition
+    ) throws -> (end: LogChain.End, isSuperseded: Bool) {
+        let applied = try engine.appliedPosition
+        if applied.index == base.index, applied.term != base.term { throw contradiction(applied.index) }
+        var replay = try LogReplay(on: engine)
+        var pending = false
+        var chainTerm = log.end.index == base.index && !isLogEmpty ? base.term : nil
+        let end = try store.chain.read(
+            after: base,
+            objectDone: { end in
+                guard end.position.index >= applied.index else { return }
+                if pending {
+                    try engine.apply(replay.finish(), at: replay.position)
+                    replay = try LogReplay(on: engine)
+                    pending = false
+                }
+                let meta = try StateReader(engine.snapshot()).meta
+                store.trail.applied(StateTrail.Mark(position: end.position, meta: meta, time: end.time))
+                store.trail.uploaded(to: end.position)
+            },
+            visit: { entry in
+                if entry.position.index == log.end.index { chainTerm = entry.position.term }
+                if entry.position.index == applied.index, entry.position.term != applied.term {
+                    throw contradiction(applied.index)
+                }
+                guard entry.position.index > applied.index else { return .next }
+                try replay.add(entry)
+                pending = true
+                replayed += 1
+                if replay.byteCount >= Recovery.batchBytesMax {
+                    try engine.apply(replay.finish(), at: replay.position)
+                    replay = try LogReplay(on: engine)
+                    pending = false
+                }
+                return .next
+            })
+        return (end, try isSuperseded(by: end, chainTerm: chainTerm, store))
+    }
+
+    /// - Parameter chainTerm: Of the entry of the chain that has the index of the local log's last one.
+    /// - Throws: `Failure` when somebody may have been promised what only the local log has.
+    private func isSuperseded(by end: LogChain.End, chainTerm: UInt64?, _ store: Store) throws -> Bool {
+        let common: UInt64
+        if let chainTerm {
+            if chainTerm == log.end.term { return false }
+            common = log.end.index
+        } else {
+            // The local log ends behind the chain, or before what was read of it.
+            guard end.position.index >= log.start.index, end.position.index > 0,
+                let term = try term(of: end.position.index), term != end.position.term
+            else { return false }
+            common = end.position.index
+        }
+        guard store.promisesWithChainOnly, try engine.appliedPosition.index <= end.position.index else {
+            throw contradiction(common)
+        }
+        logger.warning(
+            "another node continued the log; what this one has for itself was promised to nobody and is set aside",
+            metadata: ["wal.end": "\(log.end)", "chain.end": "\(end.position)"])
+        return true
+    }
+
+    private func contradiction(_ index: UInt64) -> Failure {
+        Failure(
+            description:
+                "\(directory.path) and the store have different entries with index \(index): another node went on "
+                + "with this database while this one was away. Writes that only this directory has would be lost by "
+                + "going on: move the directory away and start with an empty one, which is filled from the store")
+    }
+
+    // MARK: - Behind the chain
+
+    /// Applies entries of the local log that the chain lacks.
+    /// - Returns: Them, in batches to upload. Where the engine lacked them a checkpoint may end with each batch.
+    private func replayTail(behind end: LogPosition, _ store: Store) throws -> [LogUploader.Batch] {
+        guard log.end.index > end.index else { return [] }
+        let applied = try engine.appliedPosition
+        var replay = try LogReplay(on: engine)
+        var batches: [LogUploader.Batch] = []
+        var batch: LogUploader.Batch?
+        func endBatch(_ time: UInt64) throws {
+            guard let done = batch else { return }
+            batches.append(done)
+            batch = nil
+            guard done.last.index >= applied.index else { return }
+            if done.last.index > applied.index {
+                try engine.apply(replay.finish(), at: replay.position)
+                replay = try LogReplay(on: engine)
+            }
+            let meta = try StateReader(engine.snapshot()).meta
+            store.trail.applied(StateTrail.Mark(position: done.last, meta: meta, time: time))
+        }
+        var lastTime: UInt64 = 0
+        try readLog(from: end.index + 1) { entry in
+            if entry.position.index > applied.index {
+                try replay.add(entry)
+                replayed += 1
+            }
+            let size = LogFormat.frameSize(entry)
+            if batch == nil { batch = LogUploader.Batch(first: entry.position.index, last: entry.position, size: 0) }
+            batch?.last = entry.position
+            batch?.size += size
+            lastTime = entry.time
+            // The engine's own position is the first place whose state is known.
+            if batch!.size >= Recovery.tailBytesMax || entry.position.index == applied.index { try endBatch(lastTime) }
+            return .next
+        }
+        try endBatch(lastTime)
+        time = max(time, lastTime)
+        return batches
+    }
+}
+
+extension Head {
+    /// The last entry that the checkpoint covers.
+    fileprivate var position: LogPosition { LogPosition(term: term, index: index) }
+}

@@ -1,0 +1,116 @@
+import Logging
+import T4Protocols
+
+/// A running node's side of its object store: what reads it at start, uploads the log and makes checkpoints.
+///
+/// Everything blocks but what is built here.
+final class StoreLink: Sendable {
+    /// What makes a start impossible.
+    struct Failure: Error, CustomStringConvertible {
+        var description: String
+    }
+
+    let settings: NodeStore
+    let waits: Bool
+    /// With retries, for everything but the log.
+    let blocking: BlockingStore
+    let trail = StateTrail()
+    private let store: any ObjectStore
+    private let timer: BackoffTimer
+    private let logger: Logger
+
+    /// - Parameter root: The store without the prefix.
+    init(_ settings: NodeStore, root: any ObjectStore, waits: Bool, timer: BackoffTimer, logger: Logger) {
+        self.settings = settings
+        self.waits = waits
+        self.timer = timer
+        self.logger = logger
+        store = settings.prefix.isEmpty ? root : PrefixedStore(root, prefix: settings.prefix)
+        blocking = BlockingStore(
+            RetryingStore(store, policy: RetryPolicy(deadline: settings.startTimeout), timer: timer))
+    }
+
+    /// Tries whether the store keeps the conditions that everything relies on (Rule S2).
+    func probe() throws {
+        // What our own code does in a directory of this node need not be tried at each start.
+        if settings.isInside { return }
+        let verdict = try blocking.start { (store) throws(ObjectStoreError) in
+            try await ConditionalPutProbe.run(on: store)
+        }.wait()
+        guard verdict == .reliable else {
+            throw Failure(description: "the object store cannot be used: \(verdict); t4 verify-store tells more")
+        }
+        if waits, !store.capabilities.isDurable {
+            logger.warning("the object store does not outlive this process; its durability is that of the local disk")
+        }
+    }
+
+    func chain(_ id: DatabaseID) -> LogChain { LogChain(blocking, databaseID: id) }
+    func checkpoints(_ id: DatabaseID) -> CheckpointStore { CheckpointStore(blocking, databaseID: id) }
+
+    /// The uploader of a log that ends with the entry that this run began with.
+    /// - Parameters:
+    ///   - wal: Directory of the local log.
+    ///   - recovered: Before that entry.
+    func uploader(
+        _ id: DatabaseID, wal: String, term: UInt64, behind chain: LogChain.End, outage: OutageGuard?,
+        onFailure: @escaping @Sendable (any Error) -> Void
+    ) -> LogUploader {
+        var uploads = LogUploader.Settings()
+        uploads.isSynchronous = waits
+        uploads.ageMax = settings.uploadAgeMax
+        uploads.inFlightMax = settings.uploadsInFlight
+        return LogUploader(
+            store: store, databaseID: id, term: term, end: chain.position, endTerm: chain.term, settings: uploads,
+            timer: timer, logger: logger, trail: trail,
+            readBack: { range in
+                var entries: [LogEntry] = []
+                _ = try LogReader(directory: wal, databaseID: id).read(from: range.lowerBound) { entry in
+                    if entry.position.index <= range.upperBound { entries.append(entry) }
+                    return entry.position.index >= range.upperBound ? .stop : .next
+                }
+                return entries
+            },
+            onOutage: { outage?.note(isOut: $0) }, onFailure: onFailure)
+    }
+
+    /// Uploads what the chain lacks and the first entry of this run: from then on no earlier leader can go on.
+    func fence(_ uploader: LogUploader, _ tail: [LogUploader.Batch], _ first: LogEntry) throws {
+        for batch in tail { uploader.add(batch) }
+        uploader.add([first])
+        uploader.flush()
+        guard uploader.wait(for: first.position.index, atMost: settings.startTimeout) else {
+            let reason = uploader.status.outage ?? "another node goes on with this database"
+            throw Failure(description: "the object store has not taken the first entry of this run: \(reason)")
+        }
+    }
+
+    /// What writes checkpoints.
+    func writer(
+        _ id: DatabaseID, lineage: Manifest.Lineage?, wal: String, author: CheckpointWriter.Author, clock: Clock
+    ) -> CheckpointWriter {
+        let chain = chain(id)
+        return CheckpointWriter(checkpoints(id), databaseID: id, lineage: lineage, author: author, clock: clock) {
+            after, visit in
+            if try StoreLink.readLocalLog(wal, id, after: after, visit) { return }
+            _ = try chain.read(after: after, visit: visit)
+        }
+    }
+
+    /// - Returns: False when the local log does not reach back to that position; nothing has been visited then.
+    private static func readLocalLog(
+        _ wal: String, _ id: DatabaseID, after: LogPosition, _ visit: (LogEntry) throws -> LogStep
+    ) throws -> Bool {
+        var reachesBack: Bool?
+        do {
+            _ = try LogReader(directory: wal, databaseID: id).read(from: after.index + 1) { entry in
+                if reachesBack == nil { reachesBack = entry.position.index == after.index + 1 }
+                return reachesBack == true ? try visit(entry) : .stop
+            }
+        } catch {
+            if error.code == .stopped, let cause = error.cause { throw cause }
+            throw error
+        }
+        return reachesBack ?? false
+    }
+}
