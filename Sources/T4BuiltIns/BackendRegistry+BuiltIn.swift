@@ -53,11 +53,15 @@ extension BackendRegistry {
         // The stores that one registry makes are clients of one storage: a node that is started again finds its objects.
         let storage = MemoryStorage()
         register(store: "memory", settings: MemoryStoreSettings.self) { _, _ in MemoryStore(storage) }
-        register(store: "filesystem", settings: FilesystemStoreSettings.self) { settings, context in
+        register(
+            store: "filesystem", settings: FilesystemStoreSettings.self,
+            describedBy: FilesystemStoreSettings.descriptions
+        ) { settings, context in
             try await FilesystemStore(settings, context: context)
         }
         #if S3
-            register(store: "s3", settings: S3Settings.self) { settings, context in
+            register(store: "s3", settings: S3Settings.self, describedBy: S3Settings.descriptions) {
+                settings, context in
                 try S3Store(settings, context: context)
             }
         #endif

@@ -16,15 +16,15 @@ extension Configuration {
         }
     }
 
-    /// What is different in `other`, in the order of the settings; of the backends' tables only that of the engine which
-    /// is chosen here counts.
+    /// What is different in `other`, in the order of the settings; of the backends' tables only those of the
+    /// engine and the store which are chosen here count.
     public func changes(to other: Configuration) -> [Change] {
         SettingDefinition.all.compactMap { setting in
             let (before, after) = (setting.writeTOML(self), setting.writeTOML(other))
             return before == after
                 ? nil
                 : Change(key: setting.key, before: before, after: after, isReloadable: setting.isReloadable)
-        } + backendChanges(to: other)
+        } + BackendKind.allCases.flatMap { changes(of: $0, to: other) }
     }
 
     /// This configuration with those values of `other` that a running node can take over.
@@ -37,13 +37,17 @@ extension Configuration {
         return result
     }
 
-    private func backendChanges(to other: Configuration) -> [Change] {
-        let (before, after) = (engine.settings.table, other.engine.settings(of: engine.type).table)
+    private func changes(of kind: BackendKind, to other: Configuration) -> [Change] {
+        let name = kind.type(in: self)
+        func table(_ configuration: Configuration) -> [String: TOMLNode] {
+            kind.tables(in: configuration)[name]?.table ?? [:]
+        }
+        let (before, after) = (table(self), table(other))
         return Set(before.keys).union(after.keys).sorted().compactMap { key in
             // Compared as text: a flag's value has no type of its own.
             guard before[key]?.tomlText != after[key]?.tomlText else { return nil }
             return Change(
-                key: "engine.\(tomlKey(engine.type)).\(tomlKey(key))",
+                key: "\(kind.rawValue).\(tomlKey(name)).\(tomlKey(key))",
                 before: before[key]?.redacted(under: key).tomlText,
                 after: after[key]?.redacted(under: key).tomlText, isReloadable: false)
         }

@@ -1,3 +1,5 @@
+public import T4Core
+
 /// Everything a node can be told, with its defaults.
 ///
 /// Made by `load`, which checks every value and every combination, or by hand from the defaults.
@@ -37,14 +39,65 @@ public struct Configuration: Sendable {
         }
     }
 
+    /// The object store.
+    public struct Store: Sendable {
+        /// The type that stands for no object store.
+        public static let none = "none"
+
+        /// Its name in the registry, or `none`. `load` puts `none` here when no type is given and the registry has no
+        /// store of the default type.
+        public var type = "filesystem"
+        /// What the names of all objects begin with: empty, or at most 513 bytes that end with a slash.
+        public var prefix = ""
+        /// What is set for each store, chosen or not, by name.
+        var tables: [String: BackendSettings] = [:]
+
+        /// The table `[store.TYPE]` of the chosen store, to be decoded by the store itself.
+        public var settings: BackendSettings { settings(of: type) }
+
+        /// The table `[store.NAME]` of any store; empty where nothing is set.
+        public func settings(of name: String) -> BackendSettings {
+            tables[name] ?? BackendSettings(path: ["store", name])
+        }
+    }
+
     /// The write-ahead log.
     public struct WAL: Hashable, Sendable {
-        /// When a write is acknowledged.
+        /// When a write is acknowledged. `load` puts `.objectStore` here when none is given and the store lies outside
+        /// of the data directory.
         public var durability = Durability.local
         /// A segment that has reached this size is sealed: 1 MiB ... 4 GiB.
         public var segmentSizeMax = ByteCount.mebibytes(50)
         /// A segment whose first entry is of this age is sealed by the next one: 100 ms ... 24 h.
         public var segmentAgeMax = Duration.seconds(10)
+        /// Most uploads of the log at once: 1 ... 64.
+        public var uploadsInFlightMax = 4
+    }
+
+    /// When checkpoints are made, and how long they stay.
+    public struct Checkpoint: Hashable, Sendable {
+        /// How often one is made: 1 s ... 30 days, 0 for never by time.
+        public var interval = Duration.seconds(900)
+        /// After how many log entries one is made: 1 ... 1,000,000,000, 0 for never by number.
+        public var entries = 0
+        /// How many of the newest stay: 1 ... 100,000.
+        public var keepCount = 3
+        /// Those that are younger stay too: 1 s ... 3650 days, or 0.
+        public var retention = Duration.seconds(86_400)
+    }
+
+    /// The database that a new one begins as a branch of; nothing for one that exists.
+    public struct Branch: Hashable, Sendable {
+        /// Prefix of the other database in the same store, as `Store.prefix`.
+        public var prefix = ""
+        /// Name of a checkpoint below that prefix; empty for no branch.
+        public var checkpoint = ""
+    }
+
+    /// The moment of another database that a new one begins with; nothing for one that exists.
+    public struct Restore: Hashable, Sendable {
+        /// Nil for none.
+        public var pointTime: Timestamp?
     }
 
     /// What clients may ask of the node.
@@ -95,8 +148,16 @@ public struct Configuration: Sendable {
     public var log = Log()
     /// The local engine.
     public var engine = Engine()
+    /// The object store.
+    public var store = Store()
     /// The write-ahead log.
     public var wal = WAL()
+    /// When checkpoints are made, and how long they stay.
+    public var checkpoint = Checkpoint()
+    /// The database that a new one begins as a branch of.
+    public var branch = Branch()
+    /// The moment of another database that a new one begins with.
+    public var restore = Restore()
     /// What clients may ask of the node.
     public var server = Server()
     /// Watches.

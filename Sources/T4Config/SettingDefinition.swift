@@ -17,6 +17,10 @@ public struct SettingDefinition: Sendable {
     public let defaultText: String
     /// A unit that a flag's or variable's plain number has, `MiB` for `--segment-max-size-mb 50`.
     let unitOfPlainNumber: String?
+    /// What the example file shows where `defaultTOML` is nil.
+    let exampleTOML: String
+    /// Other flags for the same setting, those of T4 for instance; each has a variable too.
+    let aliases: [Alias]
     /// True when a running node takes a new value on SIGHUP; false when the value counts from its next start on.
     public let isReloadable: Bool
 
@@ -25,6 +29,23 @@ public struct SettingDefinition: Sendable {
     let writeTOML: @Sendable (Configuration) -> String
     /// Takes the value of the first configuration over into the second.
     let copy: @Sendable (Configuration, inout Configuration) -> Void
+
+    /// Another flag for a setting.
+    struct Alias: Sendable {
+        /// Without its dashes.
+        let flag: String
+        /// A switch may stand alone, meaning true.
+        let isSwitch: Bool
+        /// What it does, for help.
+        let summary: String
+        /// The text that the setting's own flag would have instead.
+        let translate: @Sendable (String) throws(Refusal) -> String
+    }
+
+    /// The flag and its aliases, each with the way to read its text.
+    var names: [Alias] {
+        [Alias(flag: flag, isSwitch: isSwitch, summary: summary, translate: { text throws(Refusal) in text })] + aliases
+    }
 
     /// The environment variable, `T4_DATA_DIR`.
     public var environment: String { SettingDefinition.variable(ofFlag: flag) }
@@ -47,12 +68,14 @@ public struct SettingDefinition: Sendable {
 
     init<Value: SettingValue>(
         _ key: String, flag: String, _ field: any WritableKeyPath<Configuration, Value> & Sendable,
-        placeholder: String? = nil, unitOfPlainNumber: String? = nil, machineDefault: String? = nil,
-        isReloadable: Bool = false, check: (@Sendable (Value) -> Refusal?)? = nil, _ summary: String
+        placeholder: String? = nil, unitOfPlainNumber: String? = nil,
+        machineDefault: (text: String, exampleTOML: String)? = nil, aliases: [Alias] = [], isReloadable: Bool = false,
+        adjust: @escaping @Sendable (Value) -> Value = { $0 }, check: (@Sendable (Value) -> Refusal?)? = nil,
+        _ summary: String
     ) {
         @Sendable func assign(_ value: Value, to configuration: inout Configuration) throws(Refusal) {
             if let refusal = check?(value) { throw refusal }
-            configuration[keyPath: field] = value
+            configuration[keyPath: field] = adjust(value)
         }
         self.key = key
         self.flag = flag
@@ -60,9 +83,12 @@ public struct SettingDefinition: Sendable {
         self.summary = summary
         self.unitOfPlainNumber = unitOfPlainNumber
         self.isReloadable = isReloadable
+        self.aliases = aliases
         let defaultTOML = Configuration()[keyPath: field].tomlText
         self.defaultTOML = machineDefault == nil ? defaultTOML : nil
-        self.defaultText = machineDefault ?? defaultTOML.filter { $0 != "\"" }
+        let plainDefault = defaultTOML.filter { $0 != "\"" }
+        self.defaultText = machineDefault?.text ?? (plainDefault.isEmpty ? "empty" : plainDefault)
+        self.exampleTOML = machineDefault?.exampleTOML ?? defaultTOML
         readTOML = { node, configuration throws(Refusal) in
             try assign(Value(toml: node), to: &configuration)
         }

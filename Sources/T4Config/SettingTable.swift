@@ -1,10 +1,12 @@
 extension SettingDefinition {
     /// Every setting, in the order in which help and documents show them.
-    public static let all: [SettingDefinition] = node + log + engine + wal + server + watch + lease + commit
+    public static let all: [SettingDefinition] =
+        node + log + engine + store + wal + checkpoint + branch + restore + server + watch + lease + commit
 
     private static let node = [
         SettingDefinition(
-            "node.id", flag: "node-id", \.node.id, placeholder: "NAME", machineDefault: "the host's name",
+            "node.id", flag: "node-id", \.node.id, placeholder: "NAME",
+            machineDefault: ("the host's name", quoted("node-a")),
             check: isNodeName, "Name of this node, shown in member lists and logs."),
         SettingDefinition(
             "node.data_dir", flag: "data-dir", \.node.dataDirectory, placeholder: "DIRECTORY", check: isText,
@@ -27,19 +29,6 @@ extension SettingDefinition {
         SettingDefinition(
             "engine.type", flag: "engine", \.engine.type, placeholder: "NAME", check: isText,
             "The local engine. Its own settings stand in a table of its name, [engine.lmdb] for instance.")
-    ]
-
-    private static let wal = [
-        SettingDefinition(
-            "wal.durability", flag: "wal-durability", \.wal.durability,
-            "When a write is acknowledged. \"local\": once it is synced to this machine's disk."),
-        SettingDefinition(
-            "wal.segment_max_size", flag: "segment-max-size-mb", \.wal.segmentSizeMax, unitOfPlainNumber: "MiB",
-            check: within(.mebibytes(1)...(.mebibytes(4096))), "Size at which a log segment is sealed."),
-        SettingDefinition(
-            "wal.segment_max_age", flag: "segment-max-age-sec", \.wal.segmentAgeMax, unitOfPlainNumber: "s",
-            check: within(.milliseconds(100)...(.seconds(86_400))),
-            "Age of its first entry at which a log segment is sealed by the next one."),
     ]
 
     private static let server = [
@@ -104,7 +93,7 @@ extension SettingDefinition {
         ? Refusal("\(quoted(name)) holds a space or a control character") : nil
 }
 
-@Sendable private func isText(_ text: String) -> Refusal? {
+@Sendable func isText(_ text: String) -> Refusal? {
     if text.isEmpty { return Refusal("it is empty") }
     return text.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F }
         ? Refusal("\(quoted(text)) holds a control character") : nil

@@ -56,11 +56,16 @@ public struct BackendRegistry: Sendable {
     }
 
     /// Makes an object store selectable as `[store] type = "name"`, its settings read from `[store.name]`.
+    ///
+    /// A second registration of a name replaces the first. The name `none` cannot be selected: it stands for no store.
+    /// - Parameter descriptions: The keys of the settings, for help and documents; may be left out.
     public mutating func register<Settings: Decodable & Sendable>(
-        store name: String, settings: Settings.Type,
+        store name: String, settings: Settings.Type, describedBy descriptions: [SettingDescription] = [],
         make: @escaping @Sendable (Settings, StoreContext) async throws -> any ObjectStore
     ) {
-        stores[name] = Backend(settings) { source, context in try await make(source.decode(settings), context) }
+        stores[name] = Backend(settings, descriptions) { source, context in
+            try await make(source.decode(settings), context)
+        }
     }
 
     /// Makes an election selectable as `[election] type = "name"`, its settings read from `[election.name]`.
@@ -95,6 +100,9 @@ public struct BackendRegistry: Sendable {
 
     /// The keys of an engine's settings; empty when the engine is unknown, has none or was registered without them.
     public func engineSettings(_ name: String) -> [SettingDescription] { engines[name]?.descriptions ?? [] }
+
+    /// The keys of an object store's settings; empty as for `engineSettings`.
+    public func storeSettings(_ name: String) -> [SettingDescription] { stores[name]?.descriptions ?? [] }
 
     /// Reads the settings of an engine as `makeEngine` does, and opens nothing.
     /// - Throws: `BackendError.unknown` when no engine has the name; whatever is wrong with the settings.

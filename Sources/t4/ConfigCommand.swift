@@ -24,7 +24,8 @@ struct ConfigCommand: ParsableCommand {
         func run() throws {
             guard let configuration = try loadConfiguration(arguments, for: Check.self) else { return }
             StandardOutput.writeLine(
-                "ok: node \(configuration.node.id), engine \(configuration.engine.type), \(configuration.node.listen)")
+                "ok: node \(configuration.node.id), engine \(configuration.engine.type), "
+                    + "store \(configuration.storeName), \(configuration.node.listen)")
         }
     }
 

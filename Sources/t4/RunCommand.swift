@@ -71,6 +71,7 @@ struct RunCommand: AsyncParsableCommand {
         let node: Node
         let server: EtcdServer
         do {
+            try refuseUnwiredStore(configuration)
             node = try await Node.start(
                 NodeConfiguration(configuration) { _ in wake.yield(.failure) }, registry: registry,
                 logger: logger)
@@ -122,6 +123,19 @@ struct RunCommand: AsyncParsableCommand {
         case signal(Int32)
         case reload
         case failure
+    }
+}
+
+/// Refuses to run without what the configuration counts on: a node uses no object store in this version.
+private func refuseUnwiredStore(_ configuration: Configuration) throws {
+    let usesStore =
+        configuration.storePlace == .outside || configuration.store.type == "memory"
+        || configuration.wal.durability == .objectStore || !configuration.branch.checkpoint.isEmpty
+        || configuration.restore.pointTime != nil
+    if usesStore {
+        throw CommandFailure(
+            description: "a node uses no object store in this version, but the configuration counts on "
+                + "\(configuration.storeName)")
     }
 }
 

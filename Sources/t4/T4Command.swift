@@ -7,7 +7,7 @@ struct T4Command: AsyncParsableCommand {
         commandName: "t4",
         abstract: "A durable key-value database for infrastructure state that speaks the etcd v3 API.",
         subcommands: [
-            RunCommand.self, InspectCommand.self, EngineCommand.self, ConfigCommand.self, VerifyStoreCommand.self,
-            BenchCommand.self, VersionCommand.self,
+            RunCommand.self, InspectCommand.self, RestoreCommand.self, EngineCommand.self, ConfigCommand.self,
+            VerifyStoreCommand.self, BenchCommand.self, VersionCommand.self,
         ])
 }

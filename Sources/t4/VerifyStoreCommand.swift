@@ -1,5 +1,4 @@
 import ArgumentParser
-import FoundationEssentials
 import Logging
 import T4BuiltIns
 import T4Config
@@ -17,14 +16,10 @@ struct VerifyStoreCommand: AsyncParsableCommand {
             configured prefix, and removes them again. Safe beside running nodes.
 
             Exit codes: 0 when every rule holds that t4 needs, 1 when one does not or the store cannot be opened, 64 \
-            when the command line is wrong.
+            when the command line or the configuration is wrong.
             """)
 
-    @Option(help: "The TOML file whose [store] is tried. Environment: T4_CONFIG.")
-    var config: String?
-
-    @Option(help: "The data directory, where a filesystem store without a path lies. Environment: T4_DATA_DIR.")
-    var dataDir: String?
+    @OptionGroup var options: StoreOptions
 
     @Flag(help: "Print JSON.")
     var json = false
@@ -48,9 +43,9 @@ struct VerifyStoreCommand: AsyncParsableCommand {
     func run() async throws {
         let store: ConfiguredStore
         do {
-            store = try ConfiguredStore(config: config, dataDirectory: dataDir)
+            store = try ConfiguredStore(options.configuration())
             // So that a store that cannot be opened is one message, not one for each rule.
-            try await store.open(below: "").close()
+            try await store.check()
         } catch {
             throw fail(error)
         }
@@ -95,27 +90,25 @@ private struct ConfiguredStore {
     let type: String
     /// What the names of everything that is made begin with.
     let root: String
-    private let configuration: StoreConfiguration
+    private let configuration: Configuration
     private let registry = BackendRegistry.builtIn
+    private let logger = Logger(label: "t4") { LineLogHandler(label: $0, level: .warning, format: .text) }
 
-    init(config: String?, dataDirectory: String?) throws {
-        func environment(_ name: String) -> String? {
-            ProcessInfo.processInfo.environment[name].flatMap { $0.isEmpty ? nil : $0 }
-        }
-        var configuration = try StoreConfiguration.load(file: config ?? environment("T4_CONFIG"))
-        if let directory = dataDirectory ?? environment("T4_DATA_DIR") { configuration.dataDirectory = directory }
+    init(_ configuration: Configuration) {
         self.configuration = configuration
-        type = configuration.type
-        root = configuration.prefix + "verify-store-\(String(UInt64.random(in: 0...UInt64.max), radix: 16))/"
+        type = configuration.store.type
+        root =
+            configuration.store.prefix + "verify-store-\(String(UInt64.random(in: 0...UInt64.max), radix: 16))/"
+    }
+
+    /// Opens the store and asks it once.
+    func check() async throws {
+        try await OpenedStore.open(configuration, registry, logger: logger).close()
     }
 
     /// Opens a client of its own.
     func open(below name: String) async throws -> any ObjectStore {
-        let logger = Logger(label: "t4") { LineLogHandler(label: $0, level: .warning, format: .text) }
-        let store = try await registry.makeStore(
-            type, settings: configuration.settings,
-            context: StoreContext(dataDirectory: configuration.dataDirectory, logger: logger))
-        return PrefixedStore(store, prefix: root + name)
+        PrefixedStore(try await configuration.makeStore(registry, logger: logger), prefix: root + name)
     }
 
     /// What the rules are run on: each time a place of its own, emptied afterwards.

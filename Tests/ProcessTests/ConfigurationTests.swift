@@ -52,7 +52,9 @@ struct ConfigurationTests {
             let environment = ["T4_CONFIG": file.path, "T4_LISTEN": "127.0.0.1:4001", "T4_NODE_ID": "from-variable"]
             let check = try Self.t4("config", "check", "--node-id", "from-flag", environment: environment)
             #expect(try await check.wait() == .code(0))
-            #expect(check.output.value.description == "ok: node from-flag, engine memory, 127.0.0.1:4001\n")
+            let said =
+                "ok: node from-flag, engine memory, store file:///var/lib/t4/store/, 127.0.0.1:4001\n"
+            #expect(check.output.value.description == said)
             #expect(check.errors.value.bytes.isEmpty)
         }
     }

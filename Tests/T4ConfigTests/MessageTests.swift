@@ -27,7 +27,9 @@ import Testing
         Mistake("[node]\n\ndata_dri = \"x\"", "t4.toml:3:1: node.data_dri: unknown key; did you mean \"data_dir\"?"),
         Mistake("[nod]\nid = \"x\"", "t4.toml:1:2: nod: unknown table; did you mean [node]?"),
         Mistake(
-            "[cache]", "t4.toml:1:2: cache: unknown table; known: commit, engine, lease, log, node, server, wal, watch"),
+            "[cache]",
+            "t4.toml:1:2: cache: unknown table; known: branch, checkpoint, commit, engine, lease, log, node, "
+                + "restore, server, store, wal, watch"),
         Mistake(
             "listen = \"x\"", "t4.toml:1:1: listen: unknown key outside of any table; it belongs below [node]"),
         Mistake("fast = true", "t4.toml:1:1: fast: unknown key outside of any table"),
@@ -42,14 +44,19 @@ import Testing
         Mistake(
             "[engine]\ntpye = \"lmdb\"", "t4.toml:2:1: engine.tpye: unknown key; did you mean \"type\"?"),
         Mistake("[engine]\nlmdb = 1", "t4.toml:2:1: engine.lmdb: unknown key; known in [engine]: type"),
-        Mistake("\n[store]\ntype = \"s3\"", "t4.toml:2:2: store: a node uses no object store in this version"),
         Mistake("[peer]", "t4.toml:1:2: peer: clusters are not in this version: a node works alone"),
         Mistake(flags: ["data-dri": "x"], "--data-dri: unknown flag; did you mean --data-dir?"),
         Mistake(flags: ["fast": ""], "--fast: unknown flag"),
-        Mistake(flags: ["s3-bucket": "b"], "--s3-bucket: a node uses no object store in this version"),
         Mistake(
             flags: ["advertise-peer": "b"], "--advertise-peer: clusters are not in this version: a node works alone"),
-        Mistake(environment: ["T4_S3_BUCKET": "b"], "T4_S3_BUCKET: a node uses no object store in this version"),
+        Mistake(flags: ["store-s3-region": "r"], "--store-s3-region: unknown flag; did you mean --s3-region?"),
+        Mistake(
+            environment: ["T4_STORE_S3_BUCKET": "b"],
+            "T4_STORE_S3_BUCKET: unknown variable; did you mean T4_S3_BUCKET?"),
+        Mistake(
+            flags: ["read-consistency": "eventual"],
+            "--read-consistency: a node works alone in this version, so every read is linearizable"),
+        Mistake(environment: ["T4_AUTH_ENABLED": "true"], "T4_AUTH_ENABLED: authentication is not in this version"),
         Mistake(environment: ["T4_CLIENT_TLS_CERT": "b"], "T4_CLIENT_TLS_CERT: TLS is not in this version"),
     ]
 
@@ -99,11 +106,8 @@ import Testing
             "--watch-progress-notify-interval: watch.progress_interval: expected a duration such as \"10s\", \"15m\" or "
                 + "\"1h30m\", found \"10\"; write the unit: \"10s\""),
         Mistake(
-            "[wal]\ndurability = \"object-store\"",
-            "t4.toml:2:1: wal.durability: \"object-store\" is not in this version: object stores and clusters are not there "
-                + "yet; only \"local\" works"),
-        Mistake(
-            "[wal]\ndurability = \"none\"", "t4.toml:2:1: wal.durability: expected \"local\", found \"none\""),
+            "[wal]\ndurability = \"none\"",
+            "t4.toml:2:1: wal.durability: expected \"local\" or \"object-store\", found \"none\""),
         Mistake(
             "[server]\nmax_txn_operations = 0",
             "t4.toml:2:1: server.max_txn_operations: 0 is out of range; 1 ... 1000000"),

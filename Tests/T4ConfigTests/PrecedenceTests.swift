@@ -13,9 +13,19 @@ import Testing
         "log.level": ["debug", "trace", "error"],
         "log.format": ["json", "text", "json"],
         "engine.type": ["memory", "tape", "other"],
-        "wal.durability": ["local", "local", "local"],
+        "store.type": ["memory", "none", "tape"],
+        "store.prefix": ["a/", "b/", "c/"],
+        "wal.durability": ["object-store", "local", "object-store"],
         "wal.segment_max_size": ["64MiB", "70MiB", "80MiB"],
         "wal.segment_max_age": ["1m", "2m", "3m"],
+        "wal.uploads_in_flight": ["1", "2", "3"],
+        "checkpoint.interval": ["1m", "0s", "3m"],
+        "checkpoint.entries": ["1", "2", "3"],
+        "checkpoint.keep": ["1", "2", "4"],
+        "checkpoint.retain": ["1h", "0s", "3h"],
+        "branch.prefix": ["a/", "b/", "c/"],
+        "branch.checkpoint": (1...3).map { "checkpoint/0000000001/0000000000000000000\($0)/manifest.json" },
+        "restore.point_time": ["2024-06-01T12:00:00Z", "2024-06-01T12:00:00.1Z", "1970-01-01T00:00:00Z"],
         "server.max_request_bytes": ["1MiB", "2MiB", "3MiB"],
         "server.max_txn_operations": ["1", "2", "3"],
         "server.max_concurrent_streams": ["1", "2", "3"],
@@ -34,10 +44,16 @@ import Testing
     @Test(arguments: SettingDefinition.all)
     func flagThenEnvironmentThenFileThenDefault(_ setting: SettingDefinition) throws {
         let values = try #require(Self.samples[setting.key], "give samples of \(setting.key)")
+        // What counts only together with another one.
+        let others = ["branch.prefix": "branch-checkpoint", "branch.checkpoint": "branch-prefix"]
+        let companion =
+            others[setting.key].map { flag in
+                [flag: Self.samples[flag.replacing("-", with: ".")]?[0] ?? ""]
+            } ?? [:]
         let bare = setting.placeholder == "NUMBER" || setting.isSwitch
         let file = "[\(setting.path[0])]\n\(setting.path[1]) = \(bare ? values[0] : quoted(values[0]))\n"
         let environment = [setting.environment: values[1]]
-        let flags = [setting.flag: values[2]]
+        let flags = companion.merging([setting.flag: values[2]]) { $1 }
 
         func value(_ configuration: Configuration) -> String {
             setting.writeTOML(configuration).filter { $0 != "\"" }
@@ -47,14 +63,16 @@ import Testing
         }
 
         let byDefault = try load()
-        #expect(value(byDefault) == (setting.key == "node.id" ? "testhost" : setting.defaultText))
+        let byMachine = ["node.id": "testhost", "wal.durability": "local"]
+        #expect(
+            value(byDefault) == byMachine[setting.key] ?? (setting.defaultText == "empty" ? "" : setting.defaultText))
         #expect(origin(byDefault) == nil)
 
-        let fromFile = try load(file)
+        let fromFile = try load(file, flags: companion)
         #expect(value(fromFile) == values[0])
         #expect(origin(fromFile)?.hasSuffix("t4.toml:2:1") == true)
 
-        let fromEnvironment = try load(file, environment: environment)
+        let fromEnvironment = try load(file, environment: environment, flags: companion)
         #expect(value(fromEnvironment) == values[1])
         #expect(origin(fromEnvironment) == setting.environment)
 

@@ -25,6 +25,21 @@ import Testing
         #expect(before.changes(to: other).map(\.key) == ["engine.tape.path", "engine.tape.token"])
     }
 
+    @Test func namesDifferencesOfTheStoreThatIsChosen() throws {
+        let toml =
+            "[store]\ntype = \"s3\"\n[store.s3]\nbucket = \"a\"\nsecret_access_key = \"abcd\"\n[store.tape]\npath = \"/a\"\n"
+        let before = try load(toml)
+        let after = try load(
+            toml.replacing("\"a\"", with: "\"b\"").replacing("abcd", with: "efgh").replacing("/a", with: "/b"))
+        #expect(
+            before.changes(to: after).map(\.description) == [
+                "store.s3.bucket changed from \"a\" to \"b\"",
+                "store.s3.secret_access_key changed from \"<redacted>\" to \"<redacted>\"",
+            ])
+        // What follows from another setting has changed as well.
+        #expect(try load().changes(to: before).map(\.key) == ["store.type", "wal.durability"])
+    }
+
     @Test func takesOverWhatItCan() throws {
         let before = try load("[node]\nlisten = \":1\"\n")
         let after = try load("[node]\nlisten = \":2\"\n[log]\nlevel = \"error\"\nformat = \"json\"\n")

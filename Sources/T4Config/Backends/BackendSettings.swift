@@ -29,10 +29,16 @@ public struct BackendSettings: SettingsSource {
         overrides[key] = location
     }
 
-    /// The flag of a key, `engine-lmdb-map-size-max`; without a key, what the flags of an engine start with.
-    static func flag(of key: String = "", engine: String) -> String {
-        "engine-\(engine)-\(key)".lowercased().replacing("_", with: "-")
+    /// The text of a key; nil when there is none, or a value of another type.
+    func text(_ key: String) -> String? {
+        switch table[key] {
+        case .string(let text), .text(let text): text
+        default: nil
+        }
     }
+
+    /// Where the table stands, or else why there are settings at all.
+    var place: ConfigurationError.Location { location(of: []) }
 
     /// Where the value of a key comes from.
     func origin(of key: String) -> ConfigurationError.Location { location(of: [key]) }

@@ -19,7 +19,7 @@ struct Loader {
     mutating func load(hostName: () -> String) throws(ConfigurationError) -> Configuration {
         refuseUnknownKeys()
         for setting in SettingDefinition.all { read(setting) }
-        readEngineTables()
+        readBackends()
         refuseUnknownFlags()
         refuseUnknownVariables()
         if configuration.node.id.isEmpty {
@@ -46,23 +46,58 @@ struct Loader {
     // MARK: - Values
 
     private mutating func read(_ setting: SettingDefinition) {
-        let location: ConfigurationError.Location
-        do throws(Refusal) {
-            if let text = flags[setting.flag] {
-                location = .flag(setting.flag)
-                configuration.origins[setting.key] = location
-                try setting.readText(text, &configuration)
-            } else if let text = environment[setting.environment] {
-                location = .environment(setting.environment)
-                configuration.origins[setting.key] = location
-                try setting.readText(text, &configuration)
-            } else if let document, let node = document.node(at: setting.path) {
-                location = document.location(of: setting.path)
-                configuration.origins[setting.key] = location
+        if let first = given(setting).first {
+            read(setting, at: first.location) { configuration throws(Refusal) in
+                try setting.readText(first.name.translate(first.text), &configuration)
+            }
+            refuseContradictions(of: setting)
+        } else if let document, let node = document.node(at: setting.path) {
+            read(setting, at: document.location(of: setting.path)) { configuration throws(Refusal) in
                 try setting.readTOML(node, &configuration)
             }
+        }
+    }
+
+    private mutating func read(
+        _ setting: SettingDefinition, at location: ConfigurationError.Location,
+        _ body: (inout Configuration) throws(Refusal) -> Void
+    ) {
+        configuration.origins[setting.key] = location
+        do throws(Refusal) {
+            try body(&configuration)
         } catch {
-            report(at: configuration.origins[setting.key] ?? .none, setting.key, error.reason, error.hint)
+            report(at: location, setting.key, error.reason, error.hint)
+        }
+    }
+
+    private typealias Given = (name: SettingDefinition.Alias, text: String, location: ConfigurationError.Location)
+
+    /// The texts that the flags of a setting have, or without any of these its variables.
+    private func given(_ setting: SettingDefinition) -> [Given] {
+        let names = setting.names
+        let byFlag = names.compactMap { name in flags[name.flag].map { (name, $0, .flag(name.flag)) as Given } }
+        return byFlag.isEmpty
+            ? names.compactMap { name in
+                let variable = SettingDefinition.variable(ofFlag: name.flag)
+                return environment[variable].map { (name, $0, .environment(variable)) as Given }
+            } : byFlag
+    }
+
+    /// Two flags for one setting have to say the same, and so do two variables.
+    private mutating func refuseContradictions(of setting: SettingDefinition) {
+        let given = given(setting)
+        for other in given.dropFirst() {
+            var changed = configuration
+            do throws(Refusal) {
+                try setting.readText(other.name.translate(other.text), &changed)
+            } catch {
+                report(at: other.location, setting.key, error.reason, error.hint)
+                continue
+            }
+            let (before, after) = (setting.writeTOML(configuration), setting.writeTOML(changed))
+            if before != after {
+                report(at: other.location, setting.key, "\(after) contradicts \(given[0].location), \(before)")
+            }
         }
     }
 
@@ -80,6 +115,39 @@ struct Loader {
         }
         if configuration.wal.segmentSizeMax < server.requestSizeMax {
             conflict("wal.segment_max_size", with: "server.max_request_bytes", wanted: "must not be smaller than")
+        }
+        checkStore()
+    }
+
+    private mutating func checkStore() {
+        let type = configuration.store.type
+        if let origin = configuration.origins["store.prefix"], type != "s3",
+            [.flag("s3-prefix"), .environment("T4_S3_PREFIX")].contains(origin)
+        {
+            report(
+                at: origin, "store.prefix", "a prefix in a bucket, but store.type is \(quoted(type))",
+                "name the bucket with --s3-bucket, or write --store-prefix for any store")
+        }
+        let branch = configuration.branch
+        let hasBranch = !branch.checkpoint.isEmpty
+        if hasBranch, configuration.origins["branch.prefix"] == nil {
+            conflict("branch.checkpoint", with: "branch.prefix", wanted: "is of no use without")
+        } else if !hasBranch, !branch.prefix.isEmpty {
+            conflict("branch.prefix", with: "branch.checkpoint", wanted: "is of no use without")
+        } else if hasBranch, branch.prefix == configuration.store.prefix {
+            conflict("branch.prefix", with: "store.prefix", wanted: "must not be the same as")
+        }
+        let hasPointTime = configuration.restore.pointTime != nil
+        if hasBranch, hasPointTime {
+            conflict("restore.point_time", with: "branch.checkpoint", wanted: "cannot be had with")
+        }
+        guard configuration.storePlace == .none else { return }
+        if configuration.wal.durability == .objectStore {
+            conflict("wal.durability", with: "store.type", wanted: "cannot be had with")
+        }
+        if hasBranch { conflict("branch.checkpoint", with: "store.type", wanted: "cannot be had with") }
+        if hasPointTime {
+            conflict("restore.point_time", with: "store.type", wanted: "cannot be had with")
         }
     }
 

@@ -8,7 +8,7 @@ extension Configuration {
         var table = ""
         for setting in SettingDefinition.all {
             if setting.path[0] != table {
-                if table == "engine" { text += describeEngineTables() }
+                text += BackendKind(rawValue: table).map(describeTables) ?? ""
                 table = setting.path[0]
                 text += "\(text.isEmpty ? "" : "\n")[\(table)]\n"
             }
@@ -18,9 +18,9 @@ extension Configuration {
         return text
     }
 
-    private func describeEngineTables() -> String {
-        engine.tables.sorted { $0.key < $1.key }.filter { !$0.value.table.isEmpty }.map { name, settings in
-            "\n[engine.\(tomlKey(name))]\n"
+    private func describeTables(of kind: BackendKind) -> String {
+        kind.tables(in: self).sorted { $0.key < $1.key }.filter { !$0.value.table.isEmpty }.map { name, settings in
+            "\n[\(kind.rawValue).\(tomlKey(name))]\n"
                 + settings.table.sorted { $0.key < $1.key }.map { key, node in
                     let origin = self.name(settings.origin(of: key))
                     return "\(tomlKey(key)) = \(node.redacted(under: key).tomlText)  # \(origin)\n"

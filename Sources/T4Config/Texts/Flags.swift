@@ -15,10 +15,10 @@ extension Configuration {
             }
             let parts = word.dropFirst(2).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             let name = String(parts[0])
-            let setting = SettingDefinition.all.first { $0.flag == name }
+            let setting = SettingDefinition.all.first { $0.names.contains { $0.flag == name } }
             if parts.count == 2 {
                 flags[name] = String(parts[1])
-            } else if setting?.isSwitch == true {
+            } else if setting?.names.first(where: { $0.flag == name })?.isSwitch == true {
                 let value = rest.first.flatMap { Bool.names[$0] }
                 if value != nil { rest.removeFirst() }
                 flags[name] = String(value ?? true)
@@ -37,23 +37,33 @@ extension Configuration {
         return flags
     }
 
-    /// The part of `t4 run --help` that lists the settings' flags, those of the registry's engines too.
+    /// The part of `t4 run --help` that lists the settings' flags, those of the registry's engines and stores too.
     public static func flagHelp(_ registry: BackendRegistry) -> String {
-        let settings = SettingDefinition.all.map { setting in
-            help(
-                flag: setting.flag, placeholder: setting.isSwitch ? "[=true|false]" : " \(setting.placeholder)",
-                summary: setting.summary
-                    + (setting.unitOfPlainNumber.map { " A plain number counts \($0)." } ?? ""),
-                defaultText: setting.defaultText, key: setting.key)
-        }
-        let engines = registry.engineNames.flatMap { name in
-            registry.engineSettings(name).map { setting in
+        let settings = SettingDefinition.all.flatMap { setting in
+            [
                 help(
-                    flag: BackendSettings.flag(of: setting.key, engine: name), placeholder: " \(setting.value)",
-                    summary: setting.summary, defaultText: setting.defaultText, key: "engine.\(name).\(setting.key)")
+                    flag: setting.flag, placeholder: setting.isSwitch ? "[=true|false]" : " \(setting.placeholder)",
+                    summary: setting.summary
+                        + (setting.unitOfPlainNumber.map { " A plain number counts \($0)." } ?? ""),
+                    defaultText: setting.defaultText, key: setting.key)
+            ]
+                + setting.aliases.map { alias in
+                    let placeholder = alias.isSwitch ? "[=true|false]" : " \(setting.placeholder)"
+                    let summary = "\(alias.summary) Environment: \(SettingDefinition.variable(ofFlag: alias.flag))."
+                    return item(flag: alias.flag, placeholder: placeholder, wrapped(summary, width: 72))
+                }
+        }
+        let backends = BackendKind.allCases.flatMap { kind in
+            kind.names(in: registry).flatMap { name in
+                kind.descriptions(of: name, in: registry).map { setting in
+                    help(
+                        flag: kind.flag(of: setting.key, name), placeholder: " \(setting.value)",
+                        summary: setting.summary, defaultText: setting.defaultText,
+                        key: "\(kind.rawValue).\(name).\(setting.key)")
+                }
             }
         }
-        return (settings + engines).joined(separator: "\n")
+        return (settings + backends).joined(separator: "\n")
     }
 
     private static func help(
@@ -61,8 +71,11 @@ extension Configuration {
     ) -> String {
         let names = "Default: \(defaultText). Environment: \(SettingDefinition.variable(ofFlag: flag)). File: \(key)."
         // Narrower than the 80 columns at which the argument parser would break lines without their indent.
-        let lines = wrapped(summary, width: 72) + wrapped(names, width: 72)
-        return (["  --\(flag)\(placeholder)"] + lines.map { "      \($0)" }).joined(separator: "\n")
+        return item(flag: flag, placeholder: placeholder, wrapped(summary, width: 72) + wrapped(names, width: 72))
+    }
+
+    private static func item(flag: String, placeholder: String, _ lines: [String]) -> String {
+        (["  --\(flag)\(placeholder)"] + lines.map { "      \($0)" }).joined(separator: "\n")
     }
 }
 

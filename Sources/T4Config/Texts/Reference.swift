@@ -14,20 +14,23 @@ extension Configuration {
             text += "\n[\(table)]\n"
             for setting in settings {
                 for line in wrapped(setting.summary, width: 100) { text += "# \(line)\n" }
-                let value = setting.defaultTOML ?? quoted("node-a")
                 let note = setting.defaultTOML == nil ? "  # default: \(setting.defaultText)" : ""
-                text += "#\(setting.path[1]) = \(value)\(note)\n"
+                text += "#\(setting.path[1]) = \(setting.exampleTOML)\(note)\n"
             }
-            if table == "engine" {
-                for name in registry.engineNames { text += exampleTOML(ofEngine: name, registry.engineSettings(name)) }
+            if let kind = BackendKind(rawValue: table) {
+                for name in kind.names(in: registry) {
+                    text += exampleTOML(of: kind, name, kind.descriptions(of: name, in: registry))
+                }
             }
         }
         return text
     }
 
-    private static func exampleTOML(ofEngine name: String, _ settings: [SettingDescription]) -> String {
+    private static func exampleTOML(
+        of kind: BackendKind, _ name: String, _ settings: [SettingDescription]
+    ) -> String {
         guard !settings.isEmpty else { return "" }
-        var text = "\n[engine.\(tomlKey(name))]\n"
+        var text = "\n[\(kind.rawValue).\(tomlKey(name))]\n"
         for setting in settings {
             for line in wrapped(setting.summary, width: 100) { text += "# \(line)\n" }
             text +=
@@ -82,10 +85,16 @@ extension Configuration {
             for setting in settings {
                 let unit = setting.unitOfPlainNumber.map { " A plain number behind the flag counts \($0)." } ?? ""
                 text += item(setting.path[1], setting.summary + unit)
+                for alias in setting.aliases {
+                    let variable = SettingDefinition.variable(ofFlag: alias.flag)
+                    text += item("--\(alias.flag)", "\(alias.summary) Environment: `\(variable)`.")
+                }
             }
-            if table == "engine" {
-                text += engineMarkdown
-                for name in registry.engineNames { text += markdown(ofEngine: name, registry.engineSettings(name)) }
+            if let kind = BackendKind(rawValue: table) {
+                text += kind == .engine ? engineMarkdown : storeMarkdown
+                for name in kind.names(in: registry) {
+                    text += markdown(of: kind, name, kind.descriptions(of: name, in: registry))
+                }
             }
         }
         return text
@@ -106,12 +115,30 @@ extension Configuration {
 
         """
 
-    private static func markdown(ofEngine name: String, _ settings: [SettingDescription]) -> String {
+    private static let storeMarkdown = """
+
+        The store keeps what has to outlive the data directory; [object-stores.md](object-stores.md) is about S3. A store that
+        is set up while `type` is not set is an error, since whoever does so counts on copies of the data in it. A flag or a
+        variable with a bucket (`--s3-bucket`, `T4_S3_BUCKET`) chooses `type = "s3"` by itself, as in T4; another `type` beside
+        it is an error.
+
+        `t4 verify-store` tries the store that is configured against every rule that t4 relies on.
+
+        ## [store.NAME]
+
+        The settings of the store NAME. Flags and variables are made from the names: `--store-NAME-KEY`, `T4_STORE_NAME_KEY`;
+        those of the store `s3` are `--s3-KEY` and `T4_S3_KEY`. All of them count from the next start.
+
+        """
+
+    private static func markdown(
+        of kind: BackendKind, _ name: String, _ settings: [SettingDescription]
+    ) -> String {
         guard !settings.isEmpty else { return "" }
-        var text =
-            "\n## [engine.\(tomlKey(name))]\n\n| key | value | default | flag | environment |\n|---|---|---|---|---|\n"
+        var text = "\n## [\(kind.rawValue).\(tomlKey(name))]\n\n| key | value | default | flag | environment |\n"
+        text += "|---|---|---|---|---|\n"
         for setting in settings {
-            let flag = BackendSettings.flag(of: setting.key, engine: name)
+            let flag = kind.flag(of: setting.key, name)
             let value = setting.value.replacing("|", with: ", ")
             let byDefault = setting.defaultTOML.map { "`\($0)`" } ?? setting.defaultText
             text += "| `\(setting.key)` | \(value) | \(byDefault) | `--\(flag)` "

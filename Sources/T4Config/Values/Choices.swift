@@ -1,3 +1,5 @@
+import T4Core
+
 /// How much the node writes to its log, from everything to least.
 ///
 /// The names are those of swift-log's levels.
@@ -31,32 +33,30 @@ public enum LogFormat: String, CaseIterable, Sendable, NamedChoice {
     case json
 }
 
-/// When a write is acknowledged.
-public enum Durability: String, CaseIterable, Sendable {
-    /// When it has reached this machine's disk.
-    case local
-}
-
 extension Durability: SettingValue {
-    static var placeholder: String { "local" }
+    static var placeholder: String { names.map(\.text).joined(separator: "|") }
+    private static let names: [(text: String, value: Durability)] = [("local", .local), ("object-store", .objectStore)]
+    private static var wanted: String { names.map { quoted($0.text) }.joined(separator: " or ") }
 
     init(toml: TOMLNode) throws(Refusal) {
-        guard case .string(let text) = toml else { throw .expected("\"local\"", found: toml) }
+        guard case .string(let text) = toml else { throw .expected(Durability.wanted, found: toml) }
         try self.init(text: text)
     }
 
     init(text: String) throws(Refusal) {
-        switch text {
-        case "local": self = .local
-        case "object-store", "replicated":
-            throw Refusal(
-                "\(quoted(text)) is not in this version: object stores and clusters are not there yet",
-                hint: "only \"local\" works")
-        default: throw .expected("\"local\"", foundText: text)
+        if text == "replicated" {
+            throw Refusal("\"replicated\" is not in this version: a node works alone", hint: "use \(Durability.wanted)")
         }
+        guard let name = Durability.names.first(where: { $0.text == text }) else {
+            let nearest = nearestName(to: text, among: Durability.names.map(\.text))
+            var refusal = Refusal.expected(Durability.wanted, foundText: text)
+            refusal.hint = nearest.map { "did you mean \(quoted($0))?" }
+            throw refusal
+        }
+        self = name.value
     }
 
-    var tomlText: String { quoted(rawValue) }
+    var tomlText: String { quoted(Durability.names.first { $0.value == self }?.text ?? "") }
 }
 
 /// A place to listen: a host name or address, and a port.
