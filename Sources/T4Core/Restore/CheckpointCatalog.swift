@@ -11,13 +11,10 @@ struct CheckpointCatalog {
         var index: UInt64?
 
         init?(_ key: ObjectKey) {
-            guard StoreLayout.isCheckpoint(key) else { return nil }
-            let parts = key.rawValue.split(separator: "/")
-            guard let term = UInt64(parts[1]), let revision = Int64(parts[2]) else { return nil }
-            self.key = key
-            self.term = term
-            self.revision = Revision(revision)
-            index = parts[3] == "manifest.json" ? nil : UInt64(parts[3].dropFirst(9).dropLast(5))
+            guard let entry = CheckpointListing.Entry(key) else { return nil }
+            (self.key, term, revision) = (key, entry.term, entry.revision)
+            // `manifest.json` or `manifest-INDEX.json`
+            index = UInt64(key.rawValue.dropLast(5).suffix(20))
         }
     }
 
@@ -45,14 +42,15 @@ struct CheckpointCatalog {
         self.checkpoints = checkpoints
         self.damaged = Set(damaged.map(\.key))
         for damage in damaged { warnings.append("\(damage.key) is damaged and was passed over: \(damage.cause)") }
-        names = try checkpoints.checkpoints().compactMap { Name($0) }
-        all = Set(names.map(\.key))
-        try sort()
+        // In this order: what the head names is there when the names are listed, unless it is removed.
         do {
             head = try checkpoints.head()?.head
         } catch let error as CheckpointError where error.code != .invalidArgument {
             warnings.append("\(error); the newest checkpoint that can be read counts instead")
         }
+        names = try checkpoints.checkpoints().compactMap { Name($0) }
+        all = Set(names.map(\.key))
+        try sort()
         guard let head else { return }
         if let newest = names.lastIndex(where: { $0.key.rawValue == head.checkpoint }) {
             names.removeSubrange((newest + 1)...)
@@ -81,7 +79,7 @@ struct CheckpointCatalog {
             let file = try checkpoints.manifest(name.key)
             lastRead = (name.key, file)
             return file
-        } catch  where CheckpointCatalog.isDamage(error) {
+        } catch let error where CheckpointCatalog.isDamage(error) {
             damaged.insert(name.key)
             warnings.append("\(name.key) was passed over: \(error)")
             return nil

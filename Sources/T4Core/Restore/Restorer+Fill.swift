@@ -58,7 +58,7 @@ extension Restorer {
     ) throws {
         do {
             try CheckpointLoader(checkpoints, file, key: key).load(into: engine) { done, _ in tablesDone(done) }
-        } catch  where CheckpointCatalog.isDamage(error) {
+        } catch let error where CheckpointCatalog.isDamage(error) {
             guard course.mayFallBack else {
                 throw RestoreError(.damaged, "the checkpoint \(key) cannot be restored", cause: error)
             }
