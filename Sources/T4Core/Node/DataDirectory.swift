@@ -1,4 +1,5 @@
 import Glibc
+import T4Protocols
 
 /// A node's directory: one process at a time, its identity, and where its parts keep their files.
 ///
@@ -7,6 +8,7 @@ import Glibc
 /// database          whose it is, see `Identity`
 /// wal/              the log
 /// wal.aside-N/      a log that another node superseded
+/// uploaded          an entry of the log that is in the store with everything before it
 /// engine/state      which generation is in use, and whether it was closed cleanly
 /// engine/N/         files of the engine
 /// ```
@@ -85,6 +87,20 @@ package final class DataDirectory: Sendable {
     package func setIdentity(_ identity: Identity) throws {
         try DataDirectory.writeIdentity(identity, path)
         state.withLock { $0.identity = identity }
+    }
+
+    /// The entry that `setUploadedMark` wrote down last.
+    func uploadedMark() throws -> LogPosition? {
+        guard let text = try DurableFile.read(path + "/uploaded") else { return nil }
+        let fields = DurableFile.fields(of: text)
+        guard let term = fields["term"].flatMap({ UInt64($0) }), let index = fields["index"].flatMap({ UInt64($0) })
+        else { return nil }
+        return LogPosition(term: term, index: index)
+    }
+
+    /// Writes down that the log is in the store up to an entry.
+    func setUploadedMark(_ position: LogPosition) throws {
+        try DurableFile.write("term \(position.term)\nindex \(position.index)\n", to: path + "/uploaded")
     }
 
     /// Renames the log's directory, so that a new log can begin.

@@ -73,69 +73,40 @@ public final class Node: Sendable {
     /// - Parameters:
     ///   - store: What `configuration.store` names, open.
     ///   - owned: The same where it is to be closed with the node.
-    package init(
+    package convenience init(
         _ configuration: NodeConfiguration, registry: BackendRegistry, logger: Logger, clock: Clock,
         timer: BackoffTimer = .system, store: (any ObjectStore)? = nil, owned: (any ObjectStore)? = nil
+    ) throws {
+        let opened = try NodeOpening(configuration, registry: registry, logger: logger, clock: clock, timer: timer)
+            .run(store)
+        do {
+            try self.init(configuration, opened, logger: logger, clock: clock, timer: timer, owned: owned)
+        } catch {
+            opened.close(logger)
+            throw error
+        }
+    }
+
+    private init(
+        _ configuration: NodeConfiguration, _ opened: OpenedNode, logger: Logger, clock: Clock, timer: BackoffTimer,
+        owned: (any ObjectStore)?
     ) throws {
         self.configuration = configuration
         self.logger = logger
         engineName = configuration.engine
         ownedStore = owned
+        directory = opened.directory
+        home = opened.home
+        engine = opened.engine
+        link = opened.link
+        clusterID = opened.identity.database.shortNumber
+        memberID = opened.identity.instance.shortNumber
+        term = opened.first.position.term
+        let (engine, link, first) = (opened.engine, opened.link, opened.first)
         let waits = configuration.durability == .objectStore
-        let link: StoreLink?
-        if let settings = configuration.store, let store {
-            link = StoreLink(settings, root: store, waits: waits, timer: timer, logger: logger)
-        } else {
-            guard !waits else {
-                throw StoreLink.Failure(description: "durability in an object store needs one, and none is configured")
-            }
-            link = nil
-        }
-        self.link = link
-        directory = try DataDirectory(configuration.dataDirectory)
-        try link?.probe()
-        let identity = try StoreTie(
-            directory: directory, store: link?.blocking, isInside: configuration.store?.isInside ?? false, clock: clock
-        ).run()
-        let database = identity.database
-        clusterID = database.shortNumber
-        memberID = identity.instance.shortNumber
-        let settings = configuration.engineSettings
-        home = EngineHome(directory, type: configuration.engine, logger: logger) { context in
-            try registry.makeEngine(configuration.engine, settings: settings, context: context)
-        }
-        var logConfiguration = LogConfiguration()
-        logConfiguration.segmentSizeMax = configuration.segmentSizeMax
-        let recovery = try Recovery(
-            directory: directory, identity: identity, home: home, configuration: logConfiguration, logger: logger)
-        let recovered = try recovery.run(
-            link.map {
-                Recovery.Store(
-                    chain: $0.chain(database), checkpoints: $0.checkpoints(database), trail: $0.trail,
-                    promisesWithChainOnly: waits)
-            })
-        engine = recovered.engine
-        let log = recovered.writer
-        let author = CheckpointWriter.Author(
-            node: configuration.name, engine: configuration.engine, software: configuration.software)
-        let writer = link?.writer(
-            database, lineage: identity.lineage, wal: directory.wal, author: author, clock: clock)
-        var covered = recovered.checkpoint
-        if recovered.needsSeed, let writer {
-            let reader = try StateReader(engine.snapshot())
-            let mark = StateTrail.Mark(position: recovered.end, meta: reader.meta, time: recovered.lastTime)
-            covered = try writer.seed(mark, from: reader).file.checkpoint.position
-        }
-
-        // Alone, this node wins every election: a new term per start, so that no position is ever given twice.
-        let start = LogPosition(term: recovered.term + 1, index: recovered.end.index + 1)
-        term = start.term
-        let time = max(clock.wall(), recovered.lastTime)
-        let first = LogEntry(position: start, time: time, revision: .none, kind: .term, body: [])
-        try log.appendAndSync([first])
 
         let reader = try StateReader(engine.snapshot())
-        published = PublishedState(engine: engine, meta: reader.meta, index: start.index)
+        published = PublishedState(engine: engine, meta: reader.meta, index: first.position.index)
         var watchSettings = WatchSettings()
         watchSettings.progressInterval = configuration.watchProgressInterval
         watches = WatchHub(source: published, settings: watchSettings)
@@ -155,21 +126,20 @@ public final class Node: Sendable {
         var storeThreads: [SystemThread] = []
         var uploader: LogUploader?
         let gateOfGuard = Monitor<CommitGate?>(nil)
-        if let link, let chain = recovered.chain {
+        if let link, let chain = opened.recovered.chain {
             let outage = waits ? Node.outageGuard(link.settings, queue, gateOfGuard, timer) : nil
             let made = link.uploader(
-                database, wal: directory.wal, term: term, behind: chain, outage: outage,
+                opened.identity.database, wal: directory.wal, term: term, behind: chain, outage: outage,
                 onFailure: { publisher.failed($0) })
             storeThreads.append(SystemThread(name: "t4-upload") { made.run() })
             do {
-                try link.fence(made, recovered.tail, first)
+                try link.fence(made, opened.recovered.tail, first)
             } catch {
                 made.stop()
                 storeThreads[0].join()
-                log.close()
                 throw error
             }
-            link.trail.applied(StateTrail.Mark(position: start, meta: reader.meta, time: time))
+            link.trail.applied(StateTrail.Mark(position: first.position, meta: reader.meta, time: first.time))
             uploader = made
         }
         self.uploader = uploader
@@ -187,14 +157,14 @@ public final class Node: Sendable {
         var limits = CommitThread.Limits()
         limits.segmentAgeMax = configuration.segmentAgeMax
         let commit = try CommitThread(
-            engine: engine, log: log, queue: queue, stage: stage, gate: gate, observer: publisher, position: start,
-            time: time, clock: clock, limits: limits)
+            engine: engine, log: opened.log, queue: queue, stage: stage, gate: gate, observer: publisher,
+            position: first.position, time: first.time, clock: clock, limits: limits)
         self.commit = commit
-        if let link, let uploader, let writer {
+        if let link, let uploader, let writer = opened.writer {
             let pruner = LogPruner(wal: directory.wal, engine: engine, stage: stage, uploader: uploader)
             let checkpointer = Checkpointer(
                 schedule: link.settings.checkpoints, timer: timer, uploader: uploader, published: published,
-                covered: covered?.index ?? 0, logger: logger,
+                covered: opened.covered, logger: logger,
                 make: { [trail = link.trail] in try trail.newest.flatMap { try writer.write($0) } },
                 prune: { try pruner.run(covered: $0) })
             publisher.checkpointer.withLock { $0 = checkpointer }
@@ -216,7 +186,7 @@ public final class Node: Sendable {
             "the database is open",
             metadata: [
                 "revision": "\(reader.meta.revision)", "term": "\(term)", "engine": "\(engineName)",
-                "wal.replayed": "\(recovered.replayed)", "durability": "\(waits ? "object-store" : "local")",
+                "wal.replayed": "\(opened.recovered.replayed)", "durability": "\(waits ? "object-store" : "local")",
             ])
     }
 
@@ -261,6 +231,7 @@ public final class Node: Sendable {
     private func finishUploads() {
         guard let uploader, let link else { return }
         checkpointer?.stop()
+        link.endRetries()
         uploader.flush()
         let last = uploader.status.last.index
         if !uploader.wait(for: last, atMost: link.settings.stopTimeout) {
@@ -271,6 +242,12 @@ public final class Node: Sendable {
         }
         uploader.stop()
         for thread in storeThreads { thread.join() }
+        // A node that goes on elsewhere may prune the chain: this directory can then still tell that it lacks nothing.
+        do {
+            try directory.setUploadedMark(uploader.status.end)
+        } catch {
+            logger.warning("what is in the object store could not be noted: \(error)")
+        }
     }
 
     /// Refuses writes while the store stays away.

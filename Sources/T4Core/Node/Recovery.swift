@@ -67,7 +67,12 @@ final class Recovery {
         self.configuration = configuration
         self.logger = logger
         engine = try home.openEngine()
-        log = try Recovery.open(directory, identity, configuration, behind: .zero)
+        do {
+            log = try Recovery.open(directory, identity, configuration, behind: .zero)
+        } catch {
+            do { try engine.close() } catch { logger.warning("the engine did not close: \(error)") }
+            throw error
+        }
     }
 
     /// - Parameter store: Nil for a node without one.
@@ -76,6 +81,7 @@ final class Recovery {
             return try store.map { try run(with: $0) } ?? runAlone()
         } catch {
             log.writer.close()
+            do { try engine.close() } catch { logger.warning("the engine did not close: \(error)") }
             throw error
         }
     }

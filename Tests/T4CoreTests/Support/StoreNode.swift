@@ -17,6 +17,8 @@ final class StoreNode {
     var settings: NodeStore
     /// Hears of failures of the node.
     let failures = Monitor<[String]>([])
+    /// Pauses take no longer than this.
+    var pauseMax = Duration.seconds(60)
     private(set) var node: Node!
 
     init(
@@ -53,8 +55,14 @@ final class StoreNode {
             failures.withLock { $0.append("\(error)") }
             failures.broadcast()
         }
-        node = try await Node.start(
-            configuration, registry: .builtIn, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let pauseMax = pauseMax
+        let timer = BackoffTimer(clock: BootClock()) { await BackoffTimer.system.pause(min($0, pauseMax)) }
+        let (final, store) = (configuration, store)
+        node = try await SystemThread.run("start") {
+            try Node(
+                final, registry: .builtIn, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+                clock: .system, timer: timer, store: store)
+        }
     }
 
     func stop() async throws {

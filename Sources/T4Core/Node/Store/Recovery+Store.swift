@@ -8,11 +8,13 @@ extension Recovery {
     func run(with store: Store) throws -> Recovered {
         let head = try store.checkpoints.head()?.head
         var base = head?.position ?? .zero
+        let isLeftBehind = try isLeftBehind(by: base, store)
         if let head, try engine.appliedPosition.index < base.index, try !replayLog(upTo: base) {
             base = try restore(store, head)
         }
         if let head, isLogEmpty, time == 0 { time = try store.checkpoints.manifest(of: head).envelope.commitTime }
-        let (chain, isSuperseded) = try replayChain(store, after: base)
+        let (chain, isContradicted) = try replayChain(store, after: base)
+        let isSuperseded = isLeftBehind || isContradicted
         time = max(time, chain.time)
         if head == nil, chain.objectCount == 0, log.start.index > 0 || isLogEmpty {
             return try runOnNewStore(chain)
@@ -68,6 +70,45 @@ extension Recovery {
         else { return false }
         try replayLog(through: base.index)
         return true
+    }
+
+    /// Whether the local log ends before the newest checkpoint, and with entries that are not in the chain for certain.
+    /// - Throws: `Failure` when somebody may have been promised those.
+    private func isLeftBehind(by base: LogPosition, _ store: Store) throws -> Bool {
+        guard !isLogEmpty, log.end.index < base.index else { return false }
+        if try directory.uploadedMark() == log.end { return false }
+        if try chainHolds(log.end, store) { return false }
+        guard store.promisesWithChainOnly else { throw contradiction(log.end.index) }
+        return true
+    }
+
+    /// Whether an entry before the newest checkpoint is in the chain; false also where the chain does not reach back so
+    /// far any more.
+    private func chainHolds(_ position: LogPosition, _ store: Store) throws -> Bool {
+        var start = LogPosition.zero
+        for key in try store.checkpoints.checkpoints().reversed() {
+            // A checkpoint that cannot be read is no place to start from; there may be an older one.
+            guard let file = try readable(key, store), file.checkpoint.index <= position.index else { continue }
+            start = file.checkpoint.position
+            break
+        }
+        if start.index == position.index { return start == position }
+        var holds = false
+        _ = try store.chain.read(after: start) { entry in
+            if entry.position.index == position.index { holds = entry.position == position }
+            return entry.position.index >= position.index ? .stop : .next
+        }
+        return holds
+    }
+
+    private func readable(_ key: ObjectKey, _ store: Store) throws -> ManifestFile? {
+        do {
+            return try store.checkpoints.manifest(key)
+        } catch let error as CheckpointError where error.code == .corrupted {
+            return nil
+        } catch let error as ObjectStoreError where error.code == .notFound {
+            return nil
+        }
     }
 
     /// Fills a new generation of the engine from the newest checkpoint that can be read.

@@ -17,6 +17,7 @@ final class StoreLink: Sendable {
     let trail = StateTrail()
     private let store: any ObjectStore
     private let timer: BackoffTimer
+    private let retries: EndableTimer
     private let logger: Logger
 
     /// - Parameter root: The store without the prefix.
@@ -26,9 +27,13 @@ final class StoreLink: Sendable {
         self.timer = timer
         self.logger = logger
         store = settings.prefix.isEmpty ? root : PrefixedStore(root, prefix: settings.prefix)
+        retries = EndableTimer(timer)
         blocking = BlockingStore(
-            RetryingStore(store, policy: RetryPolicy(deadline: settings.startTimeout), timer: timer))
+            RetryingStore(store, policy: RetryPolicy(deadline: settings.startTimeout), timer: retries.timer))
     }
+
+    /// Nothing is tried again from now on, so that whoever waits for the store hears soon.
+    func endRetries() { retries.end() }
 
     /// Tries whether the store keeps the conditions that everything relies on (Rule S2).
     func probe() throws {

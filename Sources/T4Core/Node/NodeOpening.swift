@@ -1,0 +1,118 @@
+import Logging
+import T4Protocols
+
+/// Everything on disk and in the store that a starting node works on, brought up to the end of the log.
+struct OpenedNode {
+    var directory: DataDirectory
+    var identity: DataDirectory.Identity
+    var home: EngineHome
+    var engine: any LocalEngine
+    var recovered: Recovery.Recovered
+    /// The entry that this run began its term with; on disk, and not yet in the store.
+    var first: LogEntry
+    var link: StoreLink?
+    /// Writes checkpoints; nil without a store.
+    var writer: CheckpointWriter?
+    /// The last entry that the newest checkpoint covers.
+    var covered: UInt64
+
+    var log: LogWriter { recovered.writer }
+
+    /// Lets go of everything, after a start that failed.
+    func close(_ logger: Logger) {
+        log.close()
+        do { try engine.close() } catch { logger.warning("the engine did not close: \(error)") }
+        directory.unlock()
+    }
+}
+
+/// Opens what a node works on: the first part of its start, after which the store has to take its first entry.
+struct NodeOpening {
+    private let configuration: NodeConfiguration
+    private let registry: BackendRegistry
+    private let logger: Logger
+    private let clock: Clock
+    private let timer: BackoffTimer
+
+    init(
+        _ configuration: NodeConfiguration, registry: BackendRegistry, logger: Logger, clock: Clock,
+        timer: BackoffTimer
+    ) {
+        self.configuration = configuration
+        self.registry = registry
+        self.logger = logger
+        self.clock = clock
+        self.timer = timer
+    }
+
+    /// - Parameter store: What the configuration names, open.
+    func run(_ store: (any ObjectStore)?) throws -> OpenedNode {
+        let link = try makeLink(store)
+        let directory = try DataDirectory(configuration.dataDirectory)
+        do {
+            try link?.probe()
+            let identity = try StoreTie(
+                directory: directory, store: link?.blocking, isInside: configuration.store?.isInside ?? false,
+                clock: clock
+            ).run()
+            return try open(directory, identity, link)
+        } catch {
+            directory.unlock()
+            throw error
+        }
+    }
+
+    private func makeLink(_ store: (any ObjectStore)?) throws -> StoreLink? {
+        let waits = configuration.durability == .objectStore
+        guard let settings = configuration.store, let store else {
+            guard !waits else {
+                throw StoreLink.Failure(description: "durability in an object store needs one, and none is configured")
+            }
+            return nil
+        }
+        return StoreLink(settings, root: store, waits: waits, timer: timer, logger: logger)
+    }
+
+    private func open(
+        _ directory: DataDirectory, _ identity: DataDirectory.Identity, _ link: StoreLink?
+    ) throws -> OpenedNode {
+        let (registry, settings, type) = (registry, configuration.engineSettings, configuration.engine)
+        let home = EngineHome(directory, type: type, logger: logger) { context in
+            try registry.makeEngine(type, settings: settings, context: context)
+        }
+        var logConfiguration = LogConfiguration()
+        logConfiguration.segmentSizeMax = configuration.segmentSizeMax
+        let database = identity.database
+        let recovered = try Recovery(
+            directory: directory, identity: identity, home: home, configuration: logConfiguration, logger: logger
+        ).run(
+            link.map {
+                Recovery.Store(
+                    chain: $0.chain(database), checkpoints: $0.checkpoints(database), trail: $0.trail,
+                    promisesWithChainOnly: $0.waits)
+            })
+        // Alone, a node wins every election: a new term per start, so that no position is ever given twice.
+        let first = LogEntry(
+            position: LogPosition(term: recovered.term + 1, index: recovered.end.index + 1),
+            time: max(clock.wall(), recovered.lastTime), revision: .none, kind: .term, body: [])
+        var opened = OpenedNode(
+            directory: directory, identity: identity, home: home, engine: recovered.engine, recovered: recovered,
+            first: first, link: link, covered: recovered.checkpoint?.index ?? 0)
+        do {
+            let author = CheckpointWriter.Author(
+                node: configuration.name, engine: type, software: configuration.software)
+            opened.writer = link?.writer(
+                database, lineage: identity.lineage, wal: directory.wal, author: author, clock: clock)
+            if recovered.needsSeed, let writer = opened.writer {
+                let reader = try StateReader(opened.engine.snapshot())
+                let mark = StateTrail.Mark(position: recovered.end, meta: reader.meta, time: recovered.lastTime)
+                opened.covered = try writer.seed(mark, from: reader).file.checkpoint.index
+            }
+            try opened.log.appendAndSync([first])
+            return opened
+        } catch {
+            opened.close(logger)
+            throw error
+        }
+    }
+}
