@@ -50,7 +50,7 @@ extension S3Settings {
             "Time until there is a connection, TLS included."),
         SettingDescription(
             "stall_timeout", value: "DURATION", defaultTOML: "\"20s\"",
-            "A request without a byte in either direction for so long has failed."),
+            "A request without a byte in either direction for so long, in whole seconds, has failed."),
         SettingDescription(
             "request_timeout", value: "DURATION", defaultTOML: "\"2m\"",
             "Time for one request, waiting for a connection included."),
@@ -62,7 +62,7 @@ extension S3Settings {
             "Size of a part: \"5MiB\" ... \"1GiB\". Four parts are sent, and held in memory, at once."),
         SettingDescription(
             "unsigned_payload", value: "true|false", defaultTOML: "false",
-            "Leaves bodies out of the signature; https only. Some services refuse it."),
+            "Leaves bodies out of the signature and sends Content-MD5 instead; https only. Some services refuse it."),
         SettingDescription(
             "unquoted_etags", value: "true|false", defaultTOML: "false",
             "Sends versions back without their quotes, for services that want them so."),

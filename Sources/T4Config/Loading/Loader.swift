@@ -1,3 +1,4 @@
+import T4Core
 import T4Protocols
 
 /// Gathers values and problems while a configuration is made.

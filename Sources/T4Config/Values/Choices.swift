@@ -34,9 +34,16 @@ public enum LogFormat: String, CaseIterable, Sendable, NamedChoice {
 }
 
 extension Durability: SettingValue {
-    static var placeholder: String { names.map(\.text).joined(separator: "|") }
-    private static let names: [(text: String, value: Durability)] = [("local", .local), ("object-store", .objectStore)]
-    private static var wanted: String { names.map { quoted($0.text) }.joined(separator: " or ") }
+    static var placeholder: String { all.map(\.name).joined(separator: "|") }
+    private static let all: [Durability] = [.local, .objectStore]
+    private static var wanted: String { all.map(\.tomlText).joined(separator: " or ") }
+
+    private var name: String {
+        switch self {
+        case .local: "local"
+        case .objectStore: "object-store"
+        }
+    }
 
     init(toml: TOMLNode) throws(Refusal) {
         guard case .string(let text) = toml else { throw .expected(Durability.wanted, found: toml) }
@@ -47,16 +54,16 @@ extension Durability: SettingValue {
         if text == "replicated" {
             throw Refusal("\"replicated\" is not in this version: a node works alone", hint: "use \(Durability.wanted)")
         }
-        guard let name = Durability.names.first(where: { $0.text == text }) else {
-            let nearest = nearestName(to: text, among: Durability.names.map(\.text))
+        guard let value = Durability.all.first(where: { $0.name == text }) else {
+            let nearest = nearestName(to: text, among: Durability.all.map(\.name))
             var refusal = Refusal.expected(Durability.wanted, foundText: text)
             refusal.hint = nearest.map { "did you mean \(quoted($0))?" }
             throw refusal
         }
-        self = name.value
+        self = value
     }
 
-    var tomlText: String { quoted(Durability.names.first { $0.value == self }?.text ?? "") }
+    var tomlText: String { quoted(name) }
 }
 
 /// A place to listen: a host name or address, and a port.
