@@ -152,6 +152,8 @@ struct RestoredDirectory {
                 logger.notice("an unfinished restore was removed", metadata: ["directory": "\(leftover)"])
             } catch let error as DataDirectory.Failure {
                 logger.warning("another restore to the same place is under way: \(error)")
+            } catch {
+                logger.warning("what an unfinished restore left cannot be removed: \(error)")
             }
         }
     }

@@ -78,17 +78,17 @@ extension Restorer {
         _ = try chain.read(after: course.plan.checkpoint?.end ?? .zero) { entry in
             try replay.add(entry)
             count += 1
-            let witness = course.witnesses.first { $0.position == entry.position }
+            let witness = course.witnesses.first { $0.manifest.position == entry.position }
             if replay.byteCount >= Restorer.batchSizeMax || witness != nil || entry.position.index == end.index {
                 try engine.apply(replay.finish(), at: replay.position)
                 replay = try LogReplay(on: engine)
                 entriesDone(count)
             }
-            if let witness, try StateReader(engine.snapshot()).meta != witness.meta {
+            if let witness, try StateReader(engine.snapshot()).meta != witness.manifest.meta {
                 throw RestoreError(
                     .damaged,
-                    "the log leads to another state at entry \(entry.position) than the checkpoint says that "
-                        + "ends there (revision \(witness.revision))")
+                    "the log leads to another state at entry \(entry.position) than \(witness.key) has there, which is "
+                        + "damaged: restore a state before it, or remove it to go by the log alone")
             }
             return entry.position.index == end.index ? .stop : .next
         }

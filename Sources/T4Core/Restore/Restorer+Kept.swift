@@ -12,15 +12,23 @@ extension Restorer {
         }
     }
 
-    func tooOld(_ goal: ChainWalk.Goal, _ catalog: CheckpointCatalog) throws -> String {
-        if try catalog.names.isEmpty && !hasBeginning() {
-            return "there is neither a checkpoint nor the beginning of the log under this prefix"
-        }
-        return "\(text(goal)) lies before everything that is kept"
+    func tooOld(_ goal: ChainWalk.Goal, _ catalog: inout CheckpointCatalog) throws -> RestoreError {
+        let isEmpty = try catalog.names.isEmpty && !hasBeginning()
+        return try notKept(
+            isEmpty
+                ? "there is neither a checkpoint nor the beginning of the log under this prefix"
+                : "\(text(goal)) lies before everything that is kept", goal, &catalog)
     }
 
-    /// What could be restored instead of `goal`.
-    func kept(_ goal: ChainWalk.Goal, _ catalog: inout CheckpointCatalog) throws -> RestoreError.Kept {
+    /// The error with what could be restored instead of `goal`, and with what was wrong on the way.
+    func notKept(
+        _ message: String, _ goal: ChainWalk.Goal, _ catalog: inout CheckpointCatalog
+    ) throws -> RestoreError {
+        let kept = try kept(goal, &catalog)
+        return RestoreError(.notKept, ([message] + catalog.warnings).joined(separator: "; "), kept: kept)
+    }
+
+    private func kept(_ goal: ChainWalk.Goal, _ catalog: inout CheckpointCatalog) throws -> RestoreError.Kept {
         var kept = RestoreError.Kept()
         let count: Int
         switch goal {
@@ -28,19 +36,20 @@ extension Restorer {
         case .revision(let revision): count = catalog.names.prefix { $0.revision <= revision }.count
         case .time(let time): count = try catalog.count(until: time)
         }
+        let newest = try catalog.newest(ofFirst: catalog.names.count)
         kept.before = try catalog.newest(ofFirst: count).map { state($0, catalog) }
         kept.after = try catalog.oldest(from: count).map { state($0, catalog) }
         kept.oldest = try catalog.oldest(from: 0).map { state($0, catalog) }
-        if let first = try firstEntry() { kept.oldest = RestoreError.State(revision: .initial, time: first.time) }
-        let newest = try catalog.newest(ofFirst: catalog.names.count)
         do {
-            let walk = try ChainWalk(chain, after: newest?.file.start ?? .init(), to: .end)
-            if walk.position != .zero {
-                kept.newest = RestoreError.State(revision: walk.revision, time: walk.time)
+            _ = try chain.read(after: .zero) { first in
+                kept.oldest = RestoreError.State(revision: .initial, time: first.time)
+                return .stop
             }
-        } catch is LogError {
+            let walk = try ChainWalk(chain, after: newest?.file.start ?? .init(), to: .end)
+            if walk.position != .zero { kept.newest = RestoreError.State(revision: walk.revision, time: walk.time) }
+        } catch let error where error is LogError || CheckpointCatalog.isDamage(error) {
             // A damaged log is not what this error is about: its end stays unknown.
-            kept.newest = nil
+            return kept
         }
         return kept
     }
@@ -61,19 +70,5 @@ extension Restorer {
         RestoreError.State(
             revision: Revision(found.file.checkpoint.revision), time: found.file.envelope.commitTime,
             checkpoint: catalog.names[found.place].key)
-    }
-
-    /// The first entry of the log; nil where it is not kept.
-    private func firstEntry() throws -> LogEntry? {
-        var entry: LogEntry?
-        do {
-            _ = try chain.read(after: .zero) { first in
-                entry = first
-                return .stop
-            }
-        } catch is LogError {
-            return nil
-        }
-        return entry
     }
 }

@@ -11,8 +11,8 @@ struct Restorer {
         var file: ManifestFile?
         /// Whether another checkpoint may stand in for this one.
         var mayFallBack: Bool
-        /// Manifests of damaged checkpoints: where one ends on the way the state must be what it says.
-        var witnesses: [Manifest]
+        /// Damaged checkpoints whose manifests can be read: where one ends on the way the state must be what it says.
+        var witnesses: [(key: ObjectKey, manifest: Manifest)]
     }
 
     /// Watches that begin right behind the last revision of the database before must find it compacted, so that the new
@@ -66,7 +66,7 @@ struct Restorer {
             course = try self.course(to: .time(time), ofFirst: count, &catalog)
         case .revision(let revision): course = try self.course(to: revision, &catalog)
         }
-        course.witnesses = damaged.compactMap(\.manifest)
+        course.witnesses = damaged.compactMap { damage in damage.manifest.map { (damage.key, $0) } }
         course.plan.keepsDatabase = target.isWhole && !bumpsRevision
         if bumpsRevision {
             course.plan.bumpedRevision = Revision(
@@ -80,7 +80,7 @@ struct Restorer {
 
     private func course(from key: ObjectKey, _ catalog: inout CheckpointCatalog) throws -> Course {
         guard catalog.all.contains(key) else {
-            throw RestoreError(.notKept, "there is no checkpoint \(key)", kept: try kept(.end, &catalog))
+            throw try notKept("there is no checkpoint \(key)", .end, &catalog)
         }
         do {
             let file = try checkpoints.manifest(key)
@@ -95,20 +95,18 @@ struct Restorer {
     private func latestIndex(_ catalog: inout CheckpointCatalog) throws -> UInt64 {
         if let head = catalog.head { return head.index }
         if let newest = try catalog.newest(ofFirst: catalog.names.count) { return newest.file.checkpoint.index }
-        throw RestoreError(
-            .notKept,
-            catalog.names.isEmpty
-                ? "there is no checkpoint of this database yet"
-                : "none of the \(catalog.names.count) checkpoints can be read: \(catalog.warnings.joined(separator: "; "))",
-            kept: try kept(.end, &catalog))
+        let count = catalog.names.count
+        throw try notKept(
+            count == 0 ? "there is no checkpoint of this database yet" : "none of the \(count) checkpoints can be read",
+            .end, &catalog)
     }
 
     /// To a revision: ends with the entry that made it, not with entries behind that one which make none.
     private func course(to revision: Revision, _ catalog: inout CheckpointCatalog) throws -> Course {
         guard revision > .initial else {
-            throw RestoreError(
-                .notKept, "no entry made revision \(revision): the first write of a database makes revision 2",
-                kept: try kept(.revision(revision), &catalog))
+            throw try notKept(
+                "no entry made revision \(revision): the first write of a database makes revision 2",
+                .revision(revision), &catalog)
         }
         let before = catalog.names.prefix { $0.revision < revision }.count
         let same = catalog.names.dropFirst(before).prefix { $0.revision == revision }.count
@@ -162,13 +160,9 @@ struct Restorer {
         while case .index(let index) = goal, let found = newest, found.file.checkpoint.index > index {
             newest = try catalog.newest(ofFirst: found.place)
         }
-        guard try newest != nil || hasBeginning() else {
-            throw RestoreError(.notKept, try tooOld(goal, catalog), kept: try kept(goal, &catalog))
-        }
+        guard try newest != nil || hasBeginning() else { throw try tooOld(goal, &catalog) }
         let walk = try ChainWalk(chain, after: newest?.file.start ?? .init(), to: goal)
-        if walk.position == .zero {
-            throw RestoreError(.notKept, try tooOld(goal, catalog), kept: try kept(goal, &catalog))
-        }
+        if walk.position == .zero { throw try tooOld(goal, &catalog) }
         if !walk.isStopped { try checkEnd(of: walk, from: newest?.place, goal, &catalog) }
         return makeCourse(newest?.file, newest.map { catalog.names[$0.place].key }, walk)
     }
@@ -182,17 +176,14 @@ struct Restorer {
         let isGap = walk.position.index < known || walk.revision < catalog.names.last?.revision ?? .none
         if isGap {
             let missing = StoreLayout.log(firstIndex: walk.position.index + 1)
-            throw RestoreError(
-                .notKept,
+            throw try notKept(
                 "\(text(goal)) cannot be restored: the log behind entry \(walk.position.index) (revision "
-                    + "\(walk.revision)) is not kept, there is no object \(missing) that continues it",
-                kept: try kept(goal, &catalog))
+                    + "\(walk.revision)) is not kept, there is no object \(missing) that continues it", goal, &catalog)
         }
         if case .revision(let revision) = goal {
-            throw RestoreError(
-                .notKept,
-                "revision \(revision) is newer than the end of the log, which is at revision \(walk.revision)",
-                kept: try kept(goal, &catalog))
+            throw try notKept(
+                "revision \(revision) is newer than the end of the log, which is at revision \(walk.revision)", goal,
+                &catalog)
         }
     }
 

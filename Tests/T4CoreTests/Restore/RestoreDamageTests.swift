@@ -57,6 +57,7 @@ import Testing
             try fixture.prune(1..<2)
             let error = try fixture.expectFailure(.end)
             #expect(error.code == .notKept)
+            #expect(fixture.checkpoints.allSatisfy { error.message.contains($0.key.rawValue) })
         }
     }
 
@@ -144,7 +145,8 @@ import Testing
             try fixture.extend(5)
             for target in [.end, .latestCheckpoint] as [RestorePoint.Target] {
                 let error = try fixture.expectFailure(target)
-                #expect(error.code == .damaged && error.message.contains("entry \(written.file.checkpoint.position)"))
+                #expect(error.code == .damaged && error.message.contains(written.key.rawValue))
+                #expect(error.message.contains("entry \(written.file.checkpoint.position)"))
             }
         }
     }
