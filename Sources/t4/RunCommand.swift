@@ -71,7 +71,7 @@ struct RunCommand: AsyncParsableCommand {
         let node: Node
         let server: EtcdServer
         do {
-            try refuseUnwiredStore(configuration)
+            try refuseUnwired(configuration)
             node = try await Node.start(
                 NodeConfiguration(configuration) { _ in wake.yield(.failure) }, registry: registry,
                 logger: logger)
@@ -126,16 +126,10 @@ struct RunCommand: AsyncParsableCommand {
     }
 }
 
-/// Refuses to run without what the configuration counts on: a node uses no object store in this version.
-private func refuseUnwiredStore(_ configuration: Configuration) throws {
-    let usesStore =
-        configuration.storePlace == .outside || configuration.store.type == "memory"
-        || configuration.wal.durability == .objectStore || !configuration.branch.checkpoint.isEmpty
-        || configuration.restore.pointTime != nil
-    if usesStore {
-        throw CommandFailure(
-            description: "a node uses no object store in this version, but the configuration counts on "
-                + "\(configuration.storeName)")
+/// What the configuration asks for and this version cannot do.
+private func refuseUnwired(_ configuration: Configuration) throws {
+    if !configuration.branch.checkpoint.isEmpty || configuration.restore.pointTime != nil {
+        throw CommandFailure(description: "a node begins neither as a branch nor at a moment in this version")
     }
 }
 
@@ -169,7 +163,26 @@ extension NodeConfiguration {
         queueBytesMax = configuration.commit.queueBytesMax.bytes
         leaseTTLMin = configuration.lease.ttlMin.components.seconds
         watchProgressInterval = configuration.watch.progressInterval
+        durability = configuration.wal.durability
+        name = configuration.node.id
+        software = "t4 \(Version.text)"
+        store = NodeStore(configuration)
         self.onFailure = onFailure
+    }
+}
+
+extension NodeStore {
+    /// Nil for a node without a store.
+    init?(_ configuration: Configuration) {
+        guard configuration.storePlace != .none else { return nil }
+        self.init(
+            .registered(configuration.store.type, settings: configuration.store.settings),
+            prefix: configuration.store.prefix, isInside: configuration.storePlace == .inside)
+        uploadsInFlight = configuration.wal.uploadsInFlightMax
+        uploadAgeMax = configuration.wal.segmentAgeMax
+        let interval = configuration.checkpoint.interval
+        checkpoints.interval = interval == .zero ? nil : interval
+        checkpoints.entries = UInt64(configuration.checkpoint.entries)
     }
 }
 

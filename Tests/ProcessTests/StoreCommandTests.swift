@@ -165,20 +165,4 @@ struct StoreCommandTests {
             #expect(objects.allSatisfy { !$0.hasSuffix("=") }, "\(objects)")
         }
     }
-
-    /// A node that cannot keep a promise must not start.
-    @Test func aNodeIsNotRunWithoutTheStoreItCountsOn() async throws {
-        try await withTemporaryDirectory { folder in
-            let data = folder.appending(path: "data").path
-            for arguments in [
-                ["--store-filesystem-path", folder.path], ["--store-type", "memory"], ["--wal-sync-upload"],
-                ["--restore-point-time", "2024-06-01T12:00:00Z"],
-            ] {
-                let ended = try await Self.t4(["run", "--data-dir", data] + arguments)
-                #expect(
-                    ended.status == .code(1) && ended.errors.contains("a node uses no object store in this version"))
-            }
-            #expect(!FileManager.default.fileExists(atPath: data))
-        }
-    }
 }
