@@ -72,7 +72,13 @@ struct StoreOptions: ParsableArguments {
     /// Opens the store that the configuration names, and asks it once, so that what is wrong with it is said here.
     /// - Throws: Also `CommandFailure` when there is no store: `none`, or a folder that does not exist.
     func open(logger: Logger, _ registry: BackendRegistry = .builtIn) async throws -> OpenedStore {
-        let configuration = try configuration(registry)
+        try await open(configuration(registry), logger: logger, registry)
+    }
+
+    /// Opens the store of what `configuration` gave; as the other `open`.
+    func open(
+        _ configuration: Configuration, logger: Logger, _ registry: BackendRegistry = .builtIn
+    ) async throws -> OpenedStore {
         let name = configuration.storeName
         if let folder = configuration.storeFolder, !FileManager.default.fileExists(atPath: folder) {
             throw CommandFailure(

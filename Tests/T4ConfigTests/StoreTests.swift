@@ -148,6 +148,10 @@ import Testing
         #expect(
             try messages(flags: ["wal-sync-upload": "maybe", "wal-durability": "local"])
                 == "--wal-sync-upload: wal.durability: expected true or false, found \"maybe\"")
+        #expect(
+            try messages(flags: ["wal-sync-upload": "true", "wal-durability": "lokal"])
+                == "--wal-durability: wal.durability: expected \"local\" or \"object-store\", found \"lokal\"; "
+                + "did you mean \"local\"?")
         #expect(try load(flags: ["wal-sync-upload": "false", "wal-durability": "local"]).wal.durability == .local)
         // A flag comes before a variable whatever their names are.
         let environment = ["T4_WAL_SYNC_UPLOAD": "true"]

@@ -48,26 +48,29 @@ struct Loader {
 
     private mutating func read(_ setting: SettingDefinition) {
         if let first = given(setting).first {
-            read(setting, at: first.location) { configuration throws(Refusal) in
+            let isValue = read(setting, at: first.location) { configuration throws(Refusal) in
                 try setting.readText(first.name.translate(first.text), &configuration)
             }
-            refuseContradictions(of: setting)
+            if isValue { refuseContradictions(of: setting) }
         } else if let document, let node = document.node(at: setting.path) {
-            read(setting, at: document.location(of: setting.path)) { configuration throws(Refusal) in
+            _ = read(setting, at: document.location(of: setting.path)) { configuration throws(Refusal) in
                 try setting.readTOML(node, &configuration)
             }
         }
     }
 
+    /// - Returns: False when it is no value of the setting, which has been reported.
     private mutating func read(
         _ setting: SettingDefinition, at location: ConfigurationError.Location,
         _ body: (inout Configuration) throws(Refusal) -> Void
-    ) {
+    ) -> Bool {
         configuration.origins[setting.key] = location
         do throws(Refusal) {
             try body(&configuration)
+            return true
         } catch {
             report(at: location, setting.key, error.reason, error.hint)
+            return false
         }
     }
 

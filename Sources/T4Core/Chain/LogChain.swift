@@ -39,7 +39,33 @@ package struct LogChain: Sendable {
         after start: LogPosition, objectDone: (End) throws -> Void = { _ in },
         visit: (LogEntry) throws -> LogStep
     ) throws -> End {
+        var visited = start.index
+        var restarts = 0
+        while true {
+            do {
+                return try readListed(after: start, visited: &visited, objectDone, visit)
+            } catch let error as Vanished {
+                // Only the start is sure to be the end of an object still.
+                restarts += 1
+                guard restarts <= LogChain.restartsMax else { throw error.cause }
+            }
+        }
+    }
+
+    /// An object was listed and is gone: joined with those before it, or collected.
+    private struct Vanished: Error {
+        var cause: ObjectStoreError
+    }
+
+    /// Times that a reading begins again, because objects were joined meanwhile.
+    private static let restartsMax = 16
+
+    private func readListed(
+        after start: LogPosition, visited: inout UInt64, _ objectDone: (End) throws -> Void,
+        _ visit: (LogEntry) throws -> LogStep
+    ) throws -> End {
         var end = End(position: start, term: start.term, time: 0)
+        let firstNew = visited
         var names: [UInt64] = []
         let before = start.index == 0 ? nil : StoreLayout.log(firstIndex: start.index)
         try store.list(StoreLayout.log, after: before) { object in
@@ -54,17 +80,26 @@ package struct LogChain: Sendable {
             }
             guard let next = ahead.first else { return end }
             ahead.removeFirst()
-            // Names in between belong to orphans inside the range of an object of the chain.
+            // Names in between belong to orphans inside the range of an object of the chain, or were joined into it.
             if next.index <= end.position.index { continue }
             guard next.index == end.position.index + 1 else { return end }
             let key = StoreLayout.log(firstIndex: next.index)
-            let object = try LogObject(next.pending.wait().bytes, key: key, databaseID: databaseID)
+            let bytes: [UInt8]
+            do throws(ObjectStoreError) {
+                bytes = try next.pending.wait().bytes
+            } catch {
+                throw error.code == .notFound ? Vanished(cause: error) : error
+            }
+            let object = try LogObject(bytes, key: key, databaseID: databaseID)
             guard end.isContinued(by: object.header) else { return end }
-            for entry in object.entries where try visit(entry) == .stop { return end }
+            for entry in object.entries where entry.position.index > visited {
+                visited = entry.position.index
+                if try visit(entry) == .stop { return end }
+            }
             end = End(
                 position: object.end, term: object.header.term, time: object.footer.tally.lastTime,
                 objectCount: end.objectCount + 1)
-            try objectDone(end)
+            if end.position.index > firstNew { try objectDone(end) }
         }
     }
 }

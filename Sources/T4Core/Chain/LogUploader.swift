@@ -65,12 +65,29 @@ package final class LogUploader: Sendable {
     /// Reads entries of the local log, all of that range of indexes.
     package typealias ReadBack = @Sendable (ClosedRange<UInt64>) throws -> [LogEntry]
 
+    /// An object that this run put into the store.
+    package struct Object: Hashable, Sendable {
+        /// The entry before its first one, and its last one.
+        package var previous: LogPosition
+        package var end: LogPosition
+        /// Bytes of its frames.
+        package var size: Int
+        package var version: ObjectVersion
+    }
+
     private struct Flight: Sendable {
         var number: UInt64
         var end: LogPosition
         var batches: [Batch]
-        /// In the header of the object that ends it, once that is in the store.
-        var term: UInt64?
+        /// What became of it, once it is in the store.
+        var outcome: Outcome?
+    }
+
+    private struct Outcome: Sendable {
+        /// In the header of the object that ends the flight.
+        var term: UInt64
+        /// Version of the object; nil unless the whole flight is one that this run put there.
+        var version: ObjectVersion?
     }
 
     private struct State {
@@ -82,6 +99,8 @@ package final class LogUploader: Sendable {
         var waiting: [Batch] = []
         var waitingSize = 0
         var flights: [Flight] = []
+        /// In the store, and not asked for yet.
+        var objects: [Object] = []
         /// In the store, to be told so by the uploader's thread.
         var released = FIFO<Batch>()
         /// Not to get there after the failure, to be told so by the uploader's thread.
@@ -142,6 +161,19 @@ package final class LogUploader: Sendable {
             return Status(
                 end: state.end, last: state.last, backlogCount: batches.reduce(0) { $0 + $1.count },
                 backlogSize: batches.reduce(0) { $0 + $1.size }, outage: state.outage)
+        }
+    }
+
+    /// Number of objects that `takeObjects` would give for the end of the chain.
+    package var objectCount: Int { state.withLock { $0.objects.count } }
+
+    /// The objects that this run put into the store, up to that entry, in order and each once: those of which it is known
+    /// for certain that they are a part of the chain as they were put.
+    package func takeObjects(through index: UInt64) -> [Object] {
+        state.withLock { state in
+            let count = state.objects.prefix { $0.end.index <= index }.count
+            defer { state.objects.removeFirst(count) }
+            return Array(state.objects[..<count])
         }
     }
 
@@ -288,8 +320,8 @@ package final class LogUploader: Sendable {
     private func upload(_ flight: Flight, _ entries: [LogEntry], previous: LogPosition) {
         Task {
             do throws(Failure) {
-                if let term = try await put(entries, previous: previous, flight: flight.number) {
-                    finish(flight.number, term: term)
+                if let outcome = try await put(entries, previous: previous, flight: flight.number) {
+                    finish(flight.number, outcome)
                 }
             } catch {
                 fail(error)
@@ -300,28 +332,27 @@ package final class LogUploader: Sendable {
     /// Uploads an object until it is there.
     /// - Parameter previousTerm: In the header of the object that ends at `previous`, where another node's object is that;
     ///   nil for the end of the flight before.
-    /// - Returns: The term in the header of the object that ends with the last of the entries; nil when the uploader was
-    ///   stopped before.
+    /// - Returns: Nil when the uploader was stopped before.
     private func put(
         _ entries: [LogEntry], previous: LogPosition, flight: UInt64, previousTerm: UInt64? = nil
-    ) async throws(Failure) -> UInt64? {
+    ) async throws(Failure) -> Outcome? {
         let key = StoreLayout.log(firstIndex: previous.index + 1)
         let bytes = LogObject.encode(entries, databaseID: databaseID, term: term, previous: previous)
         var condition = PutCondition.absent
         var range = Duration.milliseconds(100)
         while !state.withLock({ $0.isStopping || $0.failure != nil }) {
             do throws(ObjectStoreError) {
-                _ = try await store.put(key, .bytes(bytes), when: condition)
+                let version = try await store.put(key, .bytes(bytes), when: condition)
                 note(outage: nil)
-                return term
+                return Outcome(term: term, version: previousTerm == nil ? version : nil)
             } catch {
                 if error.code == .alreadyExists || error.code == .conditionFailed || error.code == .outcomeUnknown {
                     let chainTerm = previousTerm ?? endTerm(before: flight)
                     switch try await settle(key, bytes, entries, previous, chainTerm: chainTerm) {
-                    case .done: return term
+                    case .done: return Outcome(term: term)
                     case .partly(let end, let endTerm):
                         let rest = entries.filter { $0.position.index > end.index }
-                        if rest.isEmpty { return endTerm }
+                        if rest.isEmpty { return Outcome(term: endTerm) }
                         return try await put(rest, previous: end, flight: flight, previousTerm: endTerm)
                     case .replace(let version): condition = .unchanged(since: version)
                     case .absent:
@@ -415,15 +446,19 @@ package final class LogUploader: Sendable {
         onOutage(outage != nil)
     }
 
-    private func finish(_ number: UInt64, term: UInt64) {
+    private func finish(_ number: UInt64, _ outcome: Outcome) {
         state.withLock { state in
             if let index = state.flights.firstIndex(where: { $0.number == number }) {
-                state.flights[index].term = term
+                state.flights[index].outcome = outcome
             }
-            while let first = state.flights.first, let term = first.term, state.failure == nil {
+            while let first = state.flights.first, let outcome = first.outcome, state.failure == nil {
                 for batch in first.batches { state.released.append(batch) }
+                if let version = outcome.version {
+                    let size = first.batches.reduce(0) { $0 + $1.size }
+                    state.objects.append(Object(previous: state.end, end: first.end, size: size, version: version))
+                }
                 state.end = first.end
-                state.endTerm = term
+                state.endTerm = outcome.term
                 trail?.uploaded(to: first.end)
                 state.flights.removeFirst()
             }

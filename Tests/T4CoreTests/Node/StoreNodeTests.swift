@@ -97,6 +97,33 @@ struct StoreNodeTests {
         try await test.stop()
     }
 
+    /// One object for each write at first, and few after the next checkpoint, without a loss for those who read the log.
+    @Test func objectsOfTheLogAreJoined() async throws {
+        let test = try await StoreNode(.objectStore)
+        try await test.start()
+        for number in 0..<100 { try await test.put("\(number)", "value") }
+        #expect(try await test.objects("wal/").count > 100)
+        try await test.node.checkpoint()
+        #expect(try await test.objects("wal/").count <= 4)
+        for number in 100..<150 { try await test.put("\(number)", "value") }
+        try await test.stop()
+        try test.removeDisk()
+        try await test.start()
+        #expect(try test.all().count == 150)
+        let chain = try await test.chain
+        let indexes = try await onThread {
+            var indexes: [UInt64] = []
+            _ = try chain.read(after: .zero) { entry in
+                indexes.append(entry.position.index)
+                return .next
+            }
+            return indexes
+        }
+        // 150 writes and two terms.
+        #expect(indexes == Array(1...152))
+        try await test.stop()
+    }
+
     @Test func aDirectoryOfAnotherDatabaseIsRefused() async throws {
         let one = try await StoreNode(.local)
         try await one.start()

@@ -7,6 +7,8 @@ final class Checkpointer: Sendable {
 
     private struct State {
         var isDue = false
+        /// Objects of the log are to be joined.
+        var isMergeDue = false
         var requests: [Completion] = []
         /// Rises with each checkpoint, so that an old timer means nothing.
         var generation: UInt64 = 0
@@ -17,30 +19,38 @@ final class Checkpointer: Sendable {
         var failure: String?
     }
 
+    /// What the checkpointer does, each on its own thread.
+    struct Work: Sendable {
+        /// Writes a checkpoint at the newest place where one may end; nil when the newest one is there already.
+        var write: @Sendable () throws -> CheckpointWriter.Written?
+        /// Joins objects of the log that end before the newest place where a checkpoint may end; none of them with one
+        /// behind the entry `covered`.
+        var merge: @Sendable (_ covered: UInt64) throws -> Int
+        /// Removes segments of the local log that a checkpoint covers, and says how many.
+        var prune: @Sendable (_ covered: UInt64) throws -> Int
+    }
+
+    /// More objects of the log than this are joined without waiting for a checkpoint.
+    private static let objectsMax = 1000
+
     private let schedule: CheckpointSchedule
     private let timer: BackoffTimer
     private let uploader: LogUploader
     private let published: PublishedState
-    private let make: @Sendable () throws -> CheckpointWriter.Written?
-    private let prune: @Sendable (_ covered: UInt64) throws -> Int
+    private let work: Work
     private let logger: Logger
     private let state: Monitor<State>
 
-    /// - Parameters:
-    ///   - covered: The last entry of the newest checkpoint; 0 for none.
-    ///   - make: Writes a checkpoint at the newest place where one may end; nil when the newest one is there already.
-    ///   - prune: Removes segments of the local log that a checkpoint covers, and says how many.
+    /// - Parameter covered: The last entry of the newest checkpoint; 0 for none.
     init(
         schedule: CheckpointSchedule, timer: BackoffTimer, uploader: LogUploader, published: PublishedState,
-        covered: UInt64, logger: Logger, make: @escaping @Sendable () throws -> CheckpointWriter.Written?,
-        prune: @escaping @Sendable (_ covered: UInt64) throws -> Int
+        covered: UInt64, logger: Logger, work: Work
     ) {
         self.schedule = schedule
         self.timer = timer
         self.uploader = uploader
         self.published = published
-        self.make = make
-        self.prune = prune
+        self.work = work
         self.logger = logger
         state = Monitor(State(covered: covered))
     }
@@ -65,9 +75,12 @@ final class Checkpointer: Sendable {
 
     /// Entries up to that index have been applied.
     func applied(_ index: UInt64) {
-        guard schedule.entries > 0 else { return }
+        let hasManyObjects = index % 256 == 0 && uploader.objectCount > Checkpointer.objectsMax
+        guard schedule.entries > 0 || hasManyObjects else { return }
         let isDue = state.withLock { state in
-            guard !state.isDue, index >= state.covered, index - state.covered >= schedule.entries else { return false }
+            if hasManyObjects { state.isMergeDue = true }
+            guard schedule.entries > 0, !state.isDue, index >= state.covered, index - state.covered >= schedule.entries
+            else { return hasManyObjects }
             state.isDue = true
             return true
         }
@@ -89,18 +102,33 @@ final class Checkpointer: Sendable {
     func run() {
         wakeLater()
         while true {
-            let requests: [Completion]? = state.wait { state in
+            let next: (isCheckpoint: Bool, requests: [Completion])? = state.wait { state in
                 if state.isStopping { return .some(nil) }
-                guard state.isDue || !state.requests.isEmpty else { return nil }
+                let isCheckpoint = state.isDue || !state.requests.isEmpty
+                guard isCheckpoint || state.isMergeDue else { return nil }
                 state.isDue = false
+                state.isMergeDue = false
                 defer { state.requests = [] }
-                return .some(state.requests)
+                return .some((isCheckpoint, state.requests))
             }
-            guard let requests else { return }
+            guard let next else { return }
+            guard next.isCheckpoint else {
+                merge()
+                continue
+            }
             let result = Result { try checkpoint() }
             note(result)
             wakeLater()
-            for completion in requests { completion(result) }
+            for completion in next.requests { completion(result) }
+        }
+    }
+
+    private func merge() {
+        do {
+            _ = try work.merge(status.covered)
+        } catch {
+            // Many objects cost requests, nothing else.
+            logger.warning("objects of the log could not be joined: \(error)")
         }
     }
 
@@ -109,12 +137,13 @@ final class Checkpointer: Sendable {
         guard uploader.wait(for: published.appliedIndex) else {
             throw DatabaseError(.stopped, "the log is not in the store and will not get there any more")
         }
-        let written = try make()
+        let written = try work.write()
         let covered = state.withLock { state in
             if let written { state.covered = written.file.checkpoint.index }
             return state.covered
         }
-        let removed = try prune(covered)
+        merge()
+        let removed = try work.prune(covered)
         if let written {
             logger.info(
                 "checkpoint",

@@ -56,7 +56,7 @@ final class StoreLink: Sendable {
     /// The uploader of a log that ends with the entry that this run began with.
     /// - Parameters:
     ///   - wal: Directory of the local log.
-    ///   - recovered: Before that entry.
+    ///   - chain: Where the chain ends before that.
     func uploader(
         _ id: DatabaseID, wal: String, term: UInt64, behind chain: LogChain.End, outage: OutageGuard?,
         onFailure: @escaping @Sendable (any Error) -> Void
@@ -68,15 +68,24 @@ final class StoreLink: Sendable {
         return LogUploader(
             store: store, databaseID: id, term: term, end: chain.position, endTerm: chain.term, settings: uploads,
             timer: timer, logger: logger, trail: trail,
-            readBack: { range in
-                var entries: [LogEntry] = []
-                _ = try LogReader(directory: wal, databaseID: id).read(from: range.lowerBound) { entry in
-                    if entry.position.index <= range.upperBound { entries.append(entry) }
-                    return entry.position.index >= range.upperBound ? .stop : .next
-                }
-                return entries
-            },
+            readBack: StoreLink.readBack(wal, id),
             onOutage: { outage?.note(isOut: $0) }, onFailure: onFailure)
+    }
+
+    private static func readBack(_ wal: String, _ id: DatabaseID) -> LogUploader.ReadBack {
+        { range in
+            var entries: [LogEntry] = []
+            _ = try LogReader(directory: wal, databaseID: id).read(from: range.lowerBound) { entry in
+                if entry.position.index <= range.upperBound { entries.append(entry) }
+                return entry.position.index >= range.upperBound ? .stop : .next
+            }
+            return entries
+        }
+    }
+
+    /// What joins objects of this run's log.
+    func merger(_ id: DatabaseID, wal: String, term: UInt64) -> LogMerger {
+        LogMerger(blocking, databaseID: id, term: term, readBack: StoreLink.readBack(wal, id))
     }
 
     /// Uploads what the chain lacks and the first entry of this run: from then on no earlier leader can go on.
