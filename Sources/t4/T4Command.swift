@@ -8,6 +8,6 @@ struct T4Command: AsyncParsableCommand {
         abstract: "A durable key-value database for infrastructure state that speaks the etcd v3 API.",
         subcommands: [
             RunCommand.self, InspectCommand.self, RestoreCommand.self, EngineCommand.self, ConfigCommand.self,
-            VerifyStoreCommand.self, BenchCommand.self, VersionCommand.self,
+            VerifyStoreCommand.self, BenchCommand.self, GCCommand.self, VersionCommand.self,
         ])
 }

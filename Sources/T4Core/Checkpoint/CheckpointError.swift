@@ -8,6 +8,8 @@ package struct CheckpointError: Error, Sendable, CustomStringConvertible {
         case unsupported
         /// Rows, positions or parameters outside the contract.
         case invalidArgument
+        /// Somebody else was quicker; nothing is lost, and another attempt may succeed.
+        case interrupted
     }
 
     package var code: Code

@@ -32,7 +32,8 @@ package struct CheckpointListing: Sendable {
     package init(of store: any ObjectStore) async throws {
         // In this order: what the head names is there when the names are listed, unless it is removed.
         do {
-            latest = ObjectKey(try Head.decode(await store.get(StoreLayout.head, bytes: nil).bytes).checkpoint)
+            latest = ObjectKey(
+                try Head.decode(await store.get(StoreLayout.head, bytes: nil).bytes, key: StoreLayout.head).checkpoint)
         } catch let error as ObjectStoreError where error.code == .notFound {
             latest = nil
         } catch let error as CheckpointError {

@@ -5,9 +5,9 @@ package import T4Protocols
 /// Blocks; see `BlockingStore`.
 package struct CheckpointStore: Sendable {
     package let store: BlockingStore
-    private let databaseID: DatabaseID
-    /// Attempts to swap the head, without a pause, while the outcome is unknown.
-    private static let swapAttemptsMax = 4
+    package let databaseID: DatabaseID
+    /// Names that are tried for one checkpoint.
+    private static let namesMax = 16
     /// Opens another database's prefix, for tables that a branch inherited.
     private let foreign: @Sendable (String) throws -> BlockingStore
 
@@ -25,14 +25,17 @@ package struct CheckpointStore: Sendable {
 
     /// The newest checkpoint's head, with the version to swap it by; nil when there is none.
     package func head() throws -> (head: Head, version: ObjectVersion)? {
-        guard let object = try store.find(StoreLayout.head) else { return nil }
-        let head = try Head.decode(object.bytes)
-        guard head.database == databaseID.description else {
-            throw CheckpointError(
-                .invalidArgument, "\(StoreLayout.head) belongs to database \(head.database), not to \(databaseID)")
-        }
-        return (head, object.info.version)
+        guard let (head, version) = try store.find(Head.self, StoreLayout.head, of: databaseID) else { return nil }
+        return (head, version)
     }
+
+    /// Where collections of garbage stand, with the version to swap that by; nil before the first one.
+    package func collectionState() throws -> (object: CollectionState, version: ObjectVersion)? {
+        try store.find(CollectionState.self, StoreLayout.collectionState, of: databaseID)
+    }
+
+    /// The epoch that the names of new tables carry; it rises with each collection.
+    package func epoch() throws -> UInt64 { try collectionState()?.object.epoch ?? 0 }
 
     /// Reads a checkpoint.
     package func manifest(_ key: ObjectKey) throws -> ManifestFile {
@@ -96,24 +99,37 @@ package struct CheckpointStore: Sendable {
         try place.prefix.map(foreign) ?? store
     }
 
-    /// Writes the manifest, under a name that no other checkpoint has.
-    /// - Returns: Its name.
-    package func put(_ file: ManifestFile) throws -> ObjectKey {
+    /// Writes the manifest, under a name that no other checkpoint has. What is there is never replaced: the head may
+    /// name it.
+    ///
+    /// - Parameter previous: The head when the checkpoint was begun.
+    /// - Returns: Its name, and what lies there: of a run that died before it swapped the head perhaps, but the same
+    ///   checkpoint in the same tables.
+    package func put(_ file: ManifestFile, after previous: Head?) throws -> (key: ObjectKey, file: ManifestFile) {
         let bytes = try file.encoded()
-        let checkpoint = file.checkpoint
-        for index in [nil, checkpoint.index] {
-            let key = StoreLayout.checkpoint(
-                term: checkpoint.term, revision: Revision(checkpoint.revision), index: index)
-            if let there = try store.find(key) {
-                // A checkpoint of this revision at another entry keeps its name; one at the same entry is this one,
-                // from a run that died before it swapped the head.
-                let other = try ManifestFile.decode(there.bytes, key: key)
-                if other.checkpoint.index != checkpoint.index { continue }
+        for name in names(of: file.checkpoint, after: previous) {
+            do throws(ObjectStoreError) {
+                _ = try store.put(name, bytes, when: .absent)
+                return (name, file)
+            } catch {
+                guard [.outcomeUnknown, .alreadyExists, .conditionFailed].contains(error.code) else { throw error }
+                guard let there = try store.find(name) else { throw error }
+                let other = try ManifestFile.decode(there.bytes, key: name)
+                if other.isInterchangeable(with: file) { return (name, other) }
             }
-            _ = try store.put(key, bytes, when: .always)
-            return key
         }
-        throw CheckpointError(.invalidArgument, "two checkpoints end with entry \(checkpoint.position)")
+        throw CheckpointError(
+            .invalidArgument, "\(CheckpointStore.namesMax) checkpoints end with entry \(file.checkpoint.position)")
+    }
+
+    /// A checkpoint of the same revision keeps its name, even when it is gone: a collection may still be removing it.
+    private func names(of checkpoint: Manifest, after previous: Head?) -> some Sequence<ObjectKey> {
+        let isTaken = previous?.term == checkpoint.term && previous?.revision == checkpoint.revision
+        return ((isTaken ? 1 : 0)..<CheckpointStore.namesMax).lazy.map { attempt in
+            StoreLayout.checkpoint(
+                term: checkpoint.term, revision: Revision(checkpoint.revision),
+                index: attempt == 0 ? nil : checkpoint.index, attempt: attempt)
+        }
     }
 
     /// Makes a checkpoint the newest.
@@ -128,34 +144,13 @@ package struct CheckpointStore: Sendable {
         if let previous, previous.head.index >= file.checkpoint.index || previous.head.term > file.checkpoint.term {
             throw CheckpointError(.invalidArgument, "the head would go back from \(previous.head.checkpoint) to \(key)")
         }
-        let nonce = DatabaseID.random(using: &random).description
         let head = try Head(
-            database: databaseID.description, sequence: (previous?.head.sequence ?? 0) + 1, nonce: nonce,
-            manifest: file, key: key)
-        let bytes = try head.encoded()
-        let condition: PutCondition = previous.map { .unchanged(since: $0.version) } ?? .absent
-        var attempts = 0
-        while true {
-            attempts += 1
-            do throws(ObjectStoreError) {
-                _ = try store.put(StoreLayout.head, bytes, when: condition)
-                return
-            } catch {
-                switch error.code {
-                case .outcomeUnknown, .alreadyExists, .conditionFailed:
-                    // It may be this very swap that is there; an unchanged head proves nothing, so it is tried again
-                    // on the same version: only one of the two can win.
-                    let now = try self.head()
-                    if now?.head.nonce == nonce { return }
-                    if now?.version == previous?.version, error.code == .outcomeUnknown {
-                        if attempts < CheckpointStore.swapAttemptsMax { continue }
-                        throw error
-                    }
-                    throw CheckpointError(
-                        .invalidArgument, "another node made \(now?.head.checkpoint ?? "(none)") the newest checkpoint")
-                default: throw error
-                }
-            }
+            database: databaseID.description, sequence: (previous?.head.sequence ?? 0) + 1,
+            nonce: DatabaseID.random(using: &random).description, manifest: file, key: key)
+        let swap = try store.swap(StoreLayout.head, to: head, from: previous?.version, of: databaseID)
+        if case .lost(let winner) = swap {
+            throw CheckpointError(
+                .invalidArgument, "another node made \(winner?.checkpoint ?? "(none)") the newest checkpoint")
         }
     }
 }

@@ -37,6 +37,8 @@ package struct CheckpointWriter: Sendable {
     private let readLog: ReadLog
     /// Rows of the log are written as a run of their own once they take this much memory.
     private static let foldSizeMax = 64 << 20
+    /// Attempts while collections of garbage begin in between.
+    private static let attemptsMax = 4
 
     /// - Parameter lineage: Where the database came from, if it began as a part of another one.
     package init(
@@ -52,35 +54,58 @@ package struct CheckpointWriter: Sendable {
     }
 
     /// Writes the checkpoint that ends at `mark`; nil when the newest one ends there or later.
-    /// - Throws: What the store says, `CheckpointError`. The head is then as before, or as after where the outcome of
-    ///   the swap is unknown; nothing that was there is lost either way.
+    ///
+    /// New tables carry the epoch in which the checkpoint began. When a collection of garbage begins meanwhile it is made
+    /// again in the new epoch: that collection may not have seen what this one uses.
+    /// - Throws: What the store says, `CheckpointError`; `.interrupted` when one collection followed the other. The head is
+    ///   then as before, or as after where the outcome of the swap is unknown; nothing that was there is lost either way.
     package func write(_ mark: StateTrail.Mark) throws -> Written? {
-        let previous = try checkpoints.head()
-        if let previous, previous.head.index >= mark.position.index { return nil }
-        let last = try previous.map { try checkpoints.manifest(of: $0.head) }
-        let uploads = Uploads(checkpoints, known: last)
-        var builder = CheckpointBuilder(
-            previous: last?.checkpoint, index: mark.position.index, compacted: mark.meta.compacted,
-            open: uploads.open, put: uploads.put)
-        try fold(into: &builder, after: last?.checkpoint, mark)
-        try builder.finish()
-        return try finish(builder, uploads, mark, previous)
+        try write(mark, after: checkpoints.head) { last, uploads in
+            var builder = CheckpointBuilder(
+                previous: last?.checkpoint, index: mark.position.index, compacted: mark.meta.compacted,
+                open: uploads.open, put: uploads.put)
+            try fold(into: &builder, after: last?.checkpoint, mark)
+            try builder.finish()
+            return builder
+        }
     }
 
     /// Writes the first checkpoint of a store whose log begins behind it, from the state itself.
     /// - Parameter reader: Shows the state at `mark`, and nothing changes meanwhile.
     package func seed(_ mark: StateTrail.Mark, from reader: StateReader) throws -> Written {
-        let uploads = Uploads(checkpoints, known: nil)
-        var builder = CheckpointBuilder(
-            previous: nil, index: mark.position.index, compacted: mark.meta.compacted, open: uploads.open,
-            put: uploads.put)
-        try builder.begin(SnapshotTableRows(reader.snapshot))
-        return try finish(builder, uploads, mark, nil)
+        let written = try write(mark, after: { nil }) { _, uploads in
+            var builder = CheckpointBuilder(
+                previous: nil, index: mark.position.index, compacted: mark.meta.compacted, open: uploads.open,
+                put: uploads.put)
+            try builder.begin(SnapshotTableRows(reader.snapshot))
+            return builder
+        }
+        guard let written else { preconditionFailure("there is no checkpoint before the first one") }
+        return written
     }
 
-    private func finish(
-        _ builder: CheckpointBuilder, _ uploads: Uploads, _ mark: StateTrail.Mark,
-        _ previous: (head: Head, version: ObjectVersion)?
+    private func write(
+        _ mark: StateTrail.Mark, after readHead: () throws -> (head: Head, version: ObjectVersion)?,
+        build: (_ last: ManifestFile?, Uploads) throws -> CheckpointBuilder
+    ) throws -> Written? {
+        for _ in 0..<CheckpointWriter.attemptsMax {
+            let epoch = try checkpoints.epoch()
+            let previous = try readHead()
+            if let previous, previous.head.index >= mark.position.index { return nil }
+            let last = try previous.map { try checkpoints.manifest(of: $0.head) }
+            let uploads = Uploads(checkpoints, known: last, epoch: epoch)
+            let written = try put(build(last, uploads), uploads, mark, after: previous?.head)
+            guard try checkpoints.epoch() == epoch else { continue }
+            var random = SystemRandomNumberGenerator()
+            try checkpoints.swapHead(written.key, written.file, previous: previous, random: &random)
+            return written
+        }
+        throw CheckpointError(.interrupted, "one collection of garbage after the other began during the checkpoint")
+    }
+
+    /// Writes the manifest, once the tables are there.
+    private func put(
+        _ builder: CheckpointBuilder, _ uploads: Uploads, _ mark: StateTrail.Mark, after head: Head?
     ) throws -> Written {
         try uploads.finish()
         let manifest = Manifest(
@@ -93,11 +118,9 @@ package struct CheckpointWriter: Sendable {
             manifest,
             ManifestFile.Envelope(
                 commitTime: mark.time, writtenTime: clock.wall(), node: author.node, engine: author.engine,
-                software: author.software, places: places.compactMapValues { $0 }))
-        let key = try checkpoints.put(file)
-        var random = SystemRandomNumberGenerator()
-        try checkpoints.swapHead(key, file, previous: previous, random: &random)
-        return Written(key: key, file: file, tableCount: uploads.newCount, size: uploads.newSize)
+                software: author.software, previous: head?.checkpoint, places: places.compactMapValues { $0 }))
+        let (key, stored) = try checkpoints.put(file, after: head)
+        return Written(key: key, file: stored, tableCount: uploads.newCount, size: uploads.newSize)
     }
 
     /// Folds the log between two checkpoints.
@@ -133,7 +156,8 @@ package struct CheckpointWriter: Sendable {
 /// Tables on their way into the store.
 private final class Uploads {
     private let checkpoints: CheckpointStore
-    private let epoch: UInt64 = 0
+    /// In the names of new tables.
+    private let epoch: UInt64
     private var places: [String: ManifestFile.Place] = [:]
     /// Bytes of the latest tables of this checkpoint: a merge may want them again.
     private var written: [String: [UInt8]] = [:]
@@ -148,8 +172,10 @@ private final class Uploads {
     private(set) var newCount = 0
     private(set) var newSize = 0
 
-    init(_ checkpoints: CheckpointStore, known: ManifestFile?) {
+    /// - Parameter known: The checkpoint that the head names; no other tables are used again.
+    init(_ checkpoints: CheckpointStore, known: ManifestFile?, epoch: UInt64) {
         self.checkpoints = checkpoints
+        self.epoch = epoch
         places = known?.envelope.places ?? [:]
     }
 

@@ -65,9 +65,10 @@ package struct BlockingStore: Sendable {
         try start { (store) throws(ObjectStoreError) in try await store.delete(keys) }.wait()
     }
 
-    /// All objects whose names start with `prefix`, in order.
+    /// All objects whose names start with `prefix`, in order, from behind `first` up to `last`.
     package func list(
-        _ prefix: ObjectKey, after first: ObjectKey? = nil, visit: (ObjectInfo) throws -> Void
+        _ prefix: ObjectKey, after first: ObjectKey? = nil, through last: ObjectKey? = nil,
+        visit: (ObjectInfo) throws -> Void
     ) throws {
         var after = first
         while true {
@@ -75,9 +76,12 @@ package struct BlockingStore: Sendable {
             let page = try self.start { (store) throws(ObjectStoreError) in
                 try await store.list(prefix: prefix, after: start, limit: 1000)
             }.wait()
-            for object in page.objects { try visit(object) }
-            guard page.hasMore, let last = page.objects.last else { return }
-            after = last.key
+            for object in page.objects {
+                if let last, last < object.key { return }
+                try visit(object)
+            }
+            guard page.hasMore, let end = page.objects.last else { return }
+            after = end.key
         }
     }
 }

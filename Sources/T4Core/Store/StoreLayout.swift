@@ -12,23 +12,44 @@ package enum StoreLayout {
     package static let tables: ObjectKey = "sst/"
     /// What the names of all log objects start with.
     package static let log: ObjectKey = "wal/"
+    /// Where collections of garbage stand; replaced only by compare-and-swap.
+    package static let collectionState: ObjectKey = "gc/state"
+    /// What the names of all lists of condemned objects start with.
+    package static let condemnedLists: ObjectKey = "gc/condemned/"
 
     /// `checkpoint/TERM/REVISION/manifest.json`; one without a revision of its own has its index in the name.
-    /// - Parameter index: Given when another checkpoint has that term and revision already.
-    package static func checkpoint(term: UInt64, revision: Revision, index: UInt64?) -> ObjectKey {
-        let suffix = index.map { "-\(padded($0, 20))" } ?? ""
+    /// - Parameters:
+    ///   - index: Given when another checkpoint has that term and revision already.
+    ///   - attempt: Above 1 when another one with that index exists, too; needs an index.
+    package static func checkpoint(term: UInt64, revision: Revision, index: UInt64?, attempt: Int = 1) -> ObjectKey {
+        var suffix = index.map { "-\(padded($0, 20))" } ?? ""
+        if index != nil, attempt > 1 { suffix += "-\(attempt)" }
         return ObjectKey(
             "checkpoint/\(padded(term, 10))/\(padded(UInt64(revision.rawValue), 20))/manifest\(suffix).json")
     }
 
-    /// Whether a key has the form of a checkpoint's.
-    package static func isCheckpoint(_ key: ObjectKey) -> Bool {
+    /// The term and revision in the name of a checkpoint, which order as checkpoints do; nil for other names.
+    package static func checkpoint(_ key: ObjectKey) -> (term: UInt64, revision: UInt64)? {
         let parts = key.rawValue.split(separator: "/", omittingEmptySubsequences: false)
-        return parts.count == 4 && parts[0] == "checkpoint" && isNumber(parts[1], 10) && isNumber(parts[2], 20)
-            && (parts[3] == "manifest.json"
-                || (parts[3].hasPrefix("manifest-") && parts[3].hasSuffix(".json")
-                    && isNumber(parts[3].dropFirst(9).dropLast(5), 20)))
+        guard parts.count == 4, parts[0] == "checkpoint", isNumber(parts[1], 10), isNumber(parts[2], 20),
+            parts[3].hasPrefix("manifest"), parts[3].hasSuffix(".json"),
+            let term = UInt64(parts[1]), let revision = UInt64(parts[2])
+        else { return nil }
+        let suffix = parts[3].dropFirst(8).dropLast(5).split(separator: "-", omittingEmptySubsequences: false)
+        switch suffix.count {
+        case 1: return suffix[0].isEmpty ? (term, revision) : nil
+        case 2, 3:
+            guard suffix[0].isEmpty, isNumber(suffix[1], 20) else { return nil }
+            if suffix.count == 3 {
+                guard let attempt = Int(suffix[2]), attempt > 1, String(attempt) == suffix[2] else { return nil }
+            }
+            return (term, revision)
+        default: return nil
+        }
     }
+
+    /// Whether a key has the form of a checkpoint's.
+    package static func isCheckpoint(_ key: ObjectKey) -> Bool { checkpoint(key) != nil }
 
     /// `sst/SHA256-EPOCH`, the epoch that of the collection state when the checkpoint began.
     package static func table(_ id: TableID, epoch: UInt64) -> ObjectKey { ObjectKey("sst/\(id)-\(epoch)") }
@@ -51,6 +72,23 @@ package enum StoreLayout {
         guard key.rawValue.hasPrefix("wal/"), isNumber(key.rawValue.dropFirst(4), 20) else { return nil }
         return UInt64(key.rawValue.dropFirst(4))
     }
+
+    /// `gc/condemned/EPOCH`.
+    package static func condemnedList(epoch: UInt64) -> ObjectKey { ObjectKey("gc/condemned/\(epoch)") }
+
+    /// The epoch in the name of a list; nil for other names.
+    package static func condemnedList(_ key: ObjectKey) -> UInt64? {
+        guard key.rawValue.hasPrefix("gc/condemned/"), let epoch = UInt64(key.rawValue.dropFirst(13)),
+            condemnedList(epoch: epoch) == key
+        else { return nil }
+        return epoch
+    }
+
+    /// `branches/ID`, `backups/ID`, `readers/ID`.
+    package static func pin(_ kind: PinKind, id: String) -> ObjectKey { ObjectKey("\(kind.rawValue)/\(id)") }
+
+    /// What the names of all pins of a kind start with.
+    package static func pins(_ kind: PinKind) -> ObjectKey { ObjectKey("\(kind.rawValue)/") }
 
     private static func padded(_ number: UInt64, _ width: Int) -> String {
         let digits = String(number)

@@ -18,18 +18,22 @@ package struct ManifestFile: Hashable, Sendable, Codable {
         package var node: String
         package var engine: String
         package var software: String
+        /// Name of the checkpoint that the head named when this one was begun; nil for the first. If this one ever was
+        /// the newest, that one was before it.
+        package var previous: String?
         /// Where each table lies, by its id.
         package var places: [String: Place]
 
         package init(
             commitTime: UInt64, writtenTime: UInt64, node: String, engine: String, software: String,
-            places: [String: Place]
+            previous: String? = nil, places: [String: Place]
         ) {
             self.commitTime = commitTime
             self.writtenTime = writtenTime
             self.node = node
             self.engine = engine
             self.software = software
+            self.previous = previous
             self.places = places
         }
     }
@@ -84,6 +88,11 @@ package struct ManifestFile: Hashable, Sendable, Codable {
         return file
     }
 
+    /// Whether the other one is the same checkpoint, made after the same one and in the same tables.
+    package func isInterchangeable(with other: ManifestFile) -> Bool {
+        id == other.id && envelope.previous == other.envelope.previous && envelope.places == other.envelope.places
+    }
+
     private static func sum(_ id: String, _ envelope: Envelope) throws -> String {
         let hash = SHA256()
         let bytes = Array(id.utf8) + (try CanonicalJSON.encode(envelope))
@@ -93,13 +102,11 @@ package struct ManifestFile: Hashable, Sendable, Codable {
 }
 
 /// The object `manifest/latest`: which checkpoint is the newest.
-package struct Head: Hashable, Sendable, Codable {
-    /// Format version: 1.
+package struct Head: SealedObject {
     package var format = 1
     package var database: String
     /// One more with each swap.
     package var sequence: UInt64
-    /// Fresh with each swap, so that a swap whose outcome is unknown can be recognised (Rule S1).
     package var nonce: String
     package var term: UInt64
     package var revision: Int64
@@ -109,8 +116,7 @@ package struct Head: Hashable, Sendable, Codable {
     package var checkpoint: String
     /// `id` in that object.
     package var id: String
-    /// SHA-256 of the canonical encoding in which this is empty.
-    private var sum = ""
+    package var sum = ""
 
     package init(
         database: String, sequence: UInt64, nonce: String, manifest: ManifestFile, key: ObjectKey
@@ -123,25 +129,6 @@ package struct Head: Hashable, Sendable, Codable {
         index = manifest.checkpoint.index
         checkpoint = key.rawValue
         id = manifest.id
-        sum = try CanonicalJSON.hash(self)
-    }
-
-    /// The whole object.
-    package func encoded() throws -> [UInt8] { try CanonicalJSON.encode(self) }
-
-    /// Reads the object and checks everything in it.
-    /// - Throws: `.corrupted` with the object's name, `.unsupported` for a later format.
-    package static func decode(_ bytes: [UInt8]) throws -> Head {
-        let name = StoreLayout.head.rawValue
-        let head = try CanonicalJSON.decode(Head.self, bytes, name: name)
-        guard head.format == 1 else {
-            throw CheckpointError(.unsupported, "\(name) has format \(head.format), this build knows 1")
-        }
-        var unsigned = head
-        unsigned.sum = ""
-        guard try CanonicalJSON.hash(unsigned) == head.sum else {
-            throw CheckpointError(.corrupted, "the hash in \(name) does not match its content")
-        }
-        return head
+        self = try sealed()
     }
 }
