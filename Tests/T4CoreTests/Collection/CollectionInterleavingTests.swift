@@ -49,7 +49,7 @@ import Testing
             let exploration = try Exploration(script, mutant.scenario)
             #expect(throws: Loss.self, "\(mutant) does no harm in \(exploration.runCount) runs") {
                 if mutant.scenario.actors.count == 3 { try exploration.exploreSandwiches() }
-                try exploration.exploreAll(changesMax: 2)
+                for changes in 1...2 { try exploration.exploreAll(changesMax: changes) }
             }
         }
     }
