@@ -84,6 +84,25 @@ package struct CheckpointWriter: Sendable {
         return written
     }
 
+    /// Writes the first checkpoint of a branch: the tables of its parent's checkpoint where they lie, and on top what the
+    /// parent's log made of them up to `mark`. `readLog` must read that log.
+    /// - Parameter prefix: Of the parent.
+    package func begin(_ mark: StateTrail.Mark, from parent: ManifestFile, under prefix: String) throws -> Written {
+        let written = try write(mark, after: { nil }) { _, uploads in
+            uploads.inherit(parent.envelope.places, from: prefix)
+            var builder = CheckpointBuilder(
+                previous: parent.checkpoint, index: mark.position.index, compacted: mark.meta.compacted,
+                open: uploads.open, put: uploads.put)
+            if mark.position != parent.checkpoint.position {
+                try fold(into: &builder, after: parent.checkpoint, mark)
+                try builder.finish()
+            }
+            return builder
+        }
+        guard let written else { preconditionFailure("there is no checkpoint before the first one") }
+        return written
+    }
+
     private func write(
         _ mark: StateTrail.Mark, after readHead: () throws -> (head: Head, version: ObjectVersion)?,
         build: (_ last: ManifestFile?, Uploads) throws -> CheckpointBuilder
@@ -177,6 +196,15 @@ private final class Uploads {
         self.checkpoints = checkpoints
         self.epoch = epoch
         places = known?.envelope.places ?? [:]
+    }
+
+    /// Tables that lie under another prefix of the store, or under the one that they were inherited from there.
+    func inherit(_ inherited: [String: ManifestFile.Place], from prefix: String) {
+        places = inherited.mapValues { place in
+            var place = place
+            place.prefix = place.prefix ?? prefix
+            return place
+        }
     }
 
     func put(_ table: Table) throws {

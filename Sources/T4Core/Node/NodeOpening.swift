@@ -53,7 +53,10 @@ struct NodeOpening {
             try link?.probe()
             let identity = try StoreTie(
                 directory: directory, store: link?.blocking, isInside: configuration.store?.isInside ?? false,
-                clock: clock
+                branch: configuration.store?.branch, parent: { prefix in
+                    guard let link else { preconditionFailure("a branch belongs to a store") }
+                    return try link.parent(prefix)
+                }, clock: clock
             ).run()
             return try open(directory, identity, link)
         } catch {
@@ -73,6 +76,22 @@ struct NodeOpening {
         return StoreLink(settings, root: store, waits: waits, timer: timer, logger: logger)
     }
 
+    private var author: CheckpointWriter.Author {
+        CheckpointWriter.Author(
+            node: configuration.name, engine: configuration.engine, software: configuration.software)
+    }
+
+    /// What a branch without a checkpoint begins with; nil for other databases.
+    private func beginning(of identity: DataDirectory.Identity, _ link: StoreLink) throws -> BranchBeginning? {
+        guard let branch = try DatabaseObject.read(link.blocking)?.branch else { return nil }
+        let parent = try link.parent(branch.prefix)
+        let writer = CheckpointWriter(
+            link.checkpoints(identity.database), databaseID: identity.database, lineage: identity.lineage,
+            author: author, clock: clock, readLog: parent.readLog)
+        let point = BranchPoint(prefix: branch.prefix, checkpoint: branch.checkpoint, index: branch.index)
+        return try BranchBeginning(parent, point, writer)
+    }
+
     private func open(
         _ directory: DataDirectory, _ identity: DataDirectory.Identity, _ link: StoreLink?
     ) throws -> OpenedNode {
@@ -86,10 +105,11 @@ struct NodeOpening {
         let recovered = try Recovery(
             directory: directory, identity: identity, home: home, configuration: logConfiguration, logger: logger
         ).run(
-            link.map {
+            link.map { link in
                 Recovery.Store(
-                    chain: $0.chain(database), checkpoints: $0.checkpoints(database), trail: $0.trail,
-                    promisesWithChainOnly: $0.waits)
+                    chain: link.chain(database), checkpoints: link.checkpoints(database), trail: link.trail,
+                    promisesWithChainOnly: link.waits,
+                    branch: { try beginning(of: identity, link) })
             })
         // Alone, a node wins every election: a new term per start, so that no position is ever given twice.
         let first = LogEntry(
@@ -99,8 +119,6 @@ struct NodeOpening {
             directory: directory, identity: identity, home: home, engine: recovered.engine, recovered: recovered,
             first: first, link: link, covered: recovered.checkpoint?.index ?? 0)
         do {
-            let author = CheckpointWriter.Author(
-                node: configuration.name, engine: type, software: configuration.software)
             opened.writer = link?.writer(
                 database, lineage: identity.lineage, wal: directory.wal, author: author, clock: clock)
             if recovered.needsSeed, let writer = opened.writer {

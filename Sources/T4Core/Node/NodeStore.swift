@@ -17,6 +17,9 @@ public struct NodeStore: Sendable {
     /// The store lies inside the data directory: both are lost and kept together. Such a store may be given up for
     /// another one later.
     public var isInside: Bool
+    /// Where a new database begins, as a branch of another one; nil for no branch. Not looked at once the database exists,
+    /// but for a check that it is this branch.
+    public var branch: BranchPoint?
     /// Uploads of the log under way at once while writes wait for them; 1 or more.
     public var uploadsInFlight = 4
     /// With `.local` durability entries are uploaded when the first of them is this old.

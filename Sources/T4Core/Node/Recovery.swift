@@ -40,6 +40,8 @@ final class Recovery {
         var trail: StateTrail
         /// Of the configured durability: entries that are not in the chain were promised to nobody.
         var promisesWithChainOnly: Bool
+        /// What the database begins with if it is a branch; asked where there is no checkpoint.
+        var branch: () throws -> BranchBeginning?
     }
 
     /// Rows of replayed entries are applied once they pass this many bytes.

@@ -21,10 +21,13 @@ package struct DatabaseObject: Hashable, Sendable, Codable {
         package var prefix: String
         /// Name of the parent's checkpoint.
         package var checkpoint: String
+        /// The last entry of the parent's log that is in; nil where that is the checkpoint's.
+        package var index: UInt64?
 
-        package init(prefix: String, checkpoint: String) {
+        package init(prefix: String, checkpoint: String, index: UInt64?) {
             self.prefix = prefix
             self.checkpoint = checkpoint
+            self.index = index
         }
     }
 

@@ -6,7 +6,11 @@ extension Recovery {
     private static let tailBytesMax = 1 << 20
 
     func run(with store: Store) throws -> Recovered {
-        let head = try store.checkpoints.head()?.head
+        var head = try store.checkpoints.head()?.head
+        if head == nil, let branch = try store.branch() {
+            try begin(branch)
+            head = try store.checkpoints.head()?.head
+        }
         var base = head?.position ?? .zero
         let isLeftBehind = try isLeftBehind(by: base, store)
         if let head, try engine.appliedPosition.index < base.index, try !replayLog(upTo: base) {
@@ -58,6 +62,17 @@ extension Recovery {
         Failure(
             description: "the engine in \(directory.path) stands at entry \(applied.index), which is neither in the "
                 + "local log nor in the store: files of the log are missing")
+    }
+
+    /// Writes the first checkpoint of a branch. A start that dies before repeats it.
+    private func begin(_ branch: BranchBeginning) throws {
+        var mark = branch.mark
+        if mark == nil {
+            // Only the state itself says what it adds up to.
+            engine = try home.replaceEngine(engine) { mark = try branch.fill($0) }
+        }
+        guard let mark else { preconditionFailure("the engine was filled") }
+        try branch.write(mark)
     }
 
     // MARK: - Up to the checkpoint

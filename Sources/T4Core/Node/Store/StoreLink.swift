@@ -16,6 +16,7 @@ final class StoreLink: Sendable {
     let blocking: BlockingStore
     let trail = StateTrail()
     private let store: any ObjectStore
+    private let root: any ObjectStore
     private let timer: BackoffTimer
     private let retries: EndableTimer
     private let logger: Logger
@@ -26,7 +27,8 @@ final class StoreLink: Sendable {
         self.waits = waits
         self.timer = timer
         self.logger = logger
-        store = settings.prefix.isEmpty ? root : PrefixedStore(root, prefix: settings.prefix)
+        self.root = root
+        store = PrefixedStore(root, prefix: settings.prefix)
         retries = EndableTimer(timer)
         blocking = BlockingStore(
             RetryingStore(store, policy: RetryPolicy(deadline: settings.startTimeout), timer: retries.timer))
@@ -51,7 +53,26 @@ final class StoreLink: Sendable {
     }
 
     func chain(_ id: DatabaseID) -> LogChain { LogChain(blocking, databaseID: id) }
-    func checkpoints(_ id: DatabaseID) -> CheckpointStore { CheckpointStore(blocking, databaseID: id) }
+    func checkpoints(_ id: DatabaseID) -> CheckpointStore {
+        CheckpointStore(blocking, databaseID: id, foreign: { self.other($0) })
+    }
+
+    /// The store under another prefix.
+    func other(_ prefix: String) -> BlockingStore {
+        BlockingStore(
+            RetryingStore(
+                PrefixedStore(root, prefix: prefix), policy: RetryPolicy(deadline: settings.startTimeout),
+                timer: retries.timer))
+    }
+
+    /// The database that a branch begins in.
+    func parent(_ prefix: String) throws -> BranchParent {
+        let store = other(prefix)
+        guard let object = try DatabaseObject.read(store) else {
+            throw Failure(description: "there is no database under the prefix \"\(prefix)\" to begin a branch in")
+        }
+        return BranchParent(store, prefix: prefix, databaseID: object.id, foreign: { self.other($0) })
+    }
 
     /// The uploader of a log that ends with the entry that this run began with.
     /// - Parameters:

@@ -7,6 +7,9 @@ struct StoreTie {
     /// Nil for a node without a store.
     let store: BlockingStore?
     let isInside: Bool
+    /// Where a new database is to begin; with what finds its parent.
+    let branch: BranchPoint?
+    let parent: (_ prefix: String) throws -> BranchParent
     let clock: Clock
 
     /// A directory and a store that do not belong together; nothing has been changed.
@@ -17,6 +20,7 @@ struct StoreTie {
     /// Returns who the directory belongs to, once that is written down on both sides.
     func run() throws -> DataDirectory.Identity {
         let there = try store.flatMap { try DatabaseObject.read($0) }
+        try checkBranch(there)
         guard var identity = directory.identity else { return try begin(there) }
         if let there {
             guard there.id == identity.database else {
@@ -54,13 +58,40 @@ struct StoreTie {
     /// A new directory takes the store's database, or begins one.
     private func begin(_ there: DatabaseObject?) throws -> DataDirectory.Identity {
         var generator = SystemRandomNumberGenerator()
-        var object = try there ?? DatabaseObject(.random(using: &generator), created: clock.wall())
+        var object = try there ?? begun(.random(using: &generator))
         if there == nil, let store { object = try object.write(store) }
         var identity = DataDirectory.Identity(
             database: object.id, instance: .random(using: &generator), lineage: object.lineage)
         identity.tie = tie
         try directory.setIdentity(identity)
         return identity
+    }
+
+    /// A database that does not exist yet.
+    private func begun(_ id: DatabaseID) throws -> DatabaseObject {
+        guard let branch else { return try DatabaseObject(id, created: clock.wall()) }
+        let lineage = try parent(branch.prefix).lineage(branch)
+        let origin = DatabaseObject.Branch(
+            prefix: branch.prefix, checkpoint: branch.checkpoint, index: branch.index)
+        return try DatabaseObject(id, lineage: lineage, branch: origin, created: clock.wall())
+    }
+
+    private func checkBranch(_ there: DatabaseObject?) throws {
+        guard let branch else { return }
+        if let there {
+            guard there.branch?.prefix == branch.prefix, there.branch?.checkpoint == branch.checkpoint,
+                there.branch?.index == branch.index
+            else {
+                let held = there.branch.map { "a branch of \"\($0.prefix)\" from \($0.checkpoint)" } ?? "no branch"
+                throw Failure(
+                    description: "the store's prefix holds database \(there.id) already, which is \(held): give the "
+                        + "branch from \(branch.checkpoint) a prefix of its own")
+            }
+        } else if let identity = directory.identity {
+            throw Failure(
+                description: "\(directory.path) belongs to database \(identity.database): a branch begins in an empty "
+                    + "data directory")
+        }
     }
 
     private var tie: DataDirectory.StoreTie { store == nil ? .none : isInside ? .inside : .outside }
