@@ -46,9 +46,9 @@ struct RestoreCheckpointTests {
             // Where the store would lie inside the new directory there is nothing to restore from.
             try await expect(["--data-dir", data], endsWith: 1, saying: "lies inside the data directory")
             // The place is looked at before the store is read.
+            let full = store.url.path
             try await expect(
-                place.dropLast() + [folder.path], endsWith: 1,
-                saying: "\(folder.path) is not empty: restore into another")
+                place.dropLast() + [full], endsWith: 1, saying: "\(full) is not empty: restore into another")
             #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["store"])
         }
     }
