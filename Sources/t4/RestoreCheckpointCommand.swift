@@ -36,7 +36,7 @@ struct RestoreCheckpointCommand: AsyncParsableCommand {
 
     @Option(
         help: "Restore the state at this time, as RFC 3339 writes it: 2024-06-01T12:00:00Z. Later writes are left out.",
-        transform: RestoreCheckpointCommand.time)
+        transform: PointInTime.parse)
     var toTime: Timestamp?
 
     @Flag(help: "Go on above the last revision of the old database, for clients that must not see it go back.")
@@ -52,14 +52,6 @@ struct RestoreCheckpointCommand: AsyncParsableCommand {
     var json = false
 
     @OptionGroup var options: StoreOptions
-
-    private static func time(_ text: String) throws -> Timestamp {
-        guard let time = Timestamp(text) else {
-            throw ValidationError(
-                "\"\(text)\" is no time: write it like 2024-06-01T12:00:00Z or 2024-06-01T14:00:00+02:00")
-        }
-        return time
-    }
 
     func validate() throws {
         let targets = [checkpoint != nil, toEnd, toRevision != nil, toTime != nil]
@@ -200,7 +192,7 @@ private struct RestoreReportText: Encodable {
 }
 
 /// What people read.
-private enum RestoreTexts {
+enum RestoreTexts {
     static func dryRun(_ plan: RestorePlan) -> String {
         "Would restore\n" + indented(lines(of: plan) + [("database", database(of: plan))])
     }

@@ -71,9 +71,12 @@ struct RunCommand: AsyncParsableCommand {
         let node: Node
         let server: EtcdServer
         do {
-            try refuseUnwired(configuration)
+            var choice = NodeConfiguration.StoreChoice.configured
+            if let time = configuration.restore.pointTime {
+                choice = try await restorePoint(configuration, time, registry, logger)
+            }
             node = try await Node.start(
-                NodeConfiguration(configuration) { _ in wake.yield(.failure) }, registry: registry,
+                NodeConfiguration(configuration, choice) { _ in wake.yield(.failure) }, registry: registry,
                 logger: logger)
         } catch {
             throw fail(error)
@@ -126,11 +129,36 @@ struct RunCommand: AsyncParsableCommand {
     }
 }
 
-/// What the configuration asks for and this version cannot do.
-private func refuseUnwired(_ configuration: Configuration) throws {
-    if !configuration.branch.checkpoint.isEmpty || configuration.restore.pointTime != nil {
-        throw CommandFailure(description: "a node begins neither as a branch nor at a moment in this version")
+/// Fills an empty data directory with a moment of the configured store, for a node that works on a store of its own inside
+/// that directory from then on: the configured one is only read.
+private func restorePoint(
+    _ configuration: Configuration, _ time: Timestamp, _ registry: BackendRegistry, _ logger: Logger
+) async throws -> NodeConfiguration.StoreChoice {
+    let directory = configuration.node.dataDirectory
+    if configuration.storePlace != .outside {
+        throw CommandFailure(
+            description: "restore.point_time names a moment of a store outside of the data directory, and none is "
+                + "configured")
     }
+    if try !FileManager.default.fileExists(atPath: directory)
+        || FileManager.default.contentsOfDirectory(atPath: directory).isEmpty
+    {
+        let opened = try await OpenedStore.open(configuration, registry, logger: logger)
+        do {
+            let point = RestorePoint(store: opened.root, prefix: opened.prefix, target: .time(time.nanoseconds))
+            let report = try await point.restore(
+                into: RestoreDestination(
+                    dataDirectory: directory, engine: configuration.engine.type,
+                    engineSettings: configuration.engine.settings), registry: registry, logger: logger)
+            logger.notice(
+                "the data directory was filled", metadata: ["revision": "\(report.revision)", "time": "\(time)"])
+        } catch {
+            await opened.close()
+            throw opened.explained(error)
+        }
+        await opened.close()
+    }
+    return .inside
 }
 
 /// Where `run` and `config` read settings from: the arguments, the environment, and the file that either names.
@@ -152,7 +180,16 @@ struct ConfigurationSource {
 }
 
 extension NodeConfiguration {
-    init(_ configuration: Configuration, onFailure: @escaping @Sendable (any Error) -> Void) {
+    /// Which store a node uses.
+    fileprivate enum StoreChoice {
+        case configured
+        /// The filesystem store inside the data directory, whatever is configured.
+        case inside
+    }
+
+    fileprivate init(
+        _ configuration: Configuration, _ choice: StoreChoice, onFailure: @escaping @Sendable (any Error) -> Void
+    ) {
         self.init(
             dataDirectory: configuration.node.dataDirectory, engine: configuration.engine.type,
             engineSettings: configuration.engine.settings)
@@ -163,21 +200,29 @@ extension NodeConfiguration {
         queueBytesMax = configuration.commit.queueBytesMax.bytes
         leaseTTLMin = configuration.lease.ttlMin.components.seconds
         watchProgressInterval = configuration.watch.progressInterval
-        durability = configuration.wal.durability
+        durability = choice == .inside ? .local : configuration.wal.durability
         name = configuration.node.id
         software = "t4 \(Version.text)"
-        store = NodeStore(configuration)
+        store = NodeStore(configuration, choice)
         self.onFailure = onFailure
     }
 }
 
 extension NodeStore {
     /// Nil for a node without a store.
-    init?(_ configuration: Configuration) {
-        guard configuration.storePlace != .none else { return nil }
-        self.init(
-            .registered(configuration.store.type, settings: configuration.store.settings),
-            prefix: configuration.store.prefix, isInside: configuration.storePlace == .inside)
+    fileprivate init?(_ configuration: Configuration, _ choice: NodeConfiguration.StoreChoice) {
+        switch choice {
+        case .configured:
+            guard configuration.storePlace != .none else { return nil }
+            self.init(
+                .registered(configuration.store.type, settings: configuration.store.settings),
+                prefix: configuration.store.prefix, isInside: configuration.storePlace == .inside)
+        case .inside:
+            self.init(.registered("filesystem", settings: NoSettings()), isInside: true)
+        }
+        if !configuration.branch.checkpoint.isEmpty {
+            branch = BranchPoint(prefix: configuration.branch.prefix, configuration.branch.checkpoint)
+        }
         uploadsInFlight = configuration.wal.uploadsInFlightMax
         uploadAgeMax = configuration.wal.segmentAgeMax
         let interval = configuration.checkpoint.interval

@@ -1,3 +1,4 @@
+import ArgumentParser
 import Logging
 import T4Config
 import T4Core
@@ -17,6 +18,28 @@ extension StoreOptions {
         } catch {
             await opened.close()
             throw opened.explained(error)
+        }
+    }
+}
+
+extension StoreOptions {
+    /// Opens the store, runs a command on it, closes the store, and tells people of an error.
+    func report(_ body: (OpenedStore) async throws -> Void) async throws {
+        do {
+            let opened = try await open(
+                logger: Logger(label: "t4") { LineLogHandler(label: $0, level: .warning, format: .text) })
+            do {
+                try await body(opened)
+            } catch {
+                await opened.close()
+                throw opened.explained(error)
+            }
+            await opened.close()
+        } catch let error as RestoreError {
+            for line in RestoreTexts.lines(of: error) { StandardError.write("t4: \(line)\n") }
+            throw ExitCode.failure
+        } catch {
+            throw fail(error)
         }
     }
 }

@@ -107,7 +107,7 @@ public struct Inspection: Sendable {
             }
         let reader = try StateReader(OverlaySnapshot(base: base, changes: replay.finish()))
         self.init(
-            reader, databaseID: identity.database, lastEntry: log.end,
+            reader, databaseID: identity.database, lastEntry: max(log.end, applied),
             source: .dataDirectory(
                 dataDirectory, engine: state?.type ?? "none", engineDirectory: path, entriesReplayed: replayed))
     }

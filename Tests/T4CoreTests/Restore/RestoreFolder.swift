@@ -56,7 +56,7 @@ final class RestoreFolder: Sendable {
 
     /// What an inspection finds in a directory.
     func summary(_ directory: String? = nil) throws -> Inspection.Summary {
-        try Inspection(dataDirectory: directory ?? data, registry: .builtIn, logger: quietLogger).summary()
+        try Inspection(dataDirectory: directory ?? data, registry: .builtIn, logger: quietLogger).summary
     }
 
     /// Opens the engine of a directory and lends it.

@@ -22,7 +22,8 @@ struct RestoredDirectoryTests {
             #expect(try folder.names(folder.data + "/wal").isEmpty)
             try folder.withEngine { try fixture.expectState($0, state) }
             let summary = try folder.summary()
-            #expect(summary.engine == engine && summary.revision == state.revision)
+            guard case .dataDirectory(_, let held, _, _) = summary.source else { preconditionFailure("no directory") }
+            #expect(held == engine && summary.revision == state.revision)
             #expect(summary.databaseID == report.databaseID)
         }
     }

@@ -18,6 +18,13 @@ extension Recovery {
         }
         if let head, isLogEmpty, time == 0 { time = try store.checkpoints.manifest(of: head).envelope.commitTime }
         let (chain, isContradicted) = try replayChain(store, after: base)
+        if let head, chain.position.index < head.index {
+            throw Failure(
+                description: "the log in the store leads from the checkpoint at entry \(base.index) to "
+                    + "\(chain.position.index) only, and not to \(head.checkpoint), which is damaged, at entry "
+                    + "\(head.index): objects below \(StoreLayout.log) are missing; t4 restore list shows what can be "
+                    + "restored")
+        }
         let isSuperseded = isLeftBehind || isContradicted
         time = max(time, chain.time)
         if head == nil, chain.objectCount == 0, log.start.index > 0 || isLogEmpty {
