@@ -176,7 +176,7 @@ import Testing
         }
     }
 
-    /// Of one revision and term, the one without an index in its name is not always the oldest.
+    /// Of one revision and term the index in the name tells which is the newest.
     @Test func checkpointsOfOneRevisionAreInOrder() async throws {
         let base = try await makeMemoryStore()
         try await onThread {
@@ -193,7 +193,7 @@ import Testing
                     written.append(try fixture.checkpoint())
                 }
             }
-            #expect(written[0].key == written[2].key)
+            #expect(Set(written.map(\.key)).count == 3)
             try fixture.store.delete([StoreLayout.head])
             let restored = try fixture.expect(.latestCheckpoint, gives: fixture.history.last)
             #expect(restored.plan.checkpoint?.key == written[2].key)
