@@ -4,7 +4,8 @@ package import T4Protocols
 /// Where the state stood at recent entries of the log, so that a checkpoint can say what it must add up to.
 ///
 /// A checkpoint ends where an object of the chain ends and where a batch was applied. Both are reported here; the newest
-/// entry that is both is where the next checkpoint may end, and everything older is forgotten.
+/// entry that is both is where the next checkpoint may end, and everything older is forgotten. Of very many marks some are
+/// forgotten as well, never the newest: a checkpoint then ends a little earlier than it might.
 package final class StateTrail: Sendable {
     /// A place where a checkpoint may end.
     package struct Mark: Hashable, Sendable {
@@ -27,6 +28,9 @@ package final class StateTrail: Sendable {
         var newest: Mark?
     }
 
+    /// Marks that are kept while nothing is uploaded; of more, every other one is forgotten.
+    private static let marksMax = 1 << 16
+
     private let state = Mutex(State())
 
     package init() {}
@@ -41,6 +45,9 @@ package final class StateTrail: Sendable {
             state.ends.removeFirst(state.ends.prefix { $0.index < mark.position.index }.count)
             guard let end = state.ends.first else {
                 state.applied.append(mark)
+                if state.applied.count > StateTrail.marksMax {
+                    state.applied = stride(from: 1, to: state.applied.count, by: 2).map { state.applied[$0] }
+                }
                 return
             }
             if end == mark.position { state.newest = mark }

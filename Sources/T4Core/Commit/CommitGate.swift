@@ -124,16 +124,24 @@ package final class CommitGate: Sendable {
         }
     }
 
-    /// What is held back was written here and may be in the store: nobody can say any more.
+    /// Nobody waits for the store any more: what is held back is answered as unknown, and never passes.
+    package func abandon(_ reason: String) { _ = end(reason) }
+
     private func fail(_ failure: LogUploader.Failure) {
+        if end("the log in the object store cannot be continued: \(failure)") { onFailure(failure) }
+    }
+
+    /// What is held back was written here and may be in the store: nobody can say any more.
+    /// - Returns: False when this was the case before.
+    private func end(_ reason: String) -> Bool {
         let isFirst = state.withLock { state in
             defer { state.hasFailed = true }
             return !state.hasFailed
         }
-        guard isFirst else { return }
-        beginOutage("the log in the object store cannot be continued: \(failure)")
+        guard isFirst else { return false }
+        beginOutage(reason)
         stage.fail()
-        onFailure(failure)
         state.broadcast()
+        return true
     }
 }

@@ -222,7 +222,7 @@ public final class Node: Sendable {
         defer { directory.unlock() }
         leases.stop()
         queue.close(DatabaseError(.stopped, "the node is stopping"))
-        threads[0].join()
+        joinCommitThread()
         compactor.stop()
         compactionThread.join()
         finishUploads()
@@ -234,6 +234,18 @@ public final class Node: Sendable {
         try engine.sync()
         try engine.close()
         try home.markClean()
+    }
+
+    /// The commit thread may wait for the store: not for ever.
+    private func joinCommitThread() {
+        let hasJoined = Monitor(false)
+        if let link, let gate {
+            link.after(link.settings.stopTimeout) {
+                hasJoined.withLock { if !$0 { gate.abandon("the node stopped before the object store answered") } }
+            }
+        }
+        threads[0].join()
+        hasJoined.withLock { $0 = true }
     }
 
     /// Waits a while for what is not in the store yet, and ends the threads that work with it.

@@ -53,7 +53,8 @@ struct NodeOpening {
             try link?.probe()
             let identity = try StoreTie(
                 directory: directory, store: link?.blocking, isInside: configuration.store?.isInside ?? false,
-                branch: configuration.store?.branch, parent: { prefix in
+                branch: configuration.store?.branch,
+                parent: { prefix in
                     guard let link else { preconditionFailure("a branch belongs to a store") }
                     return try link.parent(prefix)
                 }, clock: clock

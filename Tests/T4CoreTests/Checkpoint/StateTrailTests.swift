@@ -30,6 +30,14 @@ import Testing
         }
     }
 
+    /// A long outage: memory stays bounded, and the newest mark is there when the store is back.
+    @Test func ofVeryManyTheNewestIsKept() {
+        let trail = StateTrail()
+        for index in 1...400_000 as ClosedRange<UInt64> { trail.applied(mark(index)) }
+        trail.uploaded(to: LogPosition(term: 1, index: 400_000))
+        #expect(trail.newest?.position.index == 400_000)
+    }
+
     @Test func anEndOfAnotherTermIsNoMark() {
         let trail = StateTrail()
         trail.applied(mark(5, term: 1))

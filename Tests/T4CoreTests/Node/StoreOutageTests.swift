@@ -77,6 +77,39 @@ struct StoreOutageTests {
         try await test.stop()
     }
 
+    /// A transaction that reads history waits until everything before it is applied: a stop does not wait with it for ever.
+    @Test func aStopDoesNotWaitForTheStore() async throws {
+        let base = try await makeMemoryStore()
+        let store = OutageStore(base)
+        let test = try await StoreNode(.objectStore, on: base, through: store)
+        test.settings.outageTimeout = .seconds(3600)
+        try await test.start()
+        try await test.put("a", "1")
+        let revision = test.node.revision
+        store.goAway()
+        let node = test.node!
+        let put = Task { try await node.put(PutRequest(key: Array("b"), value: [2])) }
+        await onceAway(store)
+        let history = RangeRequest(key: Array("a"), revision: revision.rawValue)
+        let txn = Task {
+            try await node.txn(
+                TxnRequest(
+                    compares: [], success: [.range(history), .put(PutRequest(key: Array("c"), value: [3]))]))
+        }
+        try await test.stop()
+        let first = await #expect(throws: DatabaseError.self) { try await put.value }
+        #expect(first?.code == .outcomeUnknown)
+        await #expect(throws: DatabaseError.self) { try await txn.value }
+        store.comeBack()
+        try await test.start()
+        #expect(try test.all().contains("a=1"))
+        try await test.stop()
+    }
+
+    private func onceAway(_ store: OutageStore) async {
+        do { try await onThread { store.waitForRefusal() } } catch {}
+    }
+
     @Test func aStartWithoutTheStoreIsGivenUp() async throws {
         let base = try await makeMemoryStore()
         let store = OutageStore(base)

@@ -27,7 +27,8 @@ struct BranchParent {
             let walk = try ChainWalk(chain, after: file.start, to: .index(index))
             guard walk.position.index == index else {
                 throw StoreLink.Failure(
-                    description: "the log behind \(point.checkpoint) does not lead to entry \(index), where the branch is "
+                    description:
+                        "the log behind \(point.checkpoint) does not lead to entry \(index), where the branch is "
                         + "to begin, but to \(walk.position.index)")
             }
             (position, revision) = (walk.position, walk.revision)
@@ -83,7 +84,8 @@ struct BranchBeginning {
         let position = try engine.appliedPosition
         guard position.index == last else {
             throw StoreLink.Failure(
-                description: "the log behind \(point.checkpoint) does not lead to entry \(last), where the branch begins: "
+                description:
+                    "the log behind \(point.checkpoint) does not lead to entry \(last), where the branch begins: "
                     + "objects of it below \(parent.prefix)\(StoreLayout.log) are missing")
         }
         return StateTrail.Mark(position: position, meta: try StateReader(engine.snapshot()).meta, time: time)

@@ -34,6 +34,15 @@ final class StoreLink: Sendable {
             RetryingStore(store, policy: RetryPolicy(deadline: settings.startTimeout), timer: retries.timer))
     }
 
+    /// Calls `body` after a time.
+    func after(_ time: Duration, _ body: @escaping @Sendable () -> Void) {
+        let timer = timer
+        Task {
+            await timer.pause(time)
+            body()
+        }
+    }
+
     /// Nothing is tried again from now on, so that whoever waits for the store hears soon.
     func endRetries() { retries.end() }
 
