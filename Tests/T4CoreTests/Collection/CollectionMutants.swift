@@ -26,9 +26,8 @@ enum CollectionMutant: String, CaseIterable, Sendable {
                 [.writer(2), .collector(keep: 1)]
             case .writersSwapTheHeadBlindly: [.writer(2), .writer(3), .collector(keep: 1)]
             case .writersReplaceManifests: [.writer(2), .collector(keep: 1), .writer(2)]
-            case .forkersDoNotAskWhatIsCondemned, .collectorsDoNotLookAgain:
+            case .forkersDoNotAskWhatIsCondemned, .forkersPinLast, .collectorsDoNotLookAgain:
                 [.collector(keep: 1), .forker(0, keepsLog: false)]
-            case .forkersPinLast: [.forker(0, keepsLog: false), .collector(keep: 1)]
             case .collectorsSwapBlindly, .collectorsDoNotAnnounceTheSweep:
                 [.collector(keep: 1), .collector(keep: 1), .forker(0, keepsLog: false)]
             case .collectorsForgetWhatWasCondemned:
@@ -37,6 +36,37 @@ enum CollectionMutant: String, CaseIterable, Sendable {
             }
         return CollectionScenario(actors: actors) { role, store in
             role == self.role ? MutantStore(store, self) : store
+        }
+    }
+
+    /// The order in which it does harm there, and the rule none.
+    var turns: [CollectionTurn] {
+        switch self {
+        // The tables are there, and nothing names them yet.
+        case .writersReadTheEpochOnce, .collectorsDoNotRaiseTheEpoch:
+            [.init(0, before: .put, "checkpoint/"), .init(1), .init(0)]
+        // The manifest is there, and the head does not name it yet.
+        case .collectorsDoNotSeeWhatIsNewerThanTheHead: [.init(0, before: .put, "manifest/latest"), .init(1), .init(0)]
+        // The other one's checkpoint is newer, so that the collection removes this one.
+        case .writersSwapTheHeadBlindly: [.init(0, before: .put, "manifest/latest"), .init(1), .init(2), .init(0)]
+        // The same checkpoint is written twice, the second time in tables of a new epoch.
+        case .writersReplaceManifests: [.init(0, before: .put, "checkpoint/"), .init(1), .init(2), .init(0)]
+        // The collection has looked for pins for the last time.
+        case .forkersDoNotAskWhatIsCondemned: [.init(0, before: .delete, "checkpoint/"), .init(1), .init(0)]
+        // It has looked for the first time, and says next what is condemned.
+        case .collectorsDoNotLookAgain: [.init(0, before: .put, "gc/state", times: 2), .init(1), .init(0)]
+        // The fork finds nothing condemned, then the collection looks for pins, then there is one.
+        case .forkersPinLast:
+            [.init(1, before: .put, "branches/"), .init(0, before: .delete, "checkpoint/"), .init(1), .init(0)]
+        // A second collection begins after the last look of the first one, and has condemned nothing yet.
+        case .collectorsSwapBlindly:
+            [
+                .init(0, before: .put, "gc/state", times: 3), .init(1, before: .read, "manifest/latest"), .init(2),
+                .init(0),
+            ]
+        case .collectorsDoNotAnnounceTheSweep, .collectorsForgetWhatWasCondemned:
+            [.init(0, before: .delete, "checkpoint/"), .init(1, before: .read, "manifest/latest"), .init(2), .init(0)]
+        case .collectorsDeleteTablesFirst, .collectorsDeleteFences: []
         }
     }
 

@@ -9,6 +9,8 @@ struct CollectionScript: Sendable {
     /// Where checkpoints end. The second merges all of the first one; the others add a table each. The last two have the
     /// same revision.
     static let ends = [10, 50, 54, 56]
+    /// Where objects of the log end: few of them, because a collection reads many.
+    static let objectEnds = [10, 20, 30, 40, 50, 54, 56, 60]
     /// The term of the node that uploaded each part of the log.
     static let termStarts: [(first: Int, term: UInt64)] = [(1, 1), (21, 2), (51, 3)]
 
@@ -36,12 +38,12 @@ struct CollectionScript: Sendable {
             try replay.add(entry)
             try engine.apply(replay.finish(), at: entry.position)
             entries.append(entry)
-            if index.isMultiple(of: 2) {
-                let previous = index > 2 ? entries[index - 3].position : .zero
+            if CollectionScript.objectEnds.contains(index) {
+                let start = CollectionScript.objectEnds.last { $0 < index } ?? 0
                 let bytes = LogObject.encode(
-                    Array(entries[(index - 2)...]), databaseID: CollectionScript.databaseID, term: term,
-                    previous: previous)
-                objects.append((UInt64(index - 1), bytes))
+                    Array(entries[start...]), databaseID: CollectionScript.databaseID, term: term,
+                    previous: start > 0 ? entries[start - 1].position : .zero)
+                objects.append((UInt64(start + 1), bytes))
             }
             if CollectionScript.ends.contains(index) {
                 marks.append(

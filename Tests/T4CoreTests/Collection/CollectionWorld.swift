@@ -30,6 +30,8 @@ final class CollectionWatcher {
     private var headBytes: [UInt8] = []
     /// Pins that somebody relies on.
     let pinned = Monitor<[String: Pin]>([:])
+    /// What the last check saw: as long as nothing changes there is nothing to check.
+    private var seen: (changeCount: Int, pins: [String])?
 
     init(_ script: CollectionScript, _ storage: SteppedStorage, keep: Int, heads: [String]) {
         self.script = script
@@ -39,6 +41,9 @@ final class CollectionWatcher {
     }
 
     func check() throws {
+        let now = (storage.changeCount, pinned.withLock { $0.keys.sorted() })
+        if let seen, seen == now { return }
+        seen = now
         let objects = storage.objects
         guard let head = objects["manifest/latest"] else { throw Loss(description: "the head is gone") }
         if head.bytes != headBytes {
@@ -158,11 +163,11 @@ struct CollectionScenario: Sendable {
     }
 
     /// Runs once.
-    /// - Parameter choose: Given the number of the step, who stands where (true before a put) and how many late effects
-    ///   there are; nil ends the run, and everybody dies.
+    /// - Parameter choose: Given the number of the step, who stands before which call and how many late effects there are;
+    ///   nil ends the run, and everybody dies.
     func run(
         _ script: CollectionScript, _ initial: CollectionInitial,
-        choose: (Int, [Int: Bool], Int) -> Step?
+        choose: (Int, [Int: SteppedStorage.Call], Int) -> Step?
     ) throws {
         let storage = SteppedStorage(initial.objects, version: initial.version)
         let watcher = CollectionWatcher(script, storage, keep: keep, heads: initial.heads)
@@ -190,7 +195,7 @@ struct CollectionScenario: Sendable {
                 if let problem = problems.withLock({ $0.first }), tamper == nil || problem is Loss { throw problem }
             }
             isExact = standing.isEmpty && !hasLoss
-            guard case .success = outcome, let choice = choose(step, standing.mapValues(\.isPut), storage.lateCount)
+            guard case .success = outcome, let choice = choose(step, standing, storage.lateCount)
             else { break }
             switch choice {
             case .actor(let number, let turn):
@@ -279,4 +284,21 @@ extension CollectionActor {
             report(Confusion(description: "\(error)"))
         }
     }
+}
+
+/// One actor goes on until it stands before a certain call, or to its end.
+struct CollectionTurn: Sendable {
+    let actor: Int
+    private let kind: SteppedStorage.Call.Kind?
+    private let prefix: String
+    /// The actor stops when it comes to such a call for this time.
+    let times: Int
+
+    init(_ actor: Int) { (self.actor, kind, prefix, times) = (actor, nil, "", 1) }
+
+    init(_ actor: Int, before kind: SteppedStorage.Call.Kind, _ prefix: String, times: Int = 1) {
+        (self.actor, self.kind, self.prefix, self.times) = (actor, kind, prefix, times)
+    }
+
+    func isEnd(_ call: SteppedStorage.Call) -> Bool { call.kind == kind && call.name.hasPrefix(prefix) }
 }

@@ -100,7 +100,7 @@ import Testing
                 _ = try store.put(StoreLayout.table(id, epoch: 0), [1], when: .absent)
             }
             let report = try script.collector(store.store, keep: 1, listSizeMax: 4).collect()
-            #expect(report.tableCount == 11 && report.checkpointCount == 3 && report.logObjectCount == 25)
+            #expect(report.tableCount == 11 && report.checkpointCount == 3 && report.logObjectCount == 4)
             #expect(try script.checkpoints(store.store).epoch() == 3)
             #expect(CollectorTests.names(storage, "gc/") == ["gc/state"])
         }

@@ -22,13 +22,18 @@ final class SteppedStorage: Sendable {
     }
 
     struct Call: Sendable {
-        var isPut: Bool
+        enum Kind: Hashable, Sendable { case read, put, delete }
+
+        var kind: Kind
+        /// What is read, written or deleted first, or begins the names that are listed.
+        var name: String
         fileprivate var gate: FirstValue<Turn>
     }
 
     private struct State {
         var objects: [String: Object] = [:]
         var version: UInt64 = 0
+        var changeCount = 0
         var waiting: [Int: Call] = [:]
         var running: Set<Int> = []
         var late: [@Sendable (SteppedStorage) -> Void] = []
@@ -44,6 +49,8 @@ final class SteppedStorage: Sendable {
 
     var objects: [String: Object] { state.withLock { $0.objects } }
     var version: UInt64 { state.withLock { $0.version } }
+    /// How many puts and deletions there were.
+    var changeCount: Int { state.withLock { $0.changeCount } }
 
     // MARK: - For the scheduler
 
@@ -78,10 +85,13 @@ final class SteppedStorage: Sendable {
 
     // MARK: - Calls
 
-    fileprivate func turn(_ client: Int, isPut: Bool) async -> Turn {
+    fileprivate func turn(_ client: Int, _ kind: Call.Kind, _ name: String) async -> Turn {
         let gate = FirstValue<Turn>()
         let isFree = state.withLock { state in
-            if !state.isFree { state.waiting[client] = Call(isPut: isPut, gate: gate) }
+            if !state.isFree {
+                let other = state.waiting.updateValue(Call(kind: kind, name: name, gate: gate), forKey: client)
+                precondition(other == nil, "a client makes two calls at once, of which one would wait for ever")
+            }
             return state.isFree
         }
         guard !isFree else { return .proceed }
@@ -108,6 +118,7 @@ final class SteppedStorage: Sendable {
                 }
             }
             state.version += 1
+            state.changeCount += 1
             state.objects[name] = Object(bytes: bytes, version: state.version)
             return ObjectVersion("\(state.version)")
         }
@@ -115,6 +126,7 @@ final class SteppedStorage: Sendable {
 
     fileprivate func delete(_ keys: [ObjectKey]) {
         state.withLock { state in
+            state.changeCount += 1
             for key in keys { state.objects[key.rawValue] = nil }
         }
     }
@@ -133,7 +145,7 @@ final class SteppedStore: ObjectStore {
     let capabilities = ObjectStoreCapabilities(putsIfAbsent: true, putsIfUnchanged: true, isDurable: true)
 
     func get(_ key: ObjectKey, bytes: Range<UInt64>?) async throws(ObjectStoreError) -> StoredBytes {
-        try await step()
+        try await step(.read, key)
         guard let object = storage.objects[key.rawValue] else {
             throw ObjectStoreError(.notFound, "\(key): there is no such object")
         }
@@ -150,7 +162,7 @@ final class SteppedStore: ObjectStore {
         _ key: ObjectKey, _ payload: Payload, when condition: PutCondition
     ) async throws(ObjectStoreError) -> ObjectVersion {
         guard case .bytes(let bytes) = payload else { throw ObjectStoreError(.unsupported, "files") }
-        switch await storage.turn(number, isPut: true) {
+        switch await storage.turn(number, .put, key.rawValue) {
         case .proceed: return try storage.put(key.rawValue, bytes, when: condition)
         case .stop: throw SteppedStore.death
         case .loseAnswer: do { _ = try storage.put(key.rawValue, bytes, when: condition) } catch { break }
@@ -163,7 +175,7 @@ final class SteppedStore: ObjectStore {
     }
 
     func list(prefix: ObjectKey, after: ObjectKey?, limit: Int) async throws(ObjectStoreError) -> ListPage {
-        try await step()
+        try await step(.read, prefix)
         let keys = storage.objects.filter { name, _ in
             name.hasPrefix(prefix.rawValue) && after.map { $0.rawValue < name } ?? true
         }
@@ -172,7 +184,7 @@ final class SteppedStore: ObjectStore {
     }
 
     func delete(_ keys: [ObjectKey]) async throws(ObjectStoreError) {
-        try await step()
+        try await step(.delete, keys.first ?? "")
         storage.delete(keys)
     }
 
@@ -180,8 +192,8 @@ final class SteppedStore: ObjectStore {
 
     private static var death: ObjectStoreError { ObjectStoreError(.closed, "this client died") }
 
-    private func step() async throws(ObjectStoreError) {
-        if case .stop = await storage.turn(number, isPut: false) { throw SteppedStore.death }
+    private func step(_ kind: SteppedStorage.Call.Kind, _ key: ObjectKey) async throws(ObjectStoreError) {
+        if case .stop = await storage.turn(number, kind, key.rawValue) { throw SteppedStore.death }
     }
 
     private func info(_ key: ObjectKey, _ object: SteppedStorage.Object) -> ObjectInfo {
