@@ -38,10 +38,12 @@ public struct Branches: Sendable {
             let plan = try restorer.course(to: target).plan
             guard let checkpoint = plan.checkpoint else {
                 throw RestoreError(
-                    .notKept, "a branch begins at a checkpoint or behind one, and there is none at or before that moment")
+                    .notKept,
+                    "a branch begins at a checkpoint or behind one, and there is none at or before that moment")
             }
             let isAtCheckpoint = plan.end == checkpoint.end
-            _ = try board.add(.branch, id: id, checkpoint: checkpoint.key, keepsLog: !isAtCheckpoint,
+            _ = try board.add(
+                .branch, id: id, checkpoint: checkpoint.key, keepsLog: !isAtCheckpoint,
                 at: Clock.system.wall())
             return BranchPoint(
                 prefix: prefix, checkpoint: checkpoint.key.rawValue, index: isAtCheckpoint ? nil : plan.end.index)
