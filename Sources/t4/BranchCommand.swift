@@ -110,7 +110,9 @@ struct BranchUnforkCommand: AsyncParsableCommand {
         commandName: "unfork", abstract: "Forget a branch, so that collections may remove what only it used.",
         discussion: """
             The branch's nodes must not run any more: what they still use of their parent's tables goes with the next \
-            `t4 gc`. A name that is not registered is no error.
+            `t4 gc`. `t4 status` of the branch says how many tables its newest checkpoint has inherited; a branch that \
+            is to stay, and has none in any of its checkpoints, needs no registration either. A name that is not \
+            registered is no error.
             """)
 
     @Option(help: "The branch's name.")

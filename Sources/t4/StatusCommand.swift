@@ -8,7 +8,8 @@ struct StatusCommand: AsyncParsableCommand {
         commandName: "status",
         abstract: "Show what the database has in the object store.",
         discussion: """
-            Reads which checkpoint is the newest and lists names; needs no running node.
+            Reads which checkpoint is the newest and lists names; needs no running node. Of a branch it also says how many \
+            tables of the newest checkpoint still lie below the prefixes of other databases.
 
             Exit codes: 0 when the store was read, 1 when not, 64 when the command line or the configuration is wrong.
             """)
@@ -36,12 +37,19 @@ struct StatusCommand: AsyncParsableCommand {
             var checkpoint: String
         }
 
+        struct Inherited: Encodable {
+            var prefix: String
+            var tables: Int
+        }
+
         var store: String
         var latest_checkpoint: Checkpoint?
         var checkpoints: Count
         var wal_segments: Count
         var ssts: Count
         var branches: [Branch]
+        /// Tables of the newest checkpoint below other prefixes; only of a branch.
+        var inherited_tables: [Inherited]?
     }
 
     func run() async throws {
@@ -64,7 +72,8 @@ struct StatusCommand: AsyncParsableCommand {
             latest_checkpoint: status.head.map {
                 .init(key: $0.checkpoint, revision: $0.revision, term: $0.term, index: $0.index)
             }, checkpoints: count(status.checkpoints), wal_segments: count(status.log), ssts: count(status.tables),
-            branches: status.branches.map { .init(id: $0.id, checkpoint: $0.checkpoint) })
+            branches: status.branches.map { .init(id: $0.id, checkpoint: $0.checkpoint) },
+            inherited_tables: status.inherited?.map { .init(prefix: $0.prefix, tables: $0.tables) })
     }
 
     private func text(_ report: Report, type: String) -> String {
@@ -77,9 +86,13 @@ struct StatusCommand: AsyncParsableCommand {
         }
         lines += [
             "", "Storage objects", "  checkpoints: \(report.checkpoints.objects)",
-            "  WAL segments: \(report.wal_segments.objects)", "  SSTs: \(report.ssts.objects)", "  bytes: \(sum)", "",
-            "Branch forks",
+            "  WAL segments: \(report.wal_segments.objects)", "  SSTs: \(report.ssts.objects)", "  bytes: \(sum)",
         ]
+        if let inherited = report.inherited_tables {
+            let places = inherited.map { "\($0.tables) (below \($0.prefix))" }
+            lines.append("  inherited tables: " + (places.isEmpty ? "0" : places.joined(separator: ", ")))
+        }
+        lines += ["", "Branch forks"]
         lines += report.branches.isEmpty ? ["  (none)"] : report.branches.map { "  \($0.id): \($0.checkpoint)" }
         return lines.joined(separator: "\n")
     }

@@ -33,9 +33,10 @@ final class ServerUnderTest: Sendable {
     ///
     /// - Throws: `StartFailed` when it ends or says nothing of being ready within `limit`; no process is left behind.
     static func start(
-        _ kind: Kind, dataDirectory: URL, options: [String] = [], within limit: Duration = .seconds(60),
+        _ kind: Kind, dataDirectory: URL, options: [String] = [], environment: [String: String] = [:],
+        within limit: Duration = .seconds(60),
     ) async throws -> ServerUnderTest {
-        let process = try launch(kind, dataDirectory: dataDirectory, options: options)
+        let process = try launch(kind, dataDirectory: dataDirectory, options: options, environment: environment)
         do {
             let ready = kind == .etcd ? process.errors : process.output
             let address = try await ready.wait(for: "\(kind) to be ready", within: limit) { said in
@@ -51,7 +52,11 @@ final class ServerUnderTest: Sendable {
     }
 
     /// Starts the process without waiting for anything, for starts that are meant to fail.
-    static func launch(_ kind: Kind, dataDirectory: URL, options: [String] = []) throws -> ChildProcess {
+    /// - Parameter environment: Beside what all children have.
+    static func launch(
+        _ kind: Kind, dataDirectory: URL, options: [String] = [], environment: [String: String] = [:],
+    ) throws -> ChildProcess {
+        let environment = TestEnvironment.forChildren.merging(environment) { $1 }
         switch kind {
         case .etcd:
             // Port 0 everywhere: the system picks free ports, and the log names the one for clients.
@@ -62,12 +67,12 @@ final class ServerUnderTest: Sendable {
                 "--initial-cluster", "default=" + anywhere, "--enable-grpc-gateway=false",
             ]
             return try ChildProcess(
-                TestEnvironment.tool("etcd"), arguments + options, environment: TestEnvironment.forChildren)
+                TestEnvironment.tool("etcd"), arguments + options, environment: environment)
         case .t4(let engine):
             var arguments = ["run", "--data-dir", dataDirectory.path, "--listen", "127.0.0.1:0"]
             if let engine { arguments += ["--engine", engine] }
             return try ChildProcess(
-                TestEnvironment.t4Binary(), arguments + options, environment: TestEnvironment.forChildren)
+                TestEnvironment.t4Binary(), arguments + options, environment: environment)
         }
     }
 

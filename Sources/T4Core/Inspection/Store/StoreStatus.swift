@@ -20,6 +20,9 @@ package struct StoreStatus: Sendable {
     package var log: Count
     /// Registered forks by id, and the checkpoint of each.
     package var branches: [(id: String, checkpoint: String)]
+    /// Of a branch: how many tables of the newest checkpoint lie below other databases' prefixes, ordered by those. Nil for
+    /// other databases.
+    package var inherited: [(prefix: String, tables: Int)]?
 
     /// Reads the head and the registered forks, and lists each class of objects once. Blocks; see `BlockingStore`.
     /// - Throws: Of the store; `CheckpointError` for a head or a fork that cannot be read.
@@ -40,5 +43,14 @@ package struct StoreStatus: Sendable {
                 return (pin.id, pin.checkpoint)
             }
         }
+        if try DatabaseObject.read(store)?.branch != nil { inherited = try StoreStatus.inherited(head, store) }
+    }
+
+    private static func inherited(_ head: Head?, _ store: BlockingStore) throws -> [(prefix: String, tables: Int)] {
+        // A checkpoint that was collected since the head was read says nothing any more.
+        guard let key = head.map({ ObjectKey($0.checkpoint) }), let stored = try store.find(key) else { return [] }
+        let places = try ManifestFile.decode(stored.bytes, key: key).envelope.places.values
+        let counts = Dictionary(places.compactMap(\.prefix).map { ($0, 1) }, uniquingKeysWith: +)
+        return counts.sorted { $0.key < $1.key }.map { (prefix: $0.key, tables: $0.value) }
     }
 }

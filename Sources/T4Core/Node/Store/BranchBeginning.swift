@@ -19,9 +19,21 @@ struct BranchParent {
         { [chain] after, visit in _ = try chain.read(after: after, visit: visit) }
     }
 
+    /// The checkpoint that a branch begins with, or behind.
+    func manifest(of point: BranchPoint) throws -> ManifestFile {
+        do {
+            return try checkpoints.manifest(ObjectKey(point.checkpoint))
+        } catch let error as ObjectStoreError where error.code == .notFound {
+            throw StoreLink.Failure(
+                description:
+                    "there is no checkpoint \(point.checkpoint) under the prefix \"\(prefix)\" to begin a branch "
+                    + "with; `t4 branch fork` prints the one to give")
+        }
+    }
+
     /// Where a branch leaves its parent.
     func lineage(_ point: BranchPoint) throws -> Manifest.Lineage {
-        let file = try checkpoints.manifest(ObjectKey(point.checkpoint))
+        let file = try manifest(of: point)
         var (position, revision) = (file.checkpoint.position, Revision(file.checkpoint.revision))
         if let index = point.index, index != position.index {
             let walk = try ChainWalk(chain, after: file.start, to: .index(index))
@@ -51,7 +63,7 @@ struct BranchBeginning {
         self.parent = parent
         self.point = point
         self.writer = writer
-        file = try parent.checkpoints.manifest(ObjectKey(point.checkpoint))
+        file = try parent.manifest(of: point)
     }
 
     /// Where the branch begins, if that is the checkpoint's end: then nothing has to be read.

@@ -1,0 +1,72 @@
+import Foundation
+
+/// An object store for a test of commands: where it is, in flags and environment.
+struct StorePlace {
+    enum Kind: CaseIterable, Sendable {
+        case filesystem, s3
+
+        /// Those that this machine has.
+        static var available: [Kind] { allCases.filter { $0 == .filesystem || S3Service.isInstalled } }
+    }
+
+    /// How `t4 status` calls the place.
+    let name: String
+    let environment: [String: String]
+    private let prefixFlag: String
+    private let flags: [String]
+    /// Ends with the last user.
+    private let service: S3Service?
+
+    init(_ kind: Kind, in folder: URL) async throws {
+        switch kind {
+        case .filesystem:
+            let path = folder.appending(path: "store").path
+            name = "Store status file://\(path)/"
+            prefixFlag = "--store-prefix"
+            flags = ["--store-type", "filesystem", "--store-filesystem-path", path]
+            environment = [:]
+            service = nil
+        case .s3:
+            let started = try await S3Service()
+            name = "S3 status s3://\(S3Service.bucket)/"
+            prefixFlag = "--s3-prefix"
+            flags = ["--s3-bucket", S3Service.bucket, "--s3-endpoint", started.endpoint]
+            environment = ["AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"]
+            service = started
+        }
+    }
+
+    /// The flags that name the database below a prefix.
+    func flags(_ prefix: String) -> [String] { flags + [prefixFlag, prefix] }
+}
+
+/// A moto process with one bucket, which takes any credentials: `S3StoreTests` is where signatures are checked.
+///
+/// It ends with this process, however that ends: it reads its standard input up to the end.
+final class S3Service: Sendable {
+    static let bucket = "my-bucket"
+    let endpoint: String
+    private let process: ChildProcess
+
+    /// Where `scripts/fetch-moto` puts it.
+    private static let libraries = TestEnvironment.root.appending(path: ".build/tools/moto/lib").path
+
+    static var isInstalled: Bool { FileManager.default.fileExists(atPath: libraries) }
+
+    init() async throws {
+        let script = """
+            import os, sys, threading
+            threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+            from moto.s3.models import s3_backends
+            from moto.server import main
+            s3_backends["123456789012"]["aws"].create_bucket("\(S3Service.bucket)", "us-east-1")
+            main(["-H", "127.0.0.1", "-p", "0"])
+            """
+        let environment = TestEnvironment.forChildren.merging(["PYTHONPATH": S3Service.libraries]) { $1 }
+        process = try ChildProcess("/usr/bin/env", ["python3", "-c", script], environment: environment)
+        endpoint = try await process.errors.wait(for: "moto to be ready") { said in
+            if said.ended { throw ProcessFailure("moto ended: \(said)") }
+            return said.description.firstMatch(of: /Running on (?<endpoint>http:\S+)\s/).map { String($0.endpoint) }
+        }
+    }
+}
