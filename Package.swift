@@ -179,7 +179,7 @@ let package = Package(
         .testTarget(
             name: "S3StoreTests",
             dependencies: [
-                .target(name: "S3Store", condition: .when(traits: ["S3"])), "T4Protocols",
+                .target(name: "S3Store", condition: .when(traits: ["S3"])), "T4Conformance", "T4Core", "T4Protocols",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),

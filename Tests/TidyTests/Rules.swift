@@ -146,7 +146,7 @@ private let allowedImports: [String: Set<String>] = [
     "T4Server": ["T4Core", "T4Protocols", "RPC", "EtcdAPI"],
     "t4": ["T4Server", "T4Core", "T4Protocols", "T4Config", "T4BuiltIns", "T4Conformance", "RPC"],
     "T4Conformance": ["T4Protocols"],
-    "S3StoreTests": ["S3Store", "T4Conformance", "T4Protocols", "COpenSSL"],
+    "S3StoreTests": ["S3Store", "T4Conformance", "T4Core", "T4Protocols", "COpenSSL"],
 ]
 
 private let ownModules = Set(allowedImports.keys)

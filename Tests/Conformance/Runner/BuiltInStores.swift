@@ -48,6 +48,16 @@ extension BuiltIn {
     private static let wrappers = [
         memoryStore.wrapped("prefixed") { PrefixedStore($0, prefix: "t4/\u{E9}") },
         memoryStore.wrapped("retrying") { RetryingStore($0) },
+        // As nodes and those who read their stores have it.
+        memoryStore.wrapped("retrying with a timer to end") {
+            RetryingStore($0, timer: EndableTimer(.system).timer)
+        },
+        memoryStore.wrapped("retrying after the end of its timer") {
+            let timer = EndableTimer(.system)
+            timer.end()
+            return RetryingStore($0, timer: timer.timer)
+        },
+        memoryStore.wrapped("reading ahead") { ReadAheadStore($0) },
         memoryStore.wrapped("metered") { MeteredStore($0) { _ in } },
         memoryStore.wrapped("throttled to 1") { ThrottledStore($0, parallelMax: 1) },
         memoryStore.wrapped("throttled to 3") { ThrottledStore($0, parallelMax: 3) },

@@ -11,17 +11,14 @@ public enum EngineConformance {
         _ engine: EngineUnderTest, rules: [EngineRule] = EngineRules.all,
         progress: @Sendable (RuleResult) -> Void = { _ in }
     ) async -> ConformanceReport {
-        var report = ConformanceReport(engine: engine.name)
-        let clock = ContinuousClock()
+        var report = ConformanceReport(subject: engine.name)
         for rule in rules {
-            let start = clock.now
-            var outcome = RuleResult.Outcome.passed
+            let result: RuleResult
             if let reason = rule.reasonNotToRun(on: engine) {
-                outcome = .notRun(reason)
+                result = RuleResult(rule: rule.name, outcome: .notRun(reason), duration: .zero)
             } else {
-                do { try await rule.check(engine) } catch { outcome = .broken("\(error)") }
+                result = await RuleResult.of(rule.name) { try await rule.check(engine) }
             }
-            let result = RuleResult(rule: rule.name, outcome: outcome, duration: clock.now - start)
             report.results.append(result)
             progress(result)
         }
@@ -29,7 +26,7 @@ public enum EngineConformance {
     }
 }
 
-/// How an engine did under one rule.
+/// How an engine or a store did under one rule.
 public struct RuleResult: Sendable, CustomStringConvertible {
     /// What came of a rule.
     public enum Outcome: Hashable, Sendable {
@@ -37,7 +34,7 @@ public struct RuleResult: Sendable, CustomStringConvertible {
         case passed
         /// It does not; the text says what was expected and seen.
         case broken(String)
-        /// The rule says nothing about this engine or needs what its harness does not give; the text says which.
+        /// The rule says nothing about this backend or needs what its harness does not give; the text says which.
         case notRun(String)
     }
 
@@ -56,12 +53,21 @@ public struct RuleResult: Sendable, CustomStringConvertible {
         case .notRun(let reason): "not run  \(rule): \(reason)"
         }
     }
+
+    /// Tries a rule.
+    static func of(_ rule: String, _ check: () async throws -> Void) async -> RuleResult {
+        let clock = ContinuousClock()
+        let start = clock.now
+        var outcome = Outcome.passed
+        do { try await check() } catch { outcome = .broken("\(error)") }
+        return RuleResult(rule: rule, outcome: outcome, duration: clock.now - start)
+    }
 }
 
-/// How an engine did under all rules.
+/// How an engine or a store did under all rules.
 public struct ConformanceReport: Sendable, CustomStringConvertible {
-    /// The engine's name.
-    public var engine: String
+    /// The engine's or the store's name.
+    public var subject: String
     /// One result for each rule, in the order they were run.
     public var results: [RuleResult] = []
 
@@ -78,7 +84,7 @@ public struct ConformanceReport: Sendable, CustomStringConvertible {
         let passed = results.count { $0.outcome == .passed }
         let lines = results.filter { $0.outcome != .passed }.map(\.description)
         let notRun = results.count - passed - broken.count
-        return (lines + ["\(engine): \(passed) passed, \(broken.count) broken, \(notRun) not run"])
+        return (lines + ["\(subject): \(passed) passed, \(broken.count) broken, \(notRun) not run"])
             .joined(separator: "\n")
     }
 }

@@ -17,6 +17,8 @@ final class StoreNode {
     var settings: NodeStore
     /// Hears of failures of the node.
     let failures = Monitor<[String]>([])
+    /// Where commit times come from.
+    var clock = Clock.system
     /// Pauses take no longer than this.
     var pauseMax = Duration.seconds(60)
     private(set) var node: Node!
@@ -57,11 +59,11 @@ final class StoreNode {
         }
         let pauseMax = pauseMax
         let timer = BackoffTimer(clock: BootClock()) { await BackoffTimer.system.pause(min($0, pauseMax)) }
-        let (final, store) = (configuration, store)
+        let (final, store, clock) = (configuration, store, clock)
         node = try await SystemThread.run("start") {
             try Node(
                 final, registry: .builtIn, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-                clock: .system, timer: timer, store: store)
+                clock: clock, timer: timer, store: store)
         }
     }
 
