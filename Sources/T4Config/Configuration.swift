@@ -84,6 +84,8 @@ public struct Configuration: Sendable {
         public var keepCount = 3
         /// Those that are younger stay too: 1 s ... 3650 days, or 0.
         public var retention = Duration.seconds(86_400)
+        /// Whether the node deletes what does not stay, and what only that used.
+        public var collects = true
     }
 
     /// The database that a new one begins as a branch of; nothing for one that exists.

@@ -63,6 +63,10 @@ extension SettingDefinition {
             check: withinOrZero(.seconds(1)...(.seconds(3650 * 86_400))),
             "How far back the database can be restored to any moment: younger checkpoints and the log behind the oldest "
                 + "of them stay, however many there are."),
+        SettingDefinition(
+            "checkpoint.collect", flag: "checkpoint-collect", \.checkpoint.collects,
+            "Whether the node itself deletes what does not stay any more, after a checkpoint and at most once in five "
+                + "minutes. With false somebody has to run `t4 gc` now and then."),
     ]
 
     static let branch = [

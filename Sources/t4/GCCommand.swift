@@ -20,11 +20,11 @@ struct GCCommand: AsyncParsableCommand {
 
     @OptionGroup var options: StoreOptions
 
-    @Option(help: "How many of the newest checkpoints are kept; less than 1 counts as 1.")
-    var keep = CollectionPolicy().keep
+    @Option(help: "How many of the newest checkpoints are kept; less than 1 counts as 1. Default: checkpoint.keep.")
+    var keep: Int?
 
-    @Option(help: "How far back every moment can be restored, as in 24h, 90m or 0.")
-    var retain = CollectionPolicy().retain.text
+    @Option(help: "How far back every moment can be restored, as in 24h, 90m or 0. Default: checkpoint.retain.")
+    var retain: String?
 
     @Flag(help: "Say what would be deleted, and delete nothing.")
     var dryRun = false
@@ -46,7 +46,7 @@ struct GCCommand: AsyncParsableCommand {
     }
 
     func validate() throws {
-        guard Duration(parsing: retain) != nil else {
+        if let retain, Duration(parsing: retain) == nil {
             throw ValidationError("--retain \"\(retain)\" is no duration such as 24h, 90m or 0.")
         }
     }
@@ -55,8 +55,12 @@ struct GCCommand: AsyncParsableCommand {
         let report: CollectionReport
         do {
             let logger = Logger(label: "t4") { LineLogHandler(label: $0, level: .notice, format: .text) }
-            let opened = try await options.open(logger: logger)
-            report = try await collect(opened, logger: logger)
+            let configuration = try options.configuration()
+            var policy = CollectionPolicy(configuration)
+            if let keep { policy.keep = max(1, keep) }
+            if let retain = retain.flatMap({ Duration(parsing: $0) }) { policy.retain = retain }
+            let opened = try await options.open(configuration, logger: logger)
+            report = try await collect(opened, policy, logger: logger)
         } catch {
             throw fail(error)
         }
@@ -79,18 +83,25 @@ struct GCCommand: AsyncParsableCommand {
         StandardOutput.writeLine("  WAL segments deleted: \(report.logObjectCount)")
     }
 
-    private func collect(_ opened: OpenedStore, logger: Logger) async throws -> CollectionReport {
-        guard let retain = Duration(parsing: retain) else { preconditionFailure("it was checked") }
+    private func collect(
+        _ opened: OpenedStore, _ policy: CollectionPolicy, logger: Logger
+    ) async throws -> CollectionReport {
         let report: CollectionReport
         do {
             report = try await GarbageCollection.run(
-                in: opened.store, policy: CollectionPolicy(keep: keep, retain: retain), isDryRun: dryRun, logger: logger
-            )
+                in: opened.store, policy: policy, isDryRun: dryRun, logger: logger)
         } catch {
             await opened.close()
             throw opened.explained(error)
         }
         await opened.close()
         return report
+    }
+}
+
+extension CollectionPolicy {
+    /// What the configuration keeps.
+    init(_ configuration: Configuration) {
+        self.init(keep: configuration.checkpoint.keepCount, retain: configuration.checkpoint.retention)
     }
 }

@@ -228,6 +228,7 @@ extension NodeStore {
         let interval = configuration.checkpoint.interval
         checkpoints.interval = interval == .zero ? nil : interval
         checkpoints.entries = UInt64(configuration.checkpoint.entries)
+        if configuration.checkpoint.collects { collection = CollectionPolicy(configuration) }
     }
 }
 

@@ -23,6 +23,7 @@ import Testing
         "checkpoint.entries": ["1", "2", "3"],
         "checkpoint.keep": ["1", "2", "4"],
         "checkpoint.retain": ["1h", "0s", "3h"],
+        "checkpoint.collect": ["false", "true", "false"],
         "branch.prefix": ["a/", "b/", "c/"],
         "branch.checkpoint": (1...3).map { "checkpoint/0000000001/0000000000000000000\($0)/manifest.json" },
         "restore.point_time": ["2024-06-01T12:00:00Z", "2024-06-01T12:00:00.1Z", "1970-01-01T00:00:00Z"],

@@ -46,8 +46,9 @@ package struct LogMerger: Sendable {
     private func join(_ group: [LogUploader.Object]) throws -> Int {
         guard group.count > 1, let first = group.first, let last = group.last else { return 0 }
         let entries = try readBack(first.previous.index + 1...last.end.index)
-        guard entries.last?.position == last.end else {
-            throw LogError(.corrupted, "the local log does not hold entry \(last.end)", path: "")
+        guard entries.last?.position == last.end, entries.first?.position.index == first.previous.index + 1 else {
+            throw LogError(
+                .corrupted, "the local log does not hold all entries from \(first.previous) to \(last.end)", path: "")
         }
         let key = StoreLayout.log(firstIndex: first.previous.index + 1)
         let bytes = LogObject.encode(entries, databaseID: databaseID, term: term, previous: first.previous)

@@ -15,20 +15,23 @@ package struct Collector {
     private let logger: Logger
     /// Tables on one list; with more, one collection follows the other.
     private let listSizeMax: Int
+    private let isEnding: @Sendable () -> Bool
     private var store: BlockingStore { checkpoints.store }
     private var databaseID: DatabaseID { checkpoints.databaseID }
     /// Names of one call.
     private static let batchSize = 1000
 
+    /// - Parameter isEnding: Asked now and then; with true the collection is given up.
     package init(
         _ checkpoints: CheckpointStore, policy: CollectionPolicy, clock: Clock, logger: Logger,
-        listSizeMax: Int = 100_000
+        listSizeMax: Int = 100_000, isEnding: @escaping @Sendable () -> Bool = { false }
     ) {
         self.checkpoints = checkpoints
         self.policy = policy
         self.clock = clock
         self.logger = logger
         self.listSizeMax = listSizeMax
+        self.isEnding = isEnding
     }
 
     /// What a collection would delete now. Changes nothing.
@@ -42,8 +45,8 @@ package struct Collector {
     }
 
     /// Collects everything that can go now.
-    /// - Throws: `.interrupted` when another collection began meanwhile; whatever prevents it from seeing all that is in
-    ///   use. Nothing that is needed was deleted then, and the next collection goes on.
+    /// - Throws: `.interrupted` when another collection began meanwhile, or when it is to end; whatever prevents it from
+    ///   seeing all that is in use. Nothing that is needed was deleted then, and the next collection goes on.
     package func collect() throws -> CollectionReport {
         var total = CollectionReport()
         while true {
@@ -118,6 +121,7 @@ package struct Collector {
     private func advance(
         _ state: inout CollectionState, to phase: CollectionState.Phase, from version: ObjectVersion?
     ) throws -> ObjectVersion {
+        try checkEnd()
         state.phase = phase
         state.sequence += 1
         state.nonce = nonce()
@@ -159,6 +163,7 @@ package struct Collector {
         do {
             _ = try advance(&state, to: .idle, from: version)
         } catch let error as CheckpointError where error.code == .interrupted {
+            try checkEnd()
             return
         }
         var lists: [ObjectKey] = []
@@ -205,9 +210,14 @@ package struct Collector {
     private func sweep(_ keys: [ObjectKey]) throws {
         var rest = keys[...]
         while !rest.isEmpty {
+            try checkEnd()
             try store.delete(Array(rest.prefix(Collector.batchSize)))
             rest = rest.dropFirst(Collector.batchSize)
         }
+    }
+
+    private func checkEnd() throws {
+        if isEnding() { throw CheckpointError(.interrupted, "this process ends; the next collection goes on") }
     }
 
     private func report(

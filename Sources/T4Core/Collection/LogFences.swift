@@ -13,6 +13,11 @@ struct LogFences {
         var checksumSeed: UInt32
     }
 
+    /// An object is not what the listing said: it was joined with others meanwhile.
+    struct Changed: Error {
+        var key: ObjectKey
+    }
+
     private let store: BlockingStore
     private let databaseID: DatabaseID
     private let floor: CollectionFloor
@@ -55,7 +60,8 @@ struct LogFences {
     }
 
     /// The floor of the log when it is cut behind the entry `index`, where an object of the chain ends.
-    /// - Throws: When the log has a gap, or no object ends there; of objects that cannot be read.
+    /// - Throws: `Changed` where another listing may help; when the log has a gap, or no object ends there; of objects that
+    ///   cannot be read.
     mutating func floor(at index: UInt64) throws -> CollectionFloor {
         var result = floor
         count = objects.prefix { $0.first <= index }.count
@@ -135,7 +141,7 @@ struct LogFences {
     private mutating func header(_ position: Int) throws -> Header {
         if let header = headers[position] { return header }
         let key = objects[position].key
-        let bytes = try store.get(key, bytes: 0..<UInt64(SegmentHeader.byteCount)).bytes
+        let bytes = try read(position, 0..<UInt64(SegmentHeader.byteCount))
         let read = try SegmentHeader(bytes, path: key.rawValue)
         guard read.databaseID == databaseID, read.firstIndex == objects[position].first else {
             throw CheckpointError(.corrupted, "the header of \(key) is that of another object")
@@ -145,13 +151,24 @@ struct LogFences {
         return header
     }
 
+    private func read(_ position: Int, _ bytes: Range<UInt64>) throws -> [UInt8] {
+        let key = objects[position].key
+        do throws(ObjectStoreError) {
+            let stored = try store.get(key, bytes: bytes)
+            if stored.info.size == objects[position].size { return stored.bytes }
+        } catch {
+            guard error.code == .notFound else { throw error }
+        }
+        throw Changed(key: key)
+    }
+
     /// The last entry of an object.
     private mutating func end(_ position: Int) throws -> LogPosition {
         if let end = ends[position] { return end }
         let (key, size) = (objects[position].key, objects[position].size)
         let seed = try header(position).checksumSeed
         let offset = size - min(size, UInt64(SegmentFooter.byteCount))
-        guard let footer = SegmentFooter(try store.get(key, bytes: offset..<size).bytes, offset: offset, seed: seed)
+        guard let footer = SegmentFooter(try read(position, offset..<size), offset: offset, seed: seed)
         else { throw CheckpointError(.corrupted, "\(key) does not end with its footer") }
         ends[position] = footer.tally.lastPosition
         return footer.tally.lastPosition

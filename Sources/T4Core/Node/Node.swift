@@ -162,20 +162,21 @@ public final class Node: Sendable {
         self.commit = commit
         if let link, let uploader, let writer = opened.writer {
             let pruner = LogPruner(wal: directory.wal, engine: engine, stage: stage, uploader: uploader)
-            let merger = link.merger(opened.identity.database, wal: directory.wal, term: term)
             let trail = link.trail
+            let joiner = ChainJoiner(
+                link.merger(opened.identity.database, wal: directory.wal, term: term), uploader: uploader, trail: trail)
+            let collection = link.collection(opened.identity.database, clock: clock)
             let checkpointer = Checkpointer(
                 schedule: link.settings.checkpoints, timer: timer, uploader: uploader, published: published,
                 covered: opened.covered, logger: logger,
                 work: Checkpointer.Work(
-                    write: { try trail.newest.flatMap { try writer.write($0) } },
-                    merge: { covered in
-                        guard let newest = trail.newest else { return 0 }
-                        // The next checkpoint ends there or later, so that only this one lies in between.
-                        let before = try merger.merge(uploader.takeObjects(through: covered))
-                        return before + (try merger.merge(uploader.takeObjects(through: newest.position.index)))
+                    write: {
+                        guard let mark = trail.newest else { return nil }
+                        joiner.checkpointBegins(at: mark.position.index)
+                        return try writer.write(mark)
                     },
-                    prune: { try pruner.run(covered: $0) }))
+                    merge: { try joiner.join() }, prune: { try pruner.run(covered: $0) },
+                    collect: { collection?.run($0) }))
             publisher.checkpointer.withLock { $0 = checkpointer }
             storeThreads.append(SystemThread(name: "t4-checkpoint") { checkpointer.run() })
             // So that the next start need not read more than what this run writes.

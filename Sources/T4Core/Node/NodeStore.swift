@@ -33,6 +33,10 @@ public struct NodeStore: Sendable {
     public var stopTimeout = Duration.seconds(10)
     /// When checkpoints are made.
     public var checkpoints = CheckpointSchedule()
+    /// What the node keeps when it deletes what nobody needs any more from the store: after the first checkpoint of its
+    /// run, and after later ones at most once in five minutes. A collection that fails is only logged. Nil for never: then
+    /// `GarbageCollection` has to be run by somebody else.
+    public var collection: CollectionPolicy?
 
     /// A store with defaults for everything else.
     public init(_ source: Source, prefix: String = "", isInside: Bool = false) {

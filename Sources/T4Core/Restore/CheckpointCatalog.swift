@@ -32,6 +32,9 @@ struct CheckpointCatalog {
     private(set) var all: Set<ObjectKey> = []
     /// The head; nil where there is none, or a damaged one.
     private(set) var head: Head?
+    /// The last entry up to which collections removed the log; some objects before it stay as fences. 0 where none did, or
+    /// that cannot be read.
+    private(set) var collectedIndex: UInt64 = 0
     private(set) var warnings: [String] = []
     private let checkpoints: CheckpointStore
     private var damaged: Set<ObjectKey>
@@ -47,6 +50,11 @@ struct CheckpointCatalog {
             head = try checkpoints.head()?.head
         } catch let error as CheckpointError where error.code != .invalidArgument {
             warnings.append("\(error); the newest checkpoint that can be read counts instead")
+        }
+        do {
+            collectedIndex = try checkpoints.collectionState()?.object.floor.logIndex ?? 0
+        } catch let error as CheckpointError where error.code != .invalidArgument {
+            warnings.append("\(error); whether the log reaches back is seen by its objects alone")
         }
         names = try checkpoints.checkpoints().compactMap { Name($0) }
         all = Set(names.map(\.key))

@@ -13,7 +13,7 @@ extension Restorer {
     }
 
     func tooOld(_ goal: ChainWalk.Goal, _ catalog: inout CheckpointCatalog) throws -> RestoreError {
-        let isEmpty = try catalog.names.isEmpty && !hasBeginning()
+        let isEmpty = try catalog.names.isEmpty && !hasBeginning(catalog)
         return try notKept(
             isEmpty
                 ? "there is neither a checkpoint nor the beginning of the log under this prefix"
@@ -41,9 +41,11 @@ extension Restorer {
         kept.after = try catalog.oldest(from: count).map { state($0, catalog) }
         kept.oldest = try catalog.oldest(from: 0).map { state($0, catalog) }
         do {
-            _ = try chain.read(after: .zero) { first in
-                kept.oldest = RestoreError.State(revision: .initial, time: first.time)
-                return .stop
+            if catalog.collectedIndex == 0 {
+                _ = try chain.read(after: .zero) { first in
+                    kept.oldest = RestoreError.State(revision: .initial, time: first.time)
+                    return .stop
+                }
             }
             let walk = try ChainWalk(chain, after: newest?.file.start ?? .init(), to: .end)
             if walk.position != .zero { kept.newest = RestoreError.State(revision: walk.revision, time: walk.time) }
@@ -55,7 +57,8 @@ extension Restorer {
     }
 
     /// Whether the log is kept from its first entry on.
-    func hasBeginning() throws -> Bool {
+    func hasBeginning(_ catalog: CheckpointCatalog) throws -> Bool {
+        if catalog.collectedIndex > 0 { return false }
         let key = StoreLayout.log(firstIndex: 1)
         do throws(ObjectStoreError) {
             _ = try chain.store.start { (store) throws(ObjectStoreError) in try await store.info(key) }.wait()

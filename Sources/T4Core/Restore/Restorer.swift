@@ -160,7 +160,7 @@ struct Restorer {
         while case .index(let index) = goal, let found = newest, found.file.checkpoint.index > index {
             newest = try catalog.newest(ofFirst: found.place)
         }
-        guard try newest != nil || hasBeginning() else { throw try tooOld(goal, &catalog) }
+        guard try newest != nil || hasBeginning(catalog) else { throw try tooOld(goal, &catalog) }
         let walk = try ChainWalk(chain, after: newest?.file.start ?? .init(), to: goal)
         if walk.position == .zero { throw try tooOld(goal, &catalog) }
         if !walk.isStopped { try checkEnd(of: walk, from: newest?.place, goal, &catalog) }
@@ -172,7 +172,8 @@ struct Restorer {
         of walk: ChainWalk, from place: Int?, _ goal: ChainWalk.Goal, _ catalog: inout CheckpointCatalog
     ) throws {
         let next = try catalog.oldest(from: place.map { $0 + 1 } ?? 0)
-        let known = max(catalog.head?.index ?? 0, next?.file.checkpoint.index ?? 0)
+        // Collections remove the log up to a checkpoint, which may be lost.
+        let known = max(catalog.head?.index ?? 0, next?.file.checkpoint.index ?? 0, catalog.collectedIndex)
         let isGap = walk.position.index < known || walk.revision < catalog.names.last?.revision ?? .none
         if isGap {
             let missing = StoreLayout.log(firstIndex: walk.position.index + 1)
@@ -208,7 +209,12 @@ struct Restorer {
     /// The newest revision that anybody may have seen of the database.
     private func lastRevision(_ catalog: inout CheckpointCatalog) throws -> Revision {
         let newest = try catalog.newest(ofFirst: catalog.names.count)
-        let walk = try ChainWalk(chain, after: newest?.file.start ?? .init(), to: .end)
+        var start = newest?.file.start ?? .init()
+        // Where the newest checkpoint cannot be read the log behind an older one may end before it.
+        if let head = catalog.head, head.index > start.position.index {
+            start = ChainWalk.Start(position: head.position, revision: Revision(head.revision))
+        }
+        let walk = try ChainWalk(chain, after: start, to: .end)
         return max(walk.revision, catalog.names.last?.revision ?? .none)
     }
 }

@@ -18,6 +18,9 @@ import Testing
         .init(actors: [.collector(keep: 1), .collector(keep: 2)]),
         .init(actors: [.collector(keep: 1), .collector(keep: 1)], beginsUnswept: true),
         .init(actors: [.forker(0, keepsLog: false), .collector(keep: 2)], beginsUnswept: true),
+        // Of the joined object the name stays, as that of a term's first one, or goes with all it holds.
+        .init(actors: [.merger(21...50), .collector(keep: 1)]),
+        .init(actors: [.merger(31...50), .collector(keep: 1)]),
     ]
 
     /// Every order in which the one that acts is changed against its will once, and some others; where there is time, all
@@ -35,7 +38,10 @@ import Testing
 
     static let crowds: [CollectionScenario] = [
         .init(actors: [.writer(2), .writer(3), .collector(keep: 1), .collector(keep: 1), .forker(1, keepsLog: true)]),
-        .init(actors: [.writer(2), .forker(0, keepsLog: true), .restorer, .collector(keep: 1), .collector(keep: 2)]),
+        .init(actors: [
+            .writer(2), .forker(0, keepsLog: true), .restorer, .merger(31...50), .collector(keep: 1),
+            .collector(keep: 2),
+        ]),
         .init(
             actors: [.writer(2), .writer(2), .collector(keep: 1), .collector(keep: 2), .forker(1, keepsLog: false)],
             beginsUnswept: true),
@@ -50,7 +56,7 @@ import Testing
             #expect(throws: Loss.self, "\(mutant) does no harm") {
                 try Exploration(script, scenario).run(mutant.turns)
             }
-            try Exploration(script, CollectionScenario(actors: scenario.actors)).run(mutant.turns)
+            try Exploration(script, CollectionScenario(actors: mutant.soundActors)).run(mutant.turns)
         }
     }
 

@@ -17,25 +17,34 @@ enum CollectionMutant: String, CaseIterable, Sendable {
     case collectorsDoNotSeeWhatIsNewerThanTheHead
     case collectorsDeleteTablesFirst
     case collectorsDeleteFences
+    case mergersJoinAcrossACheckpoint
 
     /// Where it does harm.
     var scenario: CollectionScenario {
-        let actors: [CollectionActor] =
-            switch self {
-            case .writersReadTheEpochOnce, .collectorsDoNotRaiseTheEpoch, .collectorsDoNotSeeWhatIsNewerThanTheHead:
-                [.writer(2), .collector(keep: 1)]
-            case .writersSwapTheHeadBlindly: [.writer(2), .writer(3), .collector(keep: 1)]
-            case .writersReplaceManifests: [.writer(2), .collector(keep: 1), .writer(2)]
-            case .forkersDoNotAskWhatIsCondemned, .forkersPinLast, .collectorsDoNotLookAgain:
-                [.collector(keep: 1), .forker(0, keepsLog: false)]
-            case .collectorsSwapBlindly, .collectorsDoNotAnnounceTheSweep:
-                [.collector(keep: 1), .collector(keep: 1), .forker(0, keepsLog: false)]
-            case .collectorsForgetWhatWasCondemned:
-                [.collector(keep: 1), .collector(keep: 2), .forker(0, keepsLog: false)]
-            case .collectorsDeleteTablesFirst, .collectorsDeleteFences: [.collector(keep: 1)]
-            }
-        return CollectionScenario(actors: actors) { role, store in
+        CollectionScenario(actors: actors) { role, store in
             role == self.role ? MutantStore(store, self) : store
+        }
+    }
+
+    /// Actors who would do no harm.
+    var soundActors: [CollectionActor] {
+        self == .mergersJoinAcrossACheckpoint ? [.collector(keep: 1), .merger(31...50)] : actors
+    }
+
+    private var actors: [CollectionActor] {
+        switch self {
+        case .writersReadTheEpochOnce, .collectorsDoNotRaiseTheEpoch, .collectorsDoNotSeeWhatIsNewerThanTheHead:
+            [.writer(2), .collector(keep: 1)]
+        case .writersSwapTheHeadBlindly: [.writer(2), .writer(3), .collector(keep: 1)]
+        case .writersReplaceManifests: [.writer(2), .collector(keep: 1), .writer(2)]
+        case .forkersDoNotAskWhatIsCondemned, .forkersPinLast, .collectorsDoNotLookAgain:
+            [.collector(keep: 1), .forker(0, keepsLog: false)]
+        case .collectorsSwapBlindly, .collectorsDoNotAnnounceTheSweep:
+            [.collector(keep: 1), .collector(keep: 1), .forker(0, keepsLog: false)]
+        case .collectorsForgetWhatWasCondemned:
+            [.collector(keep: 1), .collector(keep: 2), .forker(0, keepsLog: false)]
+        case .collectorsDeleteTablesFirst, .collectorsDeleteFences: [.collector(keep: 1)]
+        case .mergersJoinAcrossACheckpoint: [.collector(keep: 1), .merger(41...54)]
         }
     }
 
@@ -66,6 +75,8 @@ enum CollectionMutant: String, CaseIterable, Sendable {
             ]
         case .collectorsDoNotAnnounceTheSweep, .collectorsForgetWhatWasCondemned:
             [.init(0, before: .delete, "checkpoint/"), .init(1, before: .read, "manifest/latest"), .init(2), .init(0)]
+        // The list is written, and says up to which name the log goes.
+        case .mergersJoinAcrossACheckpoint: [.init(0, before: .delete, "wal/"), .init(1), .init(0)]
         case .collectorsDeleteTablesFirst, .collectorsDeleteFences: []
         }
     }
@@ -74,6 +85,7 @@ enum CollectionMutant: String, CaseIterable, Sendable {
         switch self {
         case .writersReadTheEpochOnce, .writersSwapTheHeadBlindly, .writersReplaceManifests: .writer
         case .forkersDoNotAskWhatIsCondemned, .forkersPinLast: .forker
+        case .mergersJoinAcrossACheckpoint: .merger
         default: .collector
         }
     }

@@ -58,6 +58,32 @@ struct CollectionScript: Sendable {
         CheckpointStore(BlockingStore(store), databaseID: CollectionScript.databaseID)
     }
 
+    /// The object into which those of these entries are joined.
+    func joined(_ range: ClosedRange<Int>) -> [UInt8] {
+        let first = entries[range.lowerBound - 1]
+        return LogObject.encode(
+            Array(entries[range.lowerBound - 1..<range.upperBound]), databaseID: CollectionScript.databaseID,
+            term: first.position.term, previous: entries[range.lowerBound - 2].position)
+    }
+
+    /// Joins the objects of these entries, as a node does after a checkpoint.
+    /// - Parameter initial: What it has put there.
+    func join(_ range: ClosedRange<Int>, _ initial: CollectionInitial, on store: any ObjectStore) throws {
+        let ends = CollectionScript.objectEnds
+        let pieces = zip([0] + ends, ends).filter { range.contains($0.0 + 1) }
+        let objects = pieces.map { previous, end in
+            let version = initial.objects[StoreLayout.log(firstIndex: UInt64(previous + 1)).rawValue]!.version
+            return LogUploader.Object(
+                previous: entries[previous - 1].position, end: entries[end - 1].position, size: 100,
+                version: ObjectVersion("\(version)"))
+        }
+        let merger = LogMerger(
+            BlockingStore(store), databaseID: CollectionScript.databaseID,
+            term: entries[range.lowerBound - 1].position.term
+        ) { entries in self.entries.filter { entries.contains($0.position.index) } }
+        _ = try merger.merge(objects)
+    }
+
     /// Writes the checkpoint of that number.
     @discardableResult
     func write(_ number: Int, on store: any ObjectStore) throws -> CheckpointWriter.Written? {

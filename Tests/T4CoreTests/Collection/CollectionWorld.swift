@@ -23,6 +23,8 @@ final class CollectionWatcher {
     private let storage: SteppedStorage
     /// Checkpoints that collections of this world keep, at least.
     private let keep: Int
+    /// Objects of the log that may be there instead of several ones: their entries, their bytes.
+    private let joined: [(range: ClosedRange<Int>, bytes: [UInt8])]
     /// What was the newest checkpoint, oldest first.
     private var heads: [String] = []
     /// Manifests by the versions of their objects.
@@ -33,11 +35,15 @@ final class CollectionWatcher {
     /// What the last check saw: as long as nothing changes there is nothing to check.
     private var seen: (changeCount: Int, pins: [String])?
 
-    init(_ script: CollectionScript, _ storage: SteppedStorage, keep: Int, heads: [String]) {
+    init(
+        _ script: CollectionScript, _ storage: SteppedStorage, keep: Int, heads: [String],
+        joins: [ClosedRange<Int>] = []
+    ) {
         self.script = script
         self.storage = storage
         self.keep = keep
         self.heads = heads
+        joined = joins.map { ($0, script.joined($0)) }
     }
 
     func check() throws {
@@ -62,7 +68,12 @@ final class CollectionWatcher {
         }
         let fences = Set(CollectionScript.termStarts.map { UInt64($0.first) })
         for (first, bytes) in script.objects where first > logStart || fences.contains(first) {
-            guard objects[StoreLayout.log(firstIndex: first).rawValue]?.bytes == bytes else {
+            let isThere = objects[StoreLayout.log(firstIndex: first).rawValue]?.bytes == bytes
+            let isJoined = joined.contains { joined in
+                let name = StoreLayout.log(firstIndex: UInt64(joined.range.lowerBound)).rawValue
+                return joined.range.contains(Int(first)) && objects[name]?.bytes == joined.bytes
+            }
+            guard isThere || isJoined else {
                 throw Loss(description: "the log at \(first) is gone, which is needed from \(logStart)")
             }
         }
@@ -120,14 +131,17 @@ enum CollectionActor: Hashable, Sendable {
     /// Reads the newest checkpoint under a pin.
     case restorer
     case collector(keep: Int)
+    /// Joins the objects of the log with those entries.
+    case merger(ClosedRange<Int>)
 
-    enum Role: Hashable, Sendable { case writer, forker, collector }
+    enum Role: Hashable, Sendable { case writer, forker, collector, merger }
 
     var role: Role {
         switch self {
         case .writer: .writer
         case .forker, .restorer: .forker
         case .collector: .collector
+        case .merger: .merger
         }
     }
 }
@@ -154,6 +168,12 @@ struct CollectionScenario: Sendable {
         var chosen: Int
     }
 
+    private var joins: [ClosedRange<Int>] {
+        actors.compactMap { actor in
+            if case .merger(let range) = actor { range } else { nil }
+        }
+    }
+
     private var keep: Int {
         if beginsUnswept { return 1 }
         let keeps = actors.compactMap { actor in
@@ -170,7 +190,7 @@ struct CollectionScenario: Sendable {
         choose: (Int, [Int: SteppedStorage.Call], Int) -> Step?
     ) throws {
         let storage = SteppedStorage(initial.objects, version: initial.version)
-        let watcher = CollectionWatcher(script, storage, keep: keep, heads: initial.heads)
+        let watcher = CollectionWatcher(script, storage, keep: keep, heads: initial.heads, joins: joins)
         let problems = Monitor<[any Error & Sendable]>([])
         let pinned = watcher.pinned
         let bodies = actors.enumerated().map { number, actor -> @Sendable () -> Void in
@@ -212,7 +232,7 @@ struct CollectionScenario: Sendable {
         try outcome.get()
         guard isExact, tamper == nil else { return }
         let end = SteppedStorage(storage.objects, version: storage.version)
-        let last = CollectionWatcher(script, end, keep: keep, heads: initial.heads)
+        let last = CollectionWatcher(script, end, keep: keep, heads: initial.heads, joins: joins)
         last.adopt(watcher)
         try last.checkThatNothingIsLeftOver()
     }
@@ -253,6 +273,7 @@ extension CollectionActor {
         do {
             switch self {
             case .writer(let checkpoint): try script.write(checkpoint, on: store)
+            case .merger(let range): try script.join(range, initial, on: store)
             case .collector(let keep): _ = try script.collector(store, keep: keep).collect()
             case .forker(let checkpoint, let keepsLog):
                 let key = ObjectKey(initial.heads[checkpoint])

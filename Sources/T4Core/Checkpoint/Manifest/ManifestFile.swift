@@ -118,6 +118,9 @@ package struct Head: SealedObject {
     package var id: String
     package var sum = ""
 
+    /// The last entry that the checkpoint covers.
+    package var position: LogPosition { LogPosition(term: term, index: index) }
+
     package init(
         database: String, sequence: UInt64, nonce: String, manifest: ManifestFile, key: ObjectKey
     ) throws {

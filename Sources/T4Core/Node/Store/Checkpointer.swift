@@ -23,11 +23,12 @@ final class Checkpointer: Sendable {
     struct Work: Sendable {
         /// Writes a checkpoint at the newest place where one may end; nil when the newest one is there already.
         var write: @Sendable () throws -> CheckpointWriter.Written?
-        /// Joins objects of the log that end before the newest place where a checkpoint may end; none of them with one
-        /// behind the entry `covered`.
-        var merge: @Sendable (_ covered: UInt64) throws -> Int
+        /// Joins objects of the log, and says how many there are less.
+        var merge: @Sendable () throws -> Int
         /// Removes segments of the local log that a checkpoint covers, and says how many.
         var prune: @Sendable (_ covered: UInt64) throws -> Int
+        /// Deletes what nobody needs any more in the store, perhaps; called after each checkpoint.
+        var collect: @Sendable (_ isEnding: @escaping @Sendable () -> Bool) -> Void
     }
 
     /// More objects of the log than this are joined without waiting for a checkpoint.
@@ -87,7 +88,7 @@ final class Checkpointer: Sendable {
         if isDue { state.broadcast() }
     }
 
-    /// Ends `run` after the checkpoint under way.
+    /// Ends `run` after the checkpoint under way, and soon where garbage is being collected.
     func stop() {
         let requests = state.withLock { state in
             state.isStopping = true
@@ -120,12 +121,13 @@ final class Checkpointer: Sendable {
             note(result)
             wakeLater()
             for completion in next.requests { completion(result) }
+            if case .success(.some) = result { work.collect { [state] in state.withLock { $0.isStopping } } }
         }
     }
 
     private func merge() {
         do {
-            _ = try work.merge(status.covered)
+            _ = try work.merge()
         } catch {
             // Many objects cost requests, nothing else.
             logger.warning("objects of the log could not be joined: \(error)")

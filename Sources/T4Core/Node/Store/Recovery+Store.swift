@@ -11,6 +11,7 @@ extension Recovery {
             try begin(branch)
             head = try store.checkpoints.head()?.head
         }
+        if head == nil { try checkBeginning(store) }
         var base = head?.position ?? .zero
         let isLeftBehind = try isLeftBehind(by: base, store)
         if let head, try engine.appliedPosition.index < base.index, try !replayLog(upTo: base) {
@@ -48,6 +49,15 @@ extension Recovery {
         result.checkpoint = head?.position
         result.term = max(result.term, chain.term, head?.term ?? 0)
         return result
+    }
+
+    /// Without a checkpoint the chain counts from its beginning, which collections remove: but never without a checkpoint.
+    private func checkBeginning(_ store: Store) throws {
+        guard let state = try store.checkpoints.collectionState()?.object, state.floor.logIndex > 0 else { return }
+        throw Failure(
+            description: "there is no \(StoreLayout.head) although garbage collections removed the log up to entry "
+                + "\(state.floor.logIndex), which its checkpoint covers: objects in the store were lost; t4 restore list "
+                + "shows what can be restored")
     }
 
     /// Nothing of the log is in the store yet, and the local log does not reach back to its beginning.
@@ -277,9 +287,4 @@ extension Recovery {
         time = max(time, lastTime)
         return batches
     }
-}
-
-extension Head {
-    /// The last entry that the checkpoint covers.
-    fileprivate var position: LogPosition { LogPosition(term: term, index: index) }
 }

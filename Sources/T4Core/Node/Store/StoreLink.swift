@@ -118,6 +118,15 @@ final class StoreLink: Sendable {
         LogMerger(blocking, databaseID: id, term: term, readBack: StoreLink.readBack(wal, id))
     }
 
+    /// What collects garbage after checkpoints; nil where nothing is to be collected.
+    func collection(_ id: DatabaseID, clock: Clock) -> CollectionSchedule? {
+        guard let policy = settings.collection else { return nil }
+        let (checkpoints, logger) = (checkpoints(id), logger)
+        return CollectionSchedule(clock: timer.clock, logger: logger) { isEnding in
+            try Collector(checkpoints, policy: policy, clock: clock, logger: logger, isEnding: isEnding).collect()
+        }
+    }
+
     /// Uploads what the chain lacks and the first entry of this run: from then on no earlier leader can go on.
     func fence(_ uploader: LogUploader, _ tail: [LogUploader.Batch], _ first: LogEntry) throws {
         for batch in tail { uploader.add(batch) }
