@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all bench format lint
+.PHONY: help run build test test-all bench bench-store format lint
 
 # Arguments for `t4 run` and for the benchmark: make run ARGS="--listen 127.0.0.1:2379"
 ARGS ?=
@@ -13,7 +13,7 @@ ENGINES := lmdb rocksdb leveldb memory
 ENGINE ?= lmdb
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## Build t4 and run one node with its data in ./data
 	exec .build/release/t4 run --data-dir ./data $(ARGS)
@@ -33,6 +33,9 @@ test-all: test ## The above, then the slow tests, and the test suites of other e
 
 bench: build ## Measure t4 beside etcd, both on this machine; ENGINE=rocksdb, leveldb or memory instead of lmdb
 	scripts/bench --engine $(ENGINE) $(ARGS)
+
+bench-store: build ## Measure checkpoints, restores and durability in an object store
+	scripts/bench-store $(ARGS)
 
 format: ## Format the Swift sources in place
 	@scripts/format

@@ -9,7 +9,7 @@ struct T4Command: AsyncParsableCommand {
         subcommands: [
             RunCommand.self, InspectCommand.self, StatusCommand.self, VerifyCommand.self, RestoreCommand.self,
             BranchCommand.self, GCCommand.self, EngineCommand.self, ConfigCommand.self, VerifyStoreCommand.self,
-            BenchCommand.self,
+            BenchCommand.self, BenchStoreCommand.self,
             VersionCommand.self,
         ])
 }

@@ -5,11 +5,11 @@ package import T4Protocols
 ///
 /// Entries come in batches, each of which ends where a group was synced to disk. In the background batches are gathered
 /// until they are old or many; where writes wait for the store each upload takes what has come since the one before, and
-/// a few are under way at once. Batches are released strictly in order, whichever upload ends first.
+/// a few are under way at once (`UploadPacing`). Batches are released strictly in order, whichever upload ends first.
 package final class LogUploader: Sendable {
     /// When uploads happen.
     package struct Settings: Sendable {
-        /// Somebody waits for each batch, so that nothing is held back.
+        /// Somebody waits for each batch, so that nothing is held back for long.
         package var isSynchronous = false
         /// Batches that are not waited for are uploaded when the first of them is this old,
         package var ageMax = Duration.seconds(10)
@@ -79,6 +79,7 @@ package final class LogUploader: Sendable {
         var number: UInt64
         var end: LogPosition
         var batches: [Batch]
+        var begin: Duration
         /// What became of it, once it is in the store.
         var outcome: Outcome?
     }
@@ -106,8 +107,9 @@ package final class LogUploader: Sendable {
         /// Not to get there after the failure, to be told so by the uploader's thread.
         var dropped = FIFO<Batch>()
         var flightNumber: UInt64 = 0
-        /// Waiting batches are to be uploaded without waiting for age or size.
+        /// Waiting batches are to be uploaded without waiting for age, size or number.
         var isDue = false
+        var pacing = UploadPacing()
         /// Rises whenever the waiting batches are taken, so that an old timer means nothing.
         var generation: UInt64 = 0
         var outage: String?
@@ -191,7 +193,7 @@ package final class LogUploader: Sendable {
 
     /// Takes a batch in order, as the other `add`.
     package func add(_ batch: Batch) {
-        let (failure, startTimer): (Failure?, UInt64?) = state.withLock { state in
+        let (failure, startTimer): (Failure?, (generation: UInt64, age: Duration)?) = state.withLock { state in
             if let failure = state.failure { return (failure, nil) }
             precondition(batch.first == state.last.index + 1, "entries are added in order")
             state.last = batch.last
@@ -199,13 +201,20 @@ package final class LogUploader: Sendable {
             state.waiting.append(batch)
             state.waitingSize += batch.size
             if state.waitingSize > settings.memoryMax { state.waiting[state.waiting.count - 1].entries = nil }
-            return (nil, isFirst && !settings.isSynchronous ? state.generation : nil)
+            guard isFirst else { return (nil, nil) }
+            guard settings.isSynchronous else { return (nil, (state.generation, settings.ageMax)) }
+            let hold = state.pacing.hold
+            if state.flights.isEmpty || hold == .zero {
+                state.isDue = true
+                return (nil, nil)
+            }
+            return (nil, (state.generation, hold))
         }
         if let failure {
             batch.release?(failure)
             return
         }
-        if let startTimer { wakeLater(startTimer) }
+        if let startTimer { wakeLater(startTimer.generation, after: startTimer.age) }
         state.broadcast()
     }
 
@@ -269,8 +278,8 @@ package final class LogUploader: Sendable {
 
     // MARK: - One upload
 
-    private func wakeLater(_ generation: UInt64) {
-        let (age, timer) = (settings.ageMax, timer)
+    private func wakeLater(_ generation: UInt64, after age: Duration) {
+        let timer = timer
         Task {
             await timer.pause(age)
             state.withLock { state in
@@ -294,7 +303,7 @@ package final class LogUploader: Sendable {
                 return .some(state.dropped.popFirst().map { .release($0, failure) })
             }
             guard !state.waiting.isEmpty, state.flights.count < (settings.isSynchronous ? settings.inFlightMax : 1),
-                settings.isSynchronous || state.isDue || state.waitingSize >= settings.sizeMax
+                state.isDue || state.waitingSize >= settings.sizeMax || settings.isSynchronous && hasGathered(state)
             else { return nil }
             var count = 0
             var size = 0
@@ -308,13 +317,20 @@ package final class LogUploader: Sendable {
             state.generation += 1
             // What is left is younger than what was taken, but has no timer of its own.
             state.isDue = !state.waiting.isEmpty
+            state.pacing.began()
             state.flightNumber += 1
             let previous = state.flights.last?.end ?? state.end
             let flight = Flight(
-                number: state.flightNumber, end: batches.last!.last, batches: batches)
+                number: state.flightNumber, end: batches.last!.last, batches: batches, begin: timer.clock.now)
             state.flights.append(flight)
             return .some(.upload(flight, previous: previous))
         }
+    }
+
+    /// Whether what waits for an upload is all that is expected soon.
+    private func hasGathered(_ state: State) -> Bool {
+        guard !state.flights.isEmpty, let first = state.waiting.first else { return true }
+        return state.last.index - first.first + 1 >= state.pacing.answered
     }
 
     private func upload(_ flight: Flight, _ entries: [LogEntry], previous: LogPosition) {
@@ -450,9 +466,11 @@ package final class LogUploader: Sendable {
         state.withLock { state in
             if let index = state.flights.firstIndex(where: { $0.number == number }) {
                 state.flights[index].outcome = outcome
+                state.pacing.ended(after: timer.clock.now - state.flights[index].begin)
             }
             while let first = state.flights.first, let outcome = first.outcome, state.failure == nil {
                 for batch in first.batches { state.released.append(batch) }
+                state.pacing.answered(first.end.index - state.end.index)
                 if let version = outcome.version {
                     let size = first.batches.reduce(0) { $0 + $1.size }
                     state.objects.append(Object(previous: state.end, end: first.end, size: size, version: version))

@@ -71,8 +71,13 @@ package enum Keyspace {
         let end = name.byteCount - 8
         let revision = Revision(Int64(bitPattern: ~name.bigEndian(at: end, as: UInt64.self)))
         var key: [UInt8] = []
-        key.reserveCapacity(end)
         name.withUnsafeBytes { raw in
+            let escaped = UnsafeRawBufferPointer(rebasing: raw[1..<end - 2])
+            if !escaped.contains(0) {
+                key = Array(escaped)
+                return
+            }
+            key.reserveCapacity(escaped.count)
             var offset = 1
             while offset < end - 2 {
                 key.append(raw[offset])

@@ -1,7 +1,7 @@
 package import T4Protocols
 
 /// Fills an empty engine from a checkpoint.
-package struct CheckpointLoader {
+package struct CheckpointLoader: Sendable {
     private let checkpoints: CheckpointStore
     private let file: ManifestFile
     private let key: ObjectKey
@@ -26,13 +26,8 @@ package struct CheckpointLoader {
             throw CheckpointError(.unsupported, "\(key) has a digest that this build cannot compare")
         }
         let count = file.checkpoint.tables.count
-        var done = 0
         var rows = CheckpointRows(meta: meta) {
-            done = 0
-            return try self.rows {
-                done += 1
-                progress(done, count)
-            }
+            RowsAhead(tablesDone: { progress($0, count) }) { try self.rows(tableDone: $0) }
         }
         do {
             try engine.bulkLoad(&rows, at: file.checkpoint.position)

@@ -9,6 +9,16 @@ package struct CheckpointRows: SortedRows {
     package private(set) var digest = StateDigest()
     /// Current rows given so far.
     package private(set) var keys: UInt64 = 0
+    /// Without references, as there may be millions to sort.
+    private struct Change {
+        var revision: Revision
+        var sub: UInt32
+        var isDelete: Bool
+        /// Where its key lies in `changedKeys`.
+        var start: Int
+        var size: Int
+    }
+
     private enum Phase { case current, history, changes, leased, system, end }
     private var phase = Phase.current
     private let meta: MetaRow
@@ -19,7 +29,9 @@ package struct CheckpointRows: SortedRows {
     private var history: [(name: [UInt8], value: [UInt8])] = []
     private var historySize = 0
     private var historyFits = true
-    private var changes: [(revision: Revision, sub: UInt32, isDelete: Bool, key: [UInt8])] = []
+    private var changes: [Change] = []
+    /// The keys of all changes, one after the other.
+    private var changedKeys: [UInt8] = []
     private var leased: [[UInt8]] = []
     private var system: [(name: [UInt8], value: [UInt8])] = []
     private var next = 0
@@ -62,6 +74,7 @@ package struct CheckpointRows: SortedRows {
             case .changes:
                 if next < changes.count { return changeRow() }
                 changes = []
+                changedKeys = []
                 enter(.leased)
                 leased.sort { $0.lexicographicallyPrecedes($1) }
             case .leased:
@@ -104,7 +117,11 @@ package struct CheckpointRows: SortedRows {
             let header = RecordHeader(row.value.span.bytes)
             let key = Keyspace.parseHistory(row.name.span.bytes).key
             if header.mod >= meta.compacted {
-                changes.append((header.mod, header.sub, header.isTombstone, key))
+                changes.append(
+                    Change(
+                        revision: header.mod, sub: header.sub, isDelete: header.isTombstone, start: changedKeys.count,
+                        size: key.count))
+                changedKeys += key
             }
             guard isNewest, !header.isTombstone else {
                 keep(row)
@@ -149,7 +166,8 @@ package struct CheckpointRows: SortedRows {
         var name: [UInt8] = []
         Keyspace.appendChange(change.revision, sub: change.sub, to: &name)
         var value: [UInt8] = []
-        ChangeRow.append(isDelete: change.isDelete, key: change.key, to: &value)
+        let key = Array(changedKeys[change.start..<change.start + change.size])
+        ChangeRow.append(isDelete: change.isDelete, key: key, to: &value)
         return (name, value)
     }
 }
