@@ -140,7 +140,7 @@ import Testing
             if isStarted { try await branch.stop() }
             // The store stays away for the node that was cut off, as if its process were gone.
             branch.store = world.base
-            branch.settings.startTimeout = .seconds(60)
+            (branch.settings.startTimeout, branch.pauseMax) = (.seconds(60), .seconds(60))
             if calls % 2 == 0 { try branch.removeDisk() }
             try await branch.start()
             try world.expect(branch, at: world.moments[2], "\(calls) calls")
