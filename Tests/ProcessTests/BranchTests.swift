@@ -12,7 +12,7 @@ struct BranchTests {
                 _ = try await guide.waitForCheckpoint("t4/", of: 1)
                 try await guide.put(server, 1...5)
             }
-            let parent = try await guide.run("t4", "t4/")
+            var parent = try await guide.run("t4", "t4/")
             let latest = try await guide.waitForCheckpoint("t4/", of: 6)
             try await guide.put(parent, 6...6)
 
@@ -32,8 +32,12 @@ struct BranchTests {
                 try await guide.put(server, 100...102)
                 #expect(try await guide.keys(parent) == Array(1...6))
             }
-            // The parent's tables go on being kept, and the branch needs nothing but the store.
+            // What the branch began with goes on being kept, and the branch needs nothing but the store.
+            #expect(try await parent.stop() == .code(0))
+            parent = try await guide.run("t4", "t4/")
+            _ = try await guide.waitForCheckpoint("t4/", of: 7)
             _ = try await guide.t4(["gc"] + store + ["--keep", "1", "--retain", "0"])
+            #expect(try await guide.checkpoints("t4/").map(\.revision) == [6, 7])
             try FileManager.default.removeItem(at: guide.data("staging"))
             for given in [flags, [], flags] {
                 try await guide.run("staging", "t4-staging/", given) { server in

@@ -96,6 +96,16 @@ struct GuideRun {
         return result
     }
 
+    /// Runs a node and checks which keys clients find.
+    func expect(
+        _ numbers: [Int], in directory: String, _ prefix: String? = nil, at location: SourceLocation = #_sourceLocation
+    ) async throws {
+        try await run(directory, prefix) { server in
+            let found = try await keys(server)
+            #expect(found == numbers, sourceLocation: location)
+        }
+    }
+
     func put(_ server: ServerUnderTest, _ numbers: ClosedRange<Int>) async throws {
         for number in numbers {
             _ = try await SnapshotTools.run(

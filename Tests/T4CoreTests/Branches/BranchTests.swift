@@ -42,8 +42,9 @@ import Testing
 
         let branch = try await world.branch("branch/", at: point)
         try await branch.start()
-        // Nothing was written but perhaps what the log adds.
-        #expect(try await world.status("branch/").inherited?.map(\.prefix) == ["db/"])
+        // What the log adds may have become new tables already.
+        let inherited = try #require(try await world.status("branch/").inherited).map(\.prefix)
+        #expect(inherited == ["db/"] || inherited.isEmpty && point.index != nil)
         #expect(try await world.status("db/").inherited == nil)
         let moment = world.moments[place.moment]
         try world.expect(branch, at: moment)
@@ -136,9 +137,10 @@ import Testing
             } catch {
                 isStarted = false
             }
-            store.comeBack()
-            branch.settings.startTimeout = .seconds(60)
             if isStarted { try await branch.stop() }
+            // The store stays away for the node that was cut off, as if its process were gone.
+            branch.store = world.base
+            (branch.settings.startTimeout, branch.pauseMax) = (.seconds(60), .seconds(60))
             if calls % 2 == 0 { try branch.removeDisk() }
             try await branch.start()
             try world.expect(branch, at: world.moments[2], "\(calls) calls")

@@ -51,9 +51,9 @@ final class BranchWorld {
     }
 
     func moment(_ test: StoreNode) throws -> Moment {
-        let state = test.node.read()
+        let state = try test.node.read()
         return Moment(
-            content: try test.all(), revision: test.node.revision, meta: try state.meta, leases: try state.leases(),
+            content: try test.all(), revision: test.node.revision, meta: state.meta, leases: try state.leases(),
             time: Clock.system.wall())
     }
 

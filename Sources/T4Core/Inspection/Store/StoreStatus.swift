@@ -21,7 +21,7 @@ package struct StoreStatus: Sendable {
     /// Registered forks by id, and the checkpoint of each.
     package var branches: [(id: String, checkpoint: String)]
     /// Of a branch: how many tables of the newest checkpoint lie below other databases' prefixes, ordered by those. Nil for
-    /// other databases.
+    /// other databases, and where that checkpoint is not there.
     package var inherited: [(prefix: String, tables: Int)]?
 
     /// Reads the head and the registered forks, and lists each class of objects once. Blocks; see `BlockingStore`.
@@ -46,9 +46,8 @@ package struct StoreStatus: Sendable {
         if try DatabaseObject.read(store)?.branch != nil { inherited = try StoreStatus.inherited(head, store) }
     }
 
-    private static func inherited(_ head: Head?, _ store: BlockingStore) throws -> [(prefix: String, tables: Int)] {
-        // A checkpoint that was collected since the head was read says nothing any more.
-        guard let key = head.map({ ObjectKey($0.checkpoint) }), let stored = try store.find(key) else { return [] }
+    private static func inherited(_ head: Head?, _ store: BlockingStore) throws -> [(prefix: String, tables: Int)]? {
+        guard let key = head.map({ ObjectKey($0.checkpoint) }), let stored = try store.find(key) else { return nil }
         let places = try ManifestFile.decode(stored.bytes, key: key).envelope.places.values
         let counts = Dictionary(places.compactMap(\.prefix).map { ($0, 1) }, uniquingKeysWith: +)
         return counts.sorted { $0.key < $1.key }.map { (prefix: $0.key, tables: $0.value) }

@@ -133,7 +133,7 @@ final class StoreLink: Sendable {
         uploader.add([first])
         uploader.flush()
         guard uploader.wait(for: first.position.index, atMost: settings.startTimeout) else {
-            let reason = uploader.status.outage ?? "another node goes on with this database"
+            let reason = uploader.status.outage ?? "another node goes on with this database, or the store is too slow"
             throw Failure(description: "the object store has not taken the first entry of this run: \(reason)")
         }
     }
