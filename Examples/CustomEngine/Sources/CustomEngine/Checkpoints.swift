@@ -42,7 +42,8 @@ struct Checkpoints {
         precondition(ids[0] == ids[1] && states[0] == states[1])
         for (engine, store) in zip(engines.reversed(), stores) {
             let node = try await Node.start(configuration(engine, store), registry: registry, logger: logger)
-            precondition(try state(node) == states[0])
+            let restored = try state(node)
+            precondition(restored == states[0])
             try await node.stop()
         }
         print("the engines \"logfile\" and \"memory\" make the same checkpoint, and restore each other's")
