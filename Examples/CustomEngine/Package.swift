@@ -15,7 +15,8 @@ let package = Package(
             dependencies: [
                 "LogFileEngine", .product(name: "T4Protocols", package: "t4"),
                 .product(name: "T4Conformance", package: "t4"), .product(name: "T4Config", package: "t4"),
-                .product(name: "T4Core", package: "t4"), .product(name: "Logging", package: "swift-log"),
+                .product(name: "T4BuiltIns", package: "t4"), .product(name: "T4Core", package: "t4"),
+                .product(name: "Logging", package: "swift-log"),
             ]),
     ],
     swiftLanguageModes: [.v6]

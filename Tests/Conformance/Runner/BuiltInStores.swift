@@ -34,6 +34,12 @@ extension BuiltIn {
         }
     }
 
+    /// Keeps what it has read of an object: for parts of objects that nobody else replaces.
+    static let readAhead = memoryStore.wrapped("reading ahead") { ReadAheadStore($0) }
+
+    /// The beginnings of the names of rules where one client reads parts of what another one replaces.
+    static let rulesOfReplacedParts = ["random operations match"]
+
     static func openStore(
         _ name: String, _ settings: String = "{}", dataDirectory: String = "/nonexistent",
         registry: BackendRegistry = .builtIn
@@ -57,7 +63,6 @@ extension BuiltIn {
             timer.end()
             return RetryingStore($0, timer: timer.timer)
         },
-        memoryStore.wrapped("reading ahead") { ReadAheadStore($0) },
         memoryStore.wrapped("metered") { MeteredStore($0) { _ in } },
         memoryStore.wrapped("throttled to 1") { ThrottledStore($0, parallelMax: 1) },
         memoryStore.wrapped("throttled to 3") { ThrottledStore($0, parallelMax: 3) },

@@ -66,6 +66,7 @@ struct CustomEngine {
         let found = try node.range(RangeRequest(key: Array("/greeting".utf8)))
         precondition(found.kvs.first?.value == Array("hello".utf8))
         try await node.stop()
+        try await Checkpoints(directory: directory, logger: logger).check()
         try FileManager.default.removeItem(at: directory)
         print("a node on the engine \"\(configuration.engine.type)\" kept its data over a restart")
     }

@@ -3,7 +3,7 @@ public import T4Protocols
 extension S3Store {
     /// Reads an object, or the part of it that `bytes` names.
     ///
-    /// Without a range at most 2 GiB.
+    /// At most 2 GiB at once.
     public func get(_ key: ObjectKey, bytes: Range<UInt64>?) async throws(ObjectStoreError) -> StoredBytes {
         try check(key)
         guard let range = bytes else {
@@ -16,19 +16,23 @@ extension S3Store {
             return StoredBytes(
                 bytes: response.body, info: try info(key, response, size: UInt64(response.body.count)))
         }
-        guard !range.isEmpty else { return try await empty(key, at: range.lowerBound) }
-        guard range.count <= Self.wholeReadSizeMax else {
-            throw ObjectStoreError(
-                .invalidArgument, "get \(key): \(range.count) bytes at once are more than \(Self.wholeReadSizeMax)")
-        }
+        // No object reaches so far that its length would not fit; and not every service can read such a number.
+        guard !range.isEmpty, range.lowerBound <= Int64.max else { return try await empty(key, at: range.lowerBound) }
+        let asked = range.lowerBound..<min(range.upperBound, range.lowerBound + UInt64(Self.wholeReadSizeMax))
         let request = S3Request(
-            method: .get, key: key, headers: [HTTPHeader("Range", "bytes=\(range.lowerBound)-\(range.upperBound - 1)")],
-            bodySizeMax: range.count)
+            method: .get, key: key, headers: [HTTPHeader("Range", "bytes=\(asked.lowerBound)-\(asked.upperBound - 1)")],
+            bodySizeMax: asked.count)
         let answer = try await answer(request, .read)
         // There is no such byte; but reading from the very end on gives none, and that is no error.
         if answer.status == 416 { return try await empty(key, at: range.lowerBound) }
         guard answer.isSuccess else { throw answer.error(request, .read, at: client.place) }
-        return try part(key, range, answer.response)
+        let stored = try part(key, asked, answer.response)
+        guard min(range.upperBound, stored.info.size) <= asked.upperBound else {
+            throw ObjectStoreError(
+                .invalidArgument,
+                "get \(key): bytes \(range) of \(stored.info.size) are more at once than \(Self.wholeReadSizeMax)")
+        }
+        return stored
     }
 
     /// Size and version of an object.

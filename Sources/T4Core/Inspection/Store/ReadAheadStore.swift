@@ -60,11 +60,12 @@ package final class ReadAheadStore: ObjectStore {
             return (nil, goesOn ? min(window.step * 4, stepMax) : 0)
         }
         if let part { return part }
-        let count = max(UInt64(range.count), step)
+        let wanted = range.upperBound - range.lowerBound
+        let count = max(wanted, step)
         let end = range.lowerBound.addingReportingOverflow(count)
         let stored = try await base.get(key, bytes: range.lowerBound..<(end.overflow ? .max : end.partialValue))
         keep(stored, of: key, from: range.lowerBound, step: count)
-        return StoredBytes(bytes: Array(stored.bytes.prefix(range.count)), info: stored.info)
+        return StoredBytes(bytes: Array(stored.bytes.prefix(Int(clamping: wanted))), info: stored.info)
     }
 
     private func keep(_ stored: StoredBytes, of key: ObjectKey, from start: UInt64, step: UInt64) {
@@ -96,7 +97,10 @@ package final class ReadAheadStore: ObjectStore {
         try await base.delete(keys)
     }
 
-    package func close() async { await base.close() }
+    package func close() async {
+        state.withLock { $0 = State() }
+        await base.close()
+    }
 
     private func forget(_ keys: [ObjectKey]) {
         state.withLock { state in
