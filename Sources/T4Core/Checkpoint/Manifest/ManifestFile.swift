@@ -40,7 +40,7 @@ package struct ManifestFile: Hashable, Sendable, Codable {
 
     /// Where a table lies.
     package struct Place: Hashable, Sendable, Codable {
-        /// Prefix of the database that wrote it, when that is another one; see `docs/formats.md`, "Branches".
+        /// Prefix of the database that wrote it, when that is another one, as in a branch.
         package var prefix: String?
         /// Name under that prefix, or under the own one.
         package var key: String
