@@ -78,10 +78,11 @@ struct GuideRun {
 
     // MARK: - Nodes
 
-    /// Starts `t4 run`, on the store where a prefix is given.
+    /// Starts `t4 run`, on the store where a prefix is given. Only commands collect, so that a test knows what is there.
     func run(_ directory: String, _ prefix: String? = nil, _ options: [String] = []) async throws -> ServerUnderTest {
         try await ServerUnderTest.start(
-            .t4(engine: nil), dataDirectory: data(directory), options: (prefix.map(place.flags) ?? []) + options,
+            .t4(engine: nil), dataDirectory: data(directory),
+            options: (prefix.map(place.flags) ?? []) + ["--checkpoint-collect=false"] + options,
             environment: place.environment)
     }
 

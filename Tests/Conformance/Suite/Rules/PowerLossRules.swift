@@ -22,6 +22,8 @@ extension EngineRules {
                     for _ in 0..<(number * 4) {
                         if let line = try child.next(), line.word == .synced { synced = line.number }
                     }
+                    // A line comes between two batches; the moments of interest are in the next one.
+                    waitForChange(of: original.directory)
                     try child.pause()
                     let copy = "\(storage.directory)/\(number)"
                     try FileManager.default.copyItem(atPath: original.directory, toPath: copy)
@@ -57,6 +59,24 @@ extension EngineRules {
             }
         },
     ]
+
+    /// Returns when a file of the directory was changed, or after so many looks that an engine which changes none would
+    /// have been through several batches.
+    private static func waitForChange(of directory: String) {
+        func look() -> [timespec] {
+            let names = (FileManager.default.enumerator(atPath: directory)?.compactMap { $0 as? String }) ?? []
+            return names.map { name in
+                var info = stat()
+                return stat(directory + "/" + name, &info) == 0 ? info.st_mtim : timespec()
+            }
+        }
+        func isSame(_ one: [timespec], _ other: [timespec]) -> Bool {
+            one.count == other.count
+                && zip(one, other).allSatisfy { $0.tv_sec == $1.tv_sec && $0.tv_nsec == $1.tv_nsec }
+        }
+        let before = look()
+        for _ in 0..<500 where isSame(look(), before) { sched_yield() }
+    }
 
     /// Sets of files that a power loss can leave between two moments.
     ///
