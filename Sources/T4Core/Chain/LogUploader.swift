@@ -49,7 +49,7 @@ package final class LogUploader: Sendable {
         /// Bytes of its frames.
         package var size: Int
         /// Nil where they are to be read again.
-        fileprivate var entries: [LogEntry]?
+        var entries: [LogEntry]?
         fileprivate var release: (@Sendable (Failure?) -> Void)?
 
         /// A batch of entries that lie in the local log.
@@ -124,7 +124,7 @@ package final class LogUploader: Sendable {
     private let timer: BackoffTimer
     private let logger: Logger
     private let trail: StateTrail?
-    private let readBack: ReadBack
+    let readBack: ReadBack
     private let onOutage: @Sendable (_ isOut: Bool) -> Void
     private let onFailure: @Sendable (Failure) -> Void
     private let state: Monitor<State>
@@ -252,21 +252,12 @@ package final class LogUploader: Sendable {
             case .release(let batch, let failure): batch.release?(failure)
             case .upload(let flight, let previous):
                 do {
-                    upload(flight, try flight.batches.flatMap(entries), previous: previous)
+                    upload(flight, try entries(of: flight.batches), previous: previous)
                 } catch {
                     fail(Failure(description: "entries of the local log cannot be read again: \(error)"))
                 }
             }
         }
-    }
-
-    private func entries(of batch: Batch) throws -> [LogEntry] {
-        if let entries = batch.entries { return entries }
-        let entries = try readBack(batch.first...batch.last.index)
-        guard entries.first?.position.index == batch.first, entries.last?.position == batch.last,
-            UInt64(entries.count) == batch.count
-        else { throw Failure(description: "the local log does not hold entries \(batch.first) to \(batch.last)") }
-        return entries
     }
 
     /// Lets `run` return. Uploads under way may or may not happen; but for a release that is being called right now
