@@ -105,7 +105,7 @@ extension SettingDefinition {
 }
 
 @Sendable private func isCheckpointOrEmpty(_ name: String) -> Refusal? {
-    name.isEmpty || StoreLayout.isCheckpoint(ObjectKey(name))
+    name.isEmpty || BranchPoint(prefix: "", name).map { StoreLayout.isCheckpoint(ObjectKey($0.checkpoint)) } ?? false
         ? nil
         : Refusal(
             Refusal.expected("the name of a checkpoint", foundText: name).reason,

@@ -208,4 +208,15 @@ import Testing
         }
         #expect(try messages(flags: flags, registry: .builtIn) == "")
     }
+
+    /// What `t4 branch fork` prints for a revision or a time has the entry behind the checkpoint's name.
+    @Test(arguments: [("manifest.json", true), ("manifest.json@12", true), ("manifest.json@x", false)])
+    func aBranchBeginsAtACheckpointOrBehindIt(_ name: String, _ isTaken: Bool) {
+        let checkpoint = "checkpoint/0000000001/00000000000000000050/" + name
+        let flags = [
+            "store-type": "filesystem", "store-prefix": "b/", "branch-prefix": "t4/", "branch-checkpoint": checkpoint,
+        ]
+        let configuration = try? Configuration.load(file: nil, environment: [:], flags: flags)
+        #expect(configuration?.branch.checkpoint == (isTaken ? checkpoint : nil))
+    }
 }
