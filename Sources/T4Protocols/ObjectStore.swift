@@ -114,6 +114,9 @@ public enum PutCondition: Hashable, Sendable {
     /// Only when there is no object of that name.
     case absent
     /// Only when the object still has that version.
+    ///
+    /// A version may be a hash of the body (the entity tags of S3): a body that was there before has its old version
+    /// again. Whoever swaps must write a body that never was, for example one with a nonce.
     case unchanged(since: ObjectVersion)
 }
 

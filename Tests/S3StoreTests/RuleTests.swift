@@ -24,21 +24,10 @@ struct RuleTests {
 
     @Test(
         arguments: ObjectStoreRules.all.filter { rule in
-            let leftOut = [RuleTests.refused] + (S3UnderTest.isMoto ? RuleTests.races : [])
-            return !leftOut.contains { rule.name.hasPrefix($0) }
+            !rule.name.hasPrefix(RuleTests.refused)
         })
     func holds(_ rule: ObjectStoreRule) async throws {
         try await rule.check(RuleTests.store)
-    }
-
-    /// What a service keeps and no store can make up for; moto has two winners now and then.
-    private static let races = [
-        "of 16 creates at once", "of 16 swaps of one version", "a counter that several writers",
-        "creates and deletes at once",
-    ]
-
-    @Test func theRacesAreRules() {
-        for race in RuleTests.races { #expect(ObjectStoreRules.all.contains { $0.name.hasPrefix(race) }, "\(race)") }
     }
 
     /// Names that not every service tells apart are refused, on all of them; t4 needs none of these.

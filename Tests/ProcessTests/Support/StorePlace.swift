@@ -54,16 +54,10 @@ final class S3Service: Sendable {
     static var isInstalled: Bool { FileManager.default.fileExists(atPath: libraries) }
 
     init() async throws {
-        let script = """
-            import os, sys, threading
-            threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
-            from moto.s3.models import s3_backends
-            from moto.server import main
-            s3_backends["123456789012"]["aws"].create_bucket("\(S3Service.bucket)", "us-east-1")
-            main(["-H", "127.0.0.1", "-p", "0"])
-            """
         let environment = TestEnvironment.forChildren.merging(["PYTHONPATH": S3Service.libraries]) { $1 }
-        process = try ChildProcess("/usr/bin/env", ["python3", "-c", script], environment: environment)
+        process = try ChildProcess(
+            TestEnvironment.root.appending(path: "scripts/serve-moto").path, ["--bucket", S3Service.bucket],
+            environment: environment)
         endpoint = try await process.errors.wait(for: "moto to be ready") { said in
             if said.ended { throw ProcessFailure("moto ended: \(said)") }
             return said.description.firstMatch(of: /Running on (?<endpoint>http:\S+)\s/).map { String($0.endpoint) }

@@ -17,9 +17,6 @@ struct S3UnderTest: Sendable {
     /// True where there is a service at all.
     static var isAvailable: Bool { named != nil || MotoServer.isInstalled }
 
-    /// True where moto serves, whose conditional puts check first and write later.
-    static var isMoto: Bool { named == nil }
-
     private static var named: String? { ProcessInfo.processInfo.environment["T4_TEST_S3_ENDPOINT"] }
 
     /// Fresh, empty storage: a new bucket in moto, an unused prefix in a named service.
