@@ -33,12 +33,26 @@ final class LoopContext: @unchecked Sendable {
     private var dirty: [HTTP2Connection] = []
     private var isFlushScheduled = false
     private var isInBatch = false
+    /// Where the latest call of a client came from, and how many came from there one after the other.
+    private var latestCaller: ObjectIdentifier?
+    private(set) var callsInARow = 0
     /// Output is gathered here, then written; one buffer serves all connections of the loop.
     var output = ByteBuffer()
 
     init(eventLoop: any EventLoop) {
         self.eventLoop = eventLoop
         deadlines = DeadlineWheel(loop: self)
+    }
+
+    /// A client's call arrives.
+    func callBegan(on connection: HTTP2Connection) {
+        let caller = ObjectIdentifier(connection)
+        if caller == latestCaller {
+            callsInARow += 1
+        } else {
+            latestCaller = caller
+            callsInARow = 1
+        }
     }
 
     // MARK: From any thread

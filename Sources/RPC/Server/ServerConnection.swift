@@ -62,6 +62,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         nghttp2_session_set_stream_user_data(session, streamID, Unmanaged.passUnretained(call).toOpaque())
         headerCall = call
         LoopCounters.add(1, to: loop.counters.callsStarted)
+        loop.callBegan(on: self)
     }
 
     func headersComplete(_ call: ServerCall, endsStream: Bool) {

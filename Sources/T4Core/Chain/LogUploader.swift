@@ -193,29 +193,32 @@ package final class LogUploader: Sendable {
 
     /// Takes a batch in order, as the other `add`.
     package func add(_ batch: Batch) {
-        let (failure, startTimer): (Failure?, (generation: UInt64, age: Duration)?) = state.withLock { state in
-            if let failure = state.failure { return (failure, nil) }
+        let (failure, startTimer, isWork): (Failure?, (generation: UInt64, age: Duration)?, Bool) = state.withLock {
+            state in
+            if let failure = state.failure { return (failure, nil, false) }
             precondition(batch.first == state.last.index + 1, "entries are added in order")
             state.last = batch.last
             let isFirst = state.waiting.isEmpty
             state.waiting.append(batch)
             state.waitingSize += batch.size
             if state.waitingSize > settings.memoryMax { state.waiting[state.waiting.count - 1].entries = nil }
-            guard isFirst else { return (nil, nil) }
-            guard settings.isSynchronous else { return (nil, (state.generation, settings.ageMax)) }
+            // In the background the thread is not woken for every group: that would cost each write.
+            let isWork = settings.isSynchronous || state.isDue || state.waitingSize >= settings.sizeMax
+            guard isFirst else { return (nil, nil, isWork) }
+            guard settings.isSynchronous else { return (nil, (state.generation, settings.ageMax), isWork) }
             let hold = state.pacing.hold
             if state.flights.isEmpty || hold == .zero {
                 state.isDue = true
-                return (nil, nil)
+                return (nil, nil, isWork)
             }
-            return (nil, (state.generation, hold))
+            return (nil, (state.generation, hold), isWork)
         }
         if let failure {
             batch.release?(failure)
             return
         }
         if let startTimer { wakeLater(startTimer.generation, after: startTimer.age) }
-        state.broadcast()
+        if isWork { state.broadcast() }
     }
 
     /// Uploads what waits now, without waiting for age or size.

@@ -75,6 +75,9 @@ package final class ApplyStage: Sendable {
     /// The newest group that is in the engine.
     package var applied: UInt64 { state.withLock { $0.applied } }
 
+    /// Nothing is being applied, and nothing waits for it.
+    package var isIdle: Bool { state.withLock { !$0.isBusy && !$0.hasWork && !$0.hasFailed } }
+
     /// Waits until at most `depth` groups wait to be applied. False when the stage has failed.
     package func waitForRoom(depth: Int) -> Bool {
         waitAsCommitThread { $0.groups.count <= depth }

@@ -2,9 +2,10 @@ package import T4Protocols
 
 /// Decides proposals in groups, writes each group to the log with one fsync and passes it on to be applied.
 ///
-/// All state is confined to the thread that calls `run`.
+/// All state is confined to whoever the queue lets commit: mostly the thread that calls `run`.
 package final class CommitThread: @unchecked Sendable {
-    // Sendable: `run` is called once, on its own thread, and `close` only after that thread was joined.
+    // Sendable: the lock of the queue stands between any two that commit; `run` is called once, on its own thread, and
+    // `close` only after that thread was joined.
 
     /// How much may be under way.
     package struct Limits: Sendable {
@@ -14,6 +15,10 @@ package final class CommitThread: @unchecked Sendable {
         package var depth = 4
         /// A segment whose first entry is older than this is sealed when the next entry comes.
         package var segmentAgeMax = Duration.seconds(10)
+        /// When a caller's own commit took longer, the disk is slow at the moment,
+        package var callersTimeMax = Duration.milliseconds(1)
+        /// and so many proposals are left to the commit thread before a caller may commit again.
+        package var reservedCount = 1000
 
         package init() {}
     }
@@ -30,6 +35,8 @@ package final class CommitThread: @unchecked Sendable {
     private var position: LogPosition
     private var time: UInt64
     private var group: UInt64 = 0
+    private var hasFailed = false
+    private let elapsed: any ElapsedClock
 
     /// - Parameters:
     ///   - gate: Where groups pass on their way to `stage`; nil without an object store.
@@ -37,7 +44,8 @@ package final class CommitThread: @unchecked Sendable {
     ///   - time: Of that entry.
     package init(
         engine: any LocalEngine, log: any EntryLog, queue: ProposalQueue, stage: ApplyStage, gate: CommitGate? = nil,
-        observer: any CommitObserver, position: LogPosition, time: UInt64, clock: Clock, limits: Limits = Limits()
+        observer: any CommitObserver, position: LogPosition, time: UInt64, clock: Clock,
+        elapsed: any ElapsedClock = BootClock(), limits: Limits = Limits()
     ) throws(EngineError) {
         self.engine = engine
         self.log = log
@@ -48,6 +56,7 @@ package final class CommitThread: @unchecked Sendable {
         self.position = position
         self.time = time
         self.clock = clock
+        self.elapsed = elapsed
         self.limits = limits
         evaluator = try Evaluator(StateReader(engine.snapshot()))
     }
@@ -57,16 +66,42 @@ package final class CommitThread: @unchecked Sendable {
         while let proposals = queue.takeAll() {
             var rest = proposals[...]
             while !rest.isEmpty {
-                guard gate?.waitForRoom() ?? true, stage.waitForRoom(depth: limits.depth) else { return refuse(rest) }
+                guard !hasFailed, gate?.waitForRoom() ?? true, stage.waitForRoom(depth: limits.depth) else {
+                    return refuse(rest)
+                }
                 do {
                     try commitGroup(&rest)
                 } catch {
-                    observer.failed(error)
-                    stage.fail()
+                    fail(error)
                     return refuse(rest)
                 }
             }
         }
+    }
+
+    /// Commits a proposal of the calling thread, which the queue let take over.
+    ///
+    /// Takes as long as a sync of the log, and saves the way to the commit thread and back. Where it would have to wait
+    /// for anything else the proposal goes to that thread. Not where groups wait for the object store.
+    package func commitHere(_ proposal: Proposal) {
+        guard !hasFailed, stage.isIdle, !evaluator.needsEmptyPipeline(proposal.kind) else {
+            return queue.handBack(proposal)
+        }
+        let begin = elapsed.now
+        var rest = [proposal][...]
+        do {
+            try commitGroup(&rest)
+        } catch {
+            fail(error)
+        }
+        let isSlow = elapsed.now - begin > limits.callersTimeMax
+        queue.handBack(rest.first, reserving: isSlow ? limits.reservedCount : 0)
+    }
+
+    private func fail(_ error: any Error) {
+        hasFailed = true
+        observer.failed(error)
+        stage.fail()
     }
 
     /// Closes the log. Only after `run` has returned.

@@ -1,6 +1,16 @@
-/// Proposals on their way to the commit thread, bounded by count and bytes.
+/// Proposals on their way to be committed, bounded by count and bytes.
+///
+/// One at a time commits what the queue hands out: the commit thread, or a caller that found nothing before its own
+/// proposal and so need not wake that thread.
 package final class ProposalQueue: Sendable {
+    private enum Committer {
+        case nobody, thread, caller
+    }
+
     private struct State {
+        var committer = Committer.nobody
+        /// Proposals that callers must leave to the commit thread before one may commit its own again.
+        var reserved = 0
         var waiting: [Proposal] = []
         var byteCount = 0
         /// Set once: why nothing more is taken.
@@ -19,27 +29,64 @@ package final class ProposalQueue: Sendable {
     }
 
     /// Hands a proposal to the commit thread, or completes it with an error at once.
-    package func submit(_ proposal: Proposal) {
-        let refusal: DatabaseError? = state.withLock { state in
-            if let refusal = state.closed ?? state.paused { return refusal }
+    /// - Parameter takesOver: The caller commits it itself where nobody else commits anything.
+    /// - Returns: True if the caller has to: it commits the proposal and then calls `handBack`.
+    @discardableResult
+    package func submit(_ proposal: Proposal, takesOver: Bool = false) -> Bool {
+        enum Outcome {
+            case taken, queued(wakes: Bool), refused(DatabaseError)
+        }
+        let outcome: Outcome = state.withLock { state in
+            if let refusal = state.closed ?? state.paused { return .refused(refusal) }
+            if takesOver {
+                if state.reserved > 0 {
+                    state.reserved -= 1
+                } else if state.committer == .nobody, state.waiting.isEmpty {
+                    state.committer = .caller
+                    return .taken
+                }
+            }
             if state.waiting.count >= countMax || (state.byteCount >= bytesMax) {
-                return DatabaseError(.tooManyRequests, "\(state.waiting.count) requests wait for the log")
+                return .refused(
+                    DatabaseError(.tooManyRequests, "\(state.waiting.count) requests wait for the log"))
             }
             state.waiting.append(proposal)
             state.byteCount += proposal.byteCount
-            return nil
+            return .queued(wakes: state.committer == .nobody)
         }
-        if let refusal {
-            proposal.complete(.failure(refusal))
-        } else {
-            state.signal()
+        switch outcome {
+        case .taken: return true
+        case .queued(let wakes): if wakes { state.signal() }
+        case .refused(let refusal): proposal.complete(.failure(refusal))
         }
+        return false
     }
 
-    /// Everything that waits, at least one; nil once the queue is closed and empty.
+    /// A caller has committed what it took over, or leaves it to the commit thread after all.
+    /// - Parameters:
+    ///   - rest: What is left, to be committed before everything that came since.
+    ///   - reserved: Proposals that callers leave to the commit thread from now on.
+    package func handBack(_ rest: Proposal? = nil, reserving reserved: Int = 0) {
+        let wakes = state.withLock { state in
+            state.committer = .nobody
+            state.reserved = max(state.reserved, reserved)
+            if let rest {
+                state.waiting.insert(rest, at: 0)
+                state.byteCount += rest.byteCount
+            }
+            return !state.waiting.isEmpty || state.closed != nil
+        }
+        if wakes { state.signal() }
+    }
+
+    /// Everything that waits, at least one; nil once the queue is closed and empty. Only the commit thread calls it, when
+    /// it is done with what it got before.
     package func takeAll() -> [Proposal]? {
         state.wait { state in
+            if state.committer == .thread { state.committer = .nobody }
+            guard state.committer == .nobody else { return nil }
             if state.waiting.isEmpty { return state.closed == nil ? nil : .some(nil) }
+            state.committer = .thread
             var taken: [Proposal] = []
             taken.reserveCapacity(state.waiting.count)
             swap(&taken, &state.waiting)

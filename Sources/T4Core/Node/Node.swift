@@ -293,8 +293,15 @@ public final class Node: Sendable {
     public func sizeOnDisk() throws -> Int { try engine.sizeOnDisk() }
 
     /// Hands a proposal to the commit pipeline. `completion` comes exactly once, from any thread.
-    package func submit(_ kind: ProposalKind, completion: @escaping Proposal.Completion) {
-        queue.submit(Proposal(kind, completion: completion))
+    /// - Parameter mayBlock: The calling thread has nothing else to do for the time of a sync of the log, and may make the
+    ///   commit itself; `completion` then comes before this returns.
+    package func submit(
+        _ kind: ProposalKind, mayBlock: Bool = false, completion: @escaping Proposal.Completion
+    ) {
+        let proposal = Proposal(kind, completion: completion)
+        if queue.submit(proposal, takesOver: mayBlock && configuration.durability == .local) {
+            commit.commitHere(proposal)
+        }
     }
 
     /// Calls `wake` once the rows below a compacted revision are gone, or the node stops.

@@ -75,7 +75,7 @@ struct KVService: Sendable {
     }
 
     private func propose(_ kind: ProposalKind, _ call: ServerCall) {
-        context.node.submit(kind) { [context] result in context.answer(call, result) }
+        context.node.submit(kind, mayBlock: call.isAlone) { [context] result in context.answer(call, result) }
     }
 }
 

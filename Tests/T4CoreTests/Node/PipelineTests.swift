@@ -17,17 +17,25 @@ struct PipelineTests {
             var isFull = false
             var syncs = 0
             var gate: Bool?
+            /// Threads that are held by the gate.
+            var held = 0
+            /// Called in each sync.
+            var onSync: (@Sendable () -> Void)?
         }
         let state = Monitor(State())
 
         func appendAndSync(_ entries: [LogEntry]) throws(LogError) {
-            let fails = state.wait { state -> Bool? in
-                // A closed gate holds the commit thread inside its fsync.
+            state.withLock { $0.held += 1 }
+            state.broadcast()
+            let (fails, onSync) = state.wait { state -> (Bool, (@Sendable () -> Void)?)? in
+                // A closed gate holds whoever commits inside the fsync.
                 if state.gate == true { return nil }
+                state.held -= 1
                 state.syncs += 1
                 if !state.failsAppend { state.entries += entries }
-                return state.failsAppend
+                return (state.failsAppend, state.onSync)
             }
+            onSync?()
             if fails { throw LogError(.ioFailed, "fsync: Input/output error") }
         }
 
@@ -37,6 +45,9 @@ struct PipelineTests {
 
         func sealIfOlder(than age: Duration, now: UInt64) throws(LogError) -> LogSegment? { nil }
         func close() {}
+
+        /// Waits until somebody is held by the closed gate.
+        func waitUntilHeld() { _ = state.wait { $0.held > 0 ? true : nil } }
 
         func change(_ body: (inout State) -> Void) {
             state.withLock { body(&$0) }
@@ -57,10 +68,11 @@ struct PipelineTests {
         let observer = Observer()
         let queue: ProposalQueue
         let engine: any LocalEngine
-        private let stage: ApplyStage
+        let commit: CommitThread
+        let stage: ApplyStage
         private let threads: [SystemThread]
 
-        init(countMax: Int = 1000) throws {
+        init(countMax: Int = 1000, elapsed: any ElapsedClock = ManualClock()) throws {
             engine = try BackendRegistry.builtIn.makeEngine(
                 "memory", settings: NoSettings(),
                 context: EngineContext(directory: "/nonexistent", isReadOnly: false, logger: Logger(label: "test")))
@@ -69,7 +81,8 @@ struct PipelineTests {
             self.stage = stage
             let commit = try CommitThread(
                 engine: engine, log: log, queue: queue, stage: stage, observer: observer, position: .zero, time: 0,
-                clock: .system)
+                clock: .system, elapsed: elapsed)
+            self.commit = commit
             threads = [SystemThread(name: "commit") { commit.run() }, SystemThread(name: "apply") { stage.run() }]
         }
 
