@@ -25,6 +25,7 @@ public final class S3PastStore: ObjectStore {
 
     private let store: S3Store
     private let moment: Timestamp
+    private let pageSize: Int
     private let state = Mutex(State())
 
     /// Keeps no condition, since it writes nothing.
@@ -36,7 +37,10 @@ public final class S3PastStore: ObjectStore {
         try self.init(settings, context: context, environment: .process)
     }
 
-    init(_ settings: S3Settings, context: StoreContext, environment: S3Environment) throws(ObjectStoreError) {
+    /// - Parameter pageSize: Most versions that a request asks for.
+    init(
+        _ settings: S3Settings, context: StoreContext, environment: S3Environment, pageSize: Int = 1000
+    ) throws(ObjectStoreError) {
         guard let moment = settings.asOf else {
             throw ObjectStoreError(.invalidArgument, "as_of says which moment the store shows, and is not set")
         }
@@ -45,6 +49,7 @@ public final class S3PastStore: ObjectStore {
             throw ObjectStoreError(.invalidArgument, "as_of: \(moment) lies in the future")
         }
         self.moment = moment
+        self.pageSize = pageSize
         var present = settings
         present.asOf = nil
         store = try S3Store(present, context: context, environment: environment)
@@ -82,7 +87,7 @@ public final class S3PastStore: ObjectStore {
     ) async throws(ObjectStoreError) -> ListPage {
         try store.checkListing(prefix: prefix, after: after, limit: limit)
         try await checkVersioning()
-        var listing = VersionListing(store, at: moment, prefix: prefix, after: after)
+        var listing = VersionListing(store, at: moment, prefix: prefix, after: after, pageSize: pageSize)
         var objects: [ObjectInfo] = []
         while let object = try await listing.next() {
             guard let known = try known(object) else { continue }
@@ -113,7 +118,7 @@ public final class S3PastStore: ObjectStore {
         try store.check(key)
         try await checkVersioning()
         if let known = state.withLock({ $0.known[Array(key.rawValue.utf8)] }) { return known }
-        var listing = VersionListing(store, at: moment, prefix: key)
+        var listing = VersionListing(store, at: moment, prefix: key, after: nil, pageSize: pageSize)
         // Of all names that begin with a name it is itself the first.
         guard let object = try await listing.next(), object.key.isSame(as: key), let known = try known(object) else {
             throw ObjectStoreError(.notFound, "\(key) was not there at \(moment)")

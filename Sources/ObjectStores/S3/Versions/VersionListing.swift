@@ -3,12 +3,11 @@ import T4Protocols
 /// Goes through the objects below a prefix as they were at a moment, in the order of bytes of their names; those too
 /// that were not there then. The versions of one object may come with several pages of the service.
 struct VersionListing {
-    private static let pageSize = 1000
-
     private let store: S3Store
     private let moment: Timestamp
     private let prefix: ObjectKey
     private let after: ObjectKey?
+    private let pageSize: Int
     /// Where the next page begins; nil when there is none.
     private var marker: Marker?
     /// Whole objects, the next one last.
@@ -21,10 +20,13 @@ struct VersionListing {
         var versionID: String?
     }
 
-    /// - Parameter after: Names at or before this one are left out.
-    init(_ store: S3Store, at moment: Timestamp, prefix: ObjectKey, after: ObjectKey? = nil) {
+    /// - Parameters:
+    ///   - after: Names at or before this one are left out.
+    ///   - pageSize: Most versions that a request asks for: 1 ... 1000.
+    init(_ store: S3Store, at moment: Timestamp, prefix: ObjectKey, after: ObjectKey?, pageSize: Int) {
         self.store = store
         self.moment = moment
+        self.pageSize = pageSize
         self.prefix = prefix
         self.after = after
         guard let after, prefix < after else {
@@ -51,7 +53,7 @@ struct VersionListing {
 
     private mutating func readPage(from marker: Marker) async throws(ObjectStoreError) {
         var query = [
-            QueryItem("versions"), QueryItem("encoding-type", "url"), QueryItem("max-keys", "\(Self.pageSize)"),
+            QueryItem("versions"), QueryItem("encoding-type", "url"), QueryItem("max-keys", "\(pageSize)"),
         ]
         if !prefix.rawValue.isEmpty { query.append(QueryItem("prefix", prefix.rawValue)) }
         if let key = marker.key { query.append(QueryItem("key-marker", key)) }
