@@ -184,7 +184,8 @@ import Testing
     func whatCannotBeAskedIsNotAssumed(_ reply: Reply, _ expected: ObjectStoreError.Code) async throws {
         let server = try ScriptedServer(reply, Self.enabled, Self.page([]))
         try await withPast(server) { past in
-            let list = { () async throws(ObjectStoreError) in _ = try await past.list(prefix: "", after: nil, limit: 1) }
+            let list = { () async throws(ObjectStoreError) in _ = try await past.list(prefix: "", after: nil, limit: 1)
+            }
             #expect(await error(list)?.code == expected)
             // It is asked again, not taken for answered.
             #expect(await error(list) == nil)
@@ -200,7 +201,9 @@ import Testing
             let entries = [Self.entry("a", "null", time, isMarker: isMarker), Self.entry("a", "v1")]
             let server = try ScriptedServer(.error(403, "AccessDenied"), Self.page(entries))
             try await withPast(server) { past in
-                let list = { () async throws(ObjectStoreError) in _ = try await past.list(prefix: "", after: nil, limit: 1) }
+                let list = { () async throws(ObjectStoreError) in
+                    _ = try await past.list(prefix: "", after: nil, limit: 1)
+                }
                 let info = { () async throws(ObjectStoreError) in _ = try await past.info("a") }
                 if isShown {
                     #expect(await error(list) == nil)

@@ -154,10 +154,7 @@ public final class S3PastStore: ObjectStore {
         case 405, 501: throw keepsNoVersions(answer.summary)
         default:
             guard answer.isSuccess else { throw answer.error(request, .read, at: store.client.place) }
-            guard let root = answer.document, root.name == "VersioningConfiguration" else {
-                throw ObjectStoreError(.unsupported, "the answer of the service does not say whether it keeps versions")
-            }
-            let status = root["Status"]?.text ?? ""
+            let status = answer.document?["Status"]?.text ?? ""
             // Suspended: the versions from before are kept.
             guard status == "Enabled" || status == "Suspended" else {
                 throw keepsNoVersions(status.isEmpty ? "versioning was never enabled" : "versioning is \(status)")
