@@ -62,7 +62,8 @@ extension BackendRegistry {
         #if S3
             register(store: "s3", settings: S3Settings.self, describedBy: S3Settings.descriptions) {
                 settings, context in
-                try S3Store(settings, context: context)
+                if settings.asOf != nil { return try S3PastStore(settings, context: context) }
+                return try S3Store(settings, context: context)
             }
         #endif
     }

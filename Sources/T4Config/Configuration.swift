@@ -1,4 +1,5 @@
 public import T4Core
+public import T4Protocols
 
 /// Everything a node can be told, with its defaults.
 ///

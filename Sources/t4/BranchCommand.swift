@@ -55,7 +55,7 @@ struct BranchForkCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await options.report { opened in
+        try await options.report(writer: "t4 branch fork") { opened in
             var target = RestorePoint.Target.latestCheckpoint
             if let checkpoint { target = .checkpoint(ObjectKey(checkpoint)) }
             if let toRevision { target = .revision(Revision(toRevision)) }
@@ -121,7 +121,7 @@ struct BranchUnforkCommand: AsyncParsableCommand {
     @OptionGroup var options: StoreOptions
 
     func run() async throws {
-        try await options.report { opened in
+        try await options.report(writer: "t4 branch unfork") { opened in
             let wasThere = try await Branches(store: opened.root, prefix: opened.prefix).unfork(branchId)
             StandardOutput.writeLine(
                 wasThere

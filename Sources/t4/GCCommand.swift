@@ -56,6 +56,7 @@ struct GCCommand: AsyncParsableCommand {
         do {
             let logger = Logger(label: "t4") { LineLogHandler(label: $0, level: .notice, format: .text) }
             let configuration = try options.configuration()
+            try configuration.requirePresentStore(for: "t4 gc")
             var policy = CollectionPolicy(configuration)
             if let keep { policy.keep = max(1, keep) }
             if let retain = retain.flatMap({ Duration(parsing: $0) }) { policy.retain = retain }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import T4Config
+import T4Protocols
 
 /// A moment as commands take it.
 enum PointInTime {

@@ -68,6 +68,7 @@ struct RestoreCheckpointCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        var hasHint = false
         do {
             let configuration = try options.configuration()
             try check(configuration)
@@ -78,17 +79,29 @@ struct RestoreCheckpointCommand: AsyncParsableCommand {
                 result = .success(try await restore(opened, configuration, logger))
             } catch {
                 result = .failure(opened.explained(error))
+                hasHint = mayBeInVersions(error, configuration)
             }
             await opened.close()
             StandardOutput.writeLine(try result.get())
         } catch let error as RestoreError {
             for line in RestoreTexts.lines(of: error) { StandardError.write("t4: \(line)\n") }
+            if hasHint { StandardError.write("t4: \(RestoreTexts.versionsHint)\n") }
             throw ExitCode.failure
         } catch let error as ValidationError {
             throw error
         } catch {
             throw fail(error)
         }
+    }
+
+    /// Whether what is not kept any more may be among the versions of the bucket.
+    private func mayBeInVersions(_ error: any Error, _ configuration: Configuration) -> Bool {
+        guard let error = error as? RestoreError, error.code == .notKept, configuration.store.type == "s3",
+            configuration.storeMoment == nil
+        else { return false }
+        // What is newer than everything that is kept was never there.
+        if let toRevision { return toRevision > 1 && toRevision <= error.kept?.newest?.revision.rawValue ?? .max }
+        return checkpoint != nil || toTime != nil
     }
 
     private func check(_ configuration: Configuration) throws {
@@ -242,6 +255,10 @@ enum RestoreTexts {
     private static func indented(_ lines: [(label: String, value: String)]) -> String {
         Table.labelled(lines).split(separator: "\n").map { "  \($0)" }.joined(separator: "\n")
     }
+
+    /// What may help where a collection was too early.
+    static let versionsHint =
+        "if the bucket keeps versions, --s3-as-of TIME restores from what was in it at a time before the collection"
 
     /// The error, and what could be restored instead.
     static func lines(of error: RestoreError) -> [String] {

@@ -43,6 +43,7 @@ struct RunCommand: AsyncParsableCommand {
         do {
             source = try ConfigurationSource(arguments: arguments)
             configuration = try source.load(registry)
+            try configuration.requirePresentStore(for: "t4 run")
         } catch {
             throw fail(error)
         }

@@ -24,10 +24,14 @@ extension StoreOptions {
 
 extension StoreOptions {
     /// Opens the store, runs a command on it, closes the store, and tells people of an error.
-    func report(_ body: (OpenedStore) async throws -> Void) async throws {
+    /// - Parameter writer: The command, where it changes the store: one that shows the past is refused.
+    func report(writer: String? = nil, _ body: (OpenedStore) async throws -> Void) async throws {
         do {
+            let configuration = try configuration()
+            if let writer { try configuration.requirePresentStore(for: writer) }
             let opened = try await open(
-                logger: Logger(label: "t4") { LineLogHandler(label: $0, level: .warning, format: .text) })
+                configuration, logger: Logger(label: "t4") { LineLogHandler(label: $0, level: .warning, format: .text) }
+            )
             do {
                 try await body(opened)
             } catch {

@@ -41,6 +41,11 @@ struct StoreOptions: ParsableArguments {
     @Option(help: "PEM file of certificate authorities to trust. Environment: T4_S3_CA_FILE.")
     var s3CaFile: String?
 
+    @Option(
+        help:
+            "Show a bucket that keeps versions as it was at this time: 2024-06-01T12:00:00Z. Environment: T4_S3_AS_OF.")
+    var s3AsOf: String?
+
     @Option(help: "A profile of the shared AWS files. Environment: T4_S3_PROFILE.")
     var s3Profile: String?
 
@@ -60,7 +65,8 @@ struct StoreOptions: ParsableArguments {
             ("config", config), ("data-dir", dataDir), ("store-type", storeType), ("store-prefix", storePrefix),
             ("store-filesystem-path", storeFilesystemPath), ("s3-bucket", s3Bucket), ("s3-prefix", s3Prefix),
             ("s3-endpoint", s3Endpoint), ("s3-region", s3Region), ("s3-addressing", s3Addressing),
-            ("s3-ca-file", s3CaFile), ("s3-profile", s3Profile), ("s3-access-key-id", s3AccessKeyId),
+            ("s3-ca-file", s3CaFile), ("s3-as-of", s3AsOf), ("s3-profile", s3Profile),
+            ("s3-access-key-id", s3AccessKeyId),
             ("s3-secret-access-key-file", s3SecretAccessKeyFile), ("s3-secret-access-key", s3SecretAccessKey),
         ]
         let arguments = flags.compactMap { flag, value in value.map { "--\(flag)=\($0)" } }
@@ -99,7 +105,7 @@ struct OpenedStore: Sendable {
     let prefix: String
     /// The name in the registry.
     let type: String
-    /// `s3://my-bucket/t4/`, `file:///mnt/t4-store/t4/`.
+    /// `s3://my-bucket/t4/`, `file:///mnt/t4-store/t4/`, with the moment where it shows the past.
     let displayName: String
 
     private init(_ base: any ObjectStore, _ configuration: Configuration) {
@@ -107,7 +113,7 @@ struct OpenedStore: Sendable {
         root = RetryingStore(base)
         store = RetryingStore(PrefixedStore(base, prefix: prefix))
         type = configuration.store.type
-        displayName = configuration.storeName
+        displayName = configuration.storeName + (configuration.storeMoment.map { " as of \($0)" } ?? "")
     }
 
     /// Opens the store of a configuration and asks it once.

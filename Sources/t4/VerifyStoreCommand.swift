@@ -43,7 +43,9 @@ struct VerifyStoreCommand: AsyncParsableCommand {
     func run() async throws {
         let store: ConfiguredStore
         do {
-            store = try ConfiguredStore(options.configuration())
+            let configuration = try options.configuration()
+            try configuration.requirePresentStore(for: "t4 verify-store")
+            store = ConfiguredStore(configuration)
             // So that a store that cannot be opened is one message, not one for each rule.
             try await store.check()
         } catch {

@@ -14,7 +14,8 @@ import Testing
         let settings = try decode(#"{"bucket": "b"}"#)
         #expect(settings.addressing == .auto && settings.endpoint == nil && !settings.isAnonymous)
         #expect(settings.partSizeBytes == 16 << 20 && settings.multipartThresholdBytes == 64 << 20)
-        #expect(settings.connectionsMax == 64 && settings.requestTimeout == .seconds(120))
+        #expect(settings.connectionsMax == 64 && settings.requestTimeout == .seconds(120) && settings.asOf == nil)
+        #expect(try decode(#"{"bucket": "b", "as_of": ""}"#).asOf == nil)
     }
 
     @Test func everyKey() throws {
@@ -23,12 +24,14 @@ import Testing
             {"bucket": "b", "endpoint": "https://s3.example.org:9000/", "region": "r", "addressing": "virtual",
              "access_key_id": "i", "secret_access_key": "s", "ca_file": "/ca.pem", "part_size": "5MiB",
              "multipart_threshold": 10485760, "max_connections": 3, "connect_timeout": "250ms", "stall_timeout": "3s",
-             "request_timeout": "2m", "unsigned_payload": true, "unquoted_etags": true}
+             "request_timeout": "2m", "unsigned_payload": true, "unquoted_etags": true,
+             "as_of": "2024-06-01T14:00:00+02:00"}
             """#)
         #expect(settings.partSizeBytes == 5 << 20 && settings.multipartThresholdBytes == 10 << 20)
         #expect(settings.connectTimeout == .milliseconds(250) && settings.stallTimeout == .seconds(3))
         #expect(settings.requestTimeout == .seconds(120) && settings.connectionsMax == 3)
         #expect(settings.hasUnsignedPayload && settings.hasUnquotedETags && settings.caFile == "/ca.pem")
+        #expect(settings.asOf == Timestamp("2024-06-01T12:00:00Z"))
         #expect(settings.accessKeyID == "i" && settings.secretAccessKey?.revealed == "s")
         let endpoint = try S3Endpoint(settings, region: "r")
         #expect(endpoint.url(path: endpoint.path("k"), query: "a=b") == "https://b.s3.example.org:9000/k?a=b")
@@ -45,6 +48,8 @@ import Testing
         #"{"bucket": "b", "access_key_id": "i", "secret_access_key": "s", "secret_access_key_file": "f"}"#,
         #"{"bucket": "b", "anonymous": true, "profile": "p"}"#,
         #"{"bucket": "b", "endpoint": "http://example.org", "unsigned_payload": true}"#,
+        #"{"bucket": "b", "as_of": "yesterday"}"#, #"{"bucket": "b", "as_of": "2024-06-01T12:00:00"}"#,
+        #"{"bucket": "b", "as_of": 1717243200}"#,
     ])
     func refuses(_ json: String) { #expect(throws: DecodingError.self) { try decode(json) } }
 

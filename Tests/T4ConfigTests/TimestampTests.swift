@@ -1,3 +1,4 @@
+import T4Protocols
 import Testing
 
 @testable import T4Config

@@ -2,7 +2,7 @@ public import T4Protocols
 
 extension S3Settings {
     /// The keys for help and documents.
-    public static let descriptions = place + credentials + requests
+    public static let descriptions = place + past + credentials + requests
 
     private static let place = [
         SettingDescription(
@@ -23,6 +23,13 @@ extension S3Settings {
         SettingDescription(
             "ca_file", value: "FILE", defaultText: "those of the system",
             "PEM file of the certificate authorities to trust."),
+    ]
+
+    private static let past = [
+        SettingDescription(
+            "as_of", value: "TIME", defaultText: "what is there now",
+            "Shows a bucket that keeps versions as it was at this time, written as RFC 3339 has it: 2024-06-01T12:00:00Z. "
+                + "For commands that only read, `t4 restore` for instance; others refuse it.")
     ]
 
     private static let credentials = [

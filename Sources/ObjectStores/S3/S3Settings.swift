@@ -1,4 +1,4 @@
-import T4Protocols
+public import T4Protocols
 
 /// Settings of the `s3` object store, `[store.s3]`.
 public struct S3Settings: Decodable, Sendable {
@@ -55,6 +55,8 @@ public struct S3Settings: Decodable, Sendable {
     public var hasUnsignedPayload = false
     /// Sends versions back without their quotes, for servers that want them so; `unquoted_etags`.
     public var hasUnquotedETags = false
+    /// Shows the bucket as it was at this moment, read only; `as_of`, `S3PastStore`.
+    public var asOf: Timestamp?
 
     /// The defaults for a bucket.
     public init(bucket: String) { self.bucket = bucket }
@@ -73,6 +75,7 @@ public struct S3Settings: Decodable, Sendable {
         case requestTimeout = "request_timeout"
         case unsignedPayload = "unsigned_payload"
         case unquotedETags = "unquoted_etags"
+        case asOf = "as_of"
     }
 
     /// Reads the keys that are there; sizes are bytes or texts such as `"16MiB"`, durations texts such as `"10s"`.
@@ -100,6 +103,7 @@ public struct S3Settings: Decodable, Sendable {
             try values.duration(.requestTimeout, in: .milliseconds(10) ... .seconds(86_400)) ?? requestTimeout
         hasUnsignedPayload = try values.decodeIfPresent(Bool.self, forKey: .unsignedPayload) ?? false
         hasUnquotedETags = try values.decodeIfPresent(Bool.self, forKey: .unquotedETags) ?? false
+        asOf = try values.moment(.asOf)
         try checkCredentials(values)
         try checkAddress(values)
     }
@@ -136,6 +140,15 @@ extension KeyedDecodingContainer {
             throw failure(key, "\(duration) is not between \(range.lowerBound) and \(range.upperBound)")
         }
         return duration
+    }
+
+    /// A time; nil when there is none or the text is empty.
+    fileprivate func moment(_ key: Key) throws -> Timestamp? {
+        guard let text = try decodeIfPresent(String.self, forKey: key), !text.isEmpty else { return nil }
+        guard let moment = Timestamp(text) else {
+            throw failure(key, "\"\(text)\" is not a time such as 2024-06-01T12:00:00Z or 2024-06-01T14:00:00+02:00")
+        }
+        return moment
     }
 
     /// A whole number and a unit, in the smallest unit's terms.

@@ -20,13 +20,16 @@ public final class S3Store: ObjectStore {
     public let capabilities = ObjectStoreCapabilities(putsIfAbsent: true, putsIfUnchanged: true, isDurable: true)
 
     /// Opens the store without a request to it.
-    /// - Throws: `.invalidArgument` for a bucket, endpoint or region that is none; `.permissionDenied` when there are no
-    ///   credentials.
+    /// - Throws: `.invalidArgument` for a bucket, endpoint or region that is none, and for settings with `asOf`, which are
+    ///   for `S3PastStore`; `.permissionDenied` when there are no credentials.
     public convenience init(_ settings: S3Settings, context: StoreContext) throws(ObjectStoreError) {
         try self.init(settings, context: context, environment: .process)
     }
 
     init(_ settings: S3Settings, context: StoreContext, environment: S3Environment) throws(ObjectStoreError) {
+        if let moment = settings.asOf {
+            throw ObjectStoreError(.invalidArgument, "as_of: only S3PastStore shows a bucket as it was at \(moment)")
+        }
         client = try S3Client(settings, environment: environment, logger: context.logger)
     }
 

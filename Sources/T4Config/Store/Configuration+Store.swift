@@ -1,4 +1,5 @@
 import Foundation
+public import T4Protocols
 
 /// Where the object store lies, seen from the data directory.
 public enum StorePlace: Hashable, Sendable {
@@ -29,6 +30,23 @@ extension Configuration {
         case Store.none: Store.none
         default: "\(store.type):\(store.prefix)"
         }
+    }
+
+    /// The moment at which a store of type `s3` is shown, read only; nil for what is there now.
+    public var storeMoment: Timestamp? {
+        store.type == "s3" ? store.settings.text("as_of").flatMap { Timestamp($0) } : nil
+    }
+
+    /// Refuses a store that shows the past.
+    /// - Parameter purpose: What needs the present: `t4 run`.
+    /// - Throws: The problem, with the place of the setting.
+    public func requirePresentStore(for purpose: String) throws(ConfigurationError) {
+        guard let moment = storeMoment else { return }
+        throw ConfigurationError(
+            ConfigurationError.Problem(
+                at: store.settings.origin(of: "as_of"), key: "store.s3.as_of",
+                reason: "the bucket as it was at \(moment) can only be read, which is not enough for \(purpose)",
+                hint: "leave it out"))
     }
 
     /// The folder of a store of type `filesystem`, absolute and without a slash at its end; nil for other types.

@@ -75,7 +75,7 @@ extension StoreOptions {
         [
             ("config", config), ("store-type", storeType), ("store-prefix", storePrefix),
             ("store-filesystem-path", storeFilesystemPath), ("s3-bucket", s3Bucket), ("s3-prefix", s3Prefix),
-            ("s3-endpoint", s3Endpoint),
+            ("s3-endpoint", s3Endpoint), ("s3-as-of", s3AsOf),
         ].compactMap { flag, value in value == nil ? nil : flag }
     }
 }

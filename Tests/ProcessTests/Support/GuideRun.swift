@@ -47,7 +47,8 @@ struct GuideRun {
         for text in texts { #expect(errors.contains(text), "\(errors)", sourceLocation: location) }
     }
 
-    private func ended(_ arguments: [String]) async throws -> (ExitStatus, String, String) {
+    /// Runs a command to its end.
+    func ended(_ arguments: [String]) async throws -> (status: ExitStatus, output: String, errors: String) {
         let environment = TestEnvironment.forChildren.merging(place.environment) { $1 }
         let process = try ChildProcess(TestEnvironment.t4Binary(), arguments, environment: environment)
         let status = try await process.wait()

@@ -21,6 +21,8 @@ struct ReceivedRequest: Sendable {
 enum Reply: Sendable {
     /// A whole answer.
     case answer(Int, headers: [String: String] = [:], body: String = "")
+    /// A whole answer with any bytes.
+    case object(Int, headers: [String: String], [UInt8])
     /// These bytes, then the end of the connection.
     case bytes(String)
     /// The end of the connection.
@@ -66,7 +68,10 @@ final class ScriptedServer: Sendable {
     }
 
     /// Answers the nth request with the nth reply, and all later ones with the last.
-    convenience init(_ replies: Reply...) throws {
+    convenience init(_ replies: Reply...) throws { try self.init(replies) }
+
+    /// As the other one.
+    convenience init(_ replies: [Reply]) throws {
         let count = Mutex(0)
         try self.init { _ in
             count.withLock { count in
@@ -123,14 +128,11 @@ final class ScriptedServer: Sendable {
     private func write(_ reply: Reply, to descriptor: Int32, isHead: Bool) -> Bool {
         switch reply {
         case .answer(let status, let headers, let body):
-            var text = "HTTP/1.1 \(status) Scripted\r\n"
-            if headers["Content-Length"] == nil && status != 204 && status != 304 {
-                text += "Content-Length: \(body.utf8.count)\r\n"
-            }
-            for (name, value) in headers { text += "\(name): \(value)\r\n" }
-            return send(text + "\r\n" + (isHead ? "" : body), to: descriptor)
+            return send(status, headers, Array(body.utf8), to: descriptor, isHead: isHead)
+        case .object(let status, let headers, let body):
+            return send(status, headers, body, to: descriptor, isHead: isHead)
         case .bytes(let text):
-            _ = send(text, to: descriptor)
+            _ = send(Array(text.utf8), to: descriptor)
             return false
         case .hangUp: return false
         case .silence:
@@ -140,8 +142,19 @@ final class ScriptedServer: Sendable {
         }
     }
 
-    private func send(_ text: String, to descriptor: Int32) -> Bool {
-        var rest = Array(text.utf8)[...]
+    private func send(
+        _ status: Int, _ headers: [String: String], _ body: [UInt8], to descriptor: Int32, isHead: Bool
+    ) -> Bool {
+        var text = "HTTP/1.1 \(status) Scripted\r\n"
+        if headers["Content-Length"] == nil && status != 204 && status != 304 {
+            text += "Content-Length: \(body.count)\r\n"
+        }
+        for (name, value) in headers { text += "\(name): \(value)\r\n" }
+        return send(Array("\(text)\r\n".utf8) + (isHead ? [] : body), to: descriptor)
+    }
+
+    private func send(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
+        var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes {
                 Foundation.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))

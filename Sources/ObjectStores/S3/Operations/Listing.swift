@@ -5,11 +5,7 @@ extension S3Store {
     public func list(
         prefix: ObjectKey, after: ObjectKey?, limit: Int
     ) async throws(ObjectStoreError) -> ListPage {
-        try check(prefix, isPrefix: true)
-        if let after { try check(after, isPrefix: true) }
-        guard (1...1000).contains(limit) else {
-            throw ObjectStoreError(.invalidArgument, "list: \(limit) is not between 1 and 1000")
-        }
+        try checkListing(prefix: prefix, after: after, limit: limit)
         var query = [
             QueryItem("list-type", "2"), QueryItem("encoding-type", "url"), QueryItem("max-keys", "\(limit)"),
         ]
@@ -31,6 +27,15 @@ extension S3Store {
                 throw ObjectStoreError(.unsupported, "list \(prefix): an empty page says that more follow")
             }
             token = next
+        }
+    }
+
+    /// Refuses what is no page of a listing.
+    func checkListing(prefix: ObjectKey, after: ObjectKey?, limit: Int) throws(ObjectStoreError) {
+        try check(prefix, isPrefix: true)
+        if let after { try check(after, isPrefix: true) }
+        guard (1...1000).contains(limit) else {
+            throw ObjectStoreError(.invalidArgument, "list: \(limit) is not between 1 and 1000")
         }
     }
 

@@ -5,9 +5,18 @@ extension S3Store {
     ///
     /// At most 2 GiB at once.
     public func get(_ key: ObjectKey, bytes: Range<UInt64>?) async throws(ObjectStoreError) -> StoredBytes {
+        try await get(key, bytes: bytes, version: nil)
+    }
+
+    /// As the other `get`, of a version.
+    /// - Parameter version: The service's id of it, with a range that lies within it; nil for what is there now.
+    func get(
+        _ key: ObjectKey, bytes: Range<UInt64>?, version: String?
+    ) async throws(ObjectStoreError) -> StoredBytes {
         try check(key)
+        let query = version.map { [QueryItem("versionId", $0)] } ?? []
         guard let range = bytes else {
-            let request = S3Request(method: .get, key: key, bodySizeMax: Self.wholeReadSizeMax)
+            let request = S3Request(method: .get, key: key, query: query, bodySizeMax: Self.wholeReadSizeMax)
             let response = try await send(request, .read).response
             // Without its length a body that was cut off would pass for a whole one.
             guard response.headers["content-length"] != nil || response.headers["transfer-encoding"] != nil else {
@@ -20,11 +29,12 @@ extension S3Store {
         guard !range.isEmpty, range.lowerBound <= Int64.max else { return try await empty(key, at: range.lowerBound) }
         let asked = range.lowerBound..<min(range.upperBound, range.lowerBound + UInt64(Self.wholeReadSizeMax))
         let request = S3Request(
-            method: .get, key: key, headers: [HTTPHeader("Range", "bytes=\(asked.lowerBound)-\(asked.upperBound - 1)")],
+            method: .get, key: key, query: query,
+            headers: [HTTPHeader("Range", "bytes=\(asked.lowerBound)-\(asked.upperBound - 1)")],
             bodySizeMax: asked.count)
         let answer = try await answer(request, .read)
         // There is no such byte; but reading from the very end on gives none, and that is no error.
-        if answer.status == 416 { return try await empty(key, at: range.lowerBound) }
+        if answer.status == 416, version == nil { return try await empty(key, at: range.lowerBound) }
         guard answer.isSuccess else { throw answer.error(request, .read, at: client.place) }
         let stored = try part(key, asked, answer.response)
         guard min(range.upperBound, stored.info.size) <= asked.upperBound else {

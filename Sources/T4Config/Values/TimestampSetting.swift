@@ -1,0 +1,27 @@
+import T4Protocols
+
+/// A setting that is either a moment or, as an empty text, none.
+extension Timestamp?: SettingValue {
+    static var placeholder: String { "TIME" }
+    private static var wanted: String { "a time such as \"2024-06-01T12:00:00Z\"" }
+
+    init(toml: TOMLNode) throws(Refusal) {
+        switch toml {
+        case .string(let text): try self.init(text: text)
+        case .date(let text):
+            throw Refusal("expected \(Timestamp?.wanted), found the date \(text)", hint: "write it in quotes")
+        default: throw .expected(Timestamp?.wanted, found: toml)
+        }
+    }
+
+    init(text: String) throws(Refusal) {
+        guard text.isEmpty || Timestamp(text) != nil else {
+            throw Refusal(
+                Refusal.expected(Timestamp?.wanted, foundText: text).reason,
+                hint: "date, T, time and Z or an offset such as +02:00, as RFC 3339 has them")
+        }
+        self = Timestamp(text)
+    }
+
+    var tomlText: String { quoted(map(\.description) ?? "") }
+}
