@@ -1,0 +1,142 @@
+import Foundation
+import Testing
+
+// Nodes that are killed.
+
+extension KillRun {
+    func killNode() async throws {
+        var history = newHistory()
+        let server = try await start(KillRun.often)
+        let (held, seen) = try await kill(server, under: &history, after: 30) { try await arm() }
+        try await goOn(&history, held, seen: seen)
+    }
+
+    func killCollectingNode() async throws {
+        var history = newHistory()
+        try await fill(&history)
+        // Its collection follows its first checkpoint.
+        let trap = try await arm()
+        let server = try await start(KillRun.often, collects: true)
+        let (held, seen) = try await kill(server, under: &history, after: 1) { trap }
+        try await goOn(&history, held, seen: seen)
+    }
+
+    func killFirstStart() async throws {
+        var history = newHistory()
+        let held = try await killStart(KillRun.often)
+        try loseDisk()
+        try await goOn(&history, held, seen: nil)
+    }
+
+    func killRefill() async throws {
+        var history = newHistory()
+        try await fill(&history)
+        try FileManager.default.removeItem(at: data)
+        let held = try await killStart(KillRun.often)
+        try await goOn(&history, held, seen: [])
+    }
+
+    /// Makes a database with some checkpoints, and objects of the log behind the last one; no node runs in the end.
+    func fill(_ history: inout History) async throws {
+        let first = try await start(KillRun.often)
+        try await history.load.run(on: first, until: 1) {
+            try await waitForCheckpoints(3)
+            await first.crash()
+        }
+        let second = try await startWithCheckpoint(KillRun.once)
+        try await history.load.run(on: second, until: 60) { await second.crash() }
+    }
+
+    /// Kills a node at the kill point, while others write.
+    /// - Returns: The request, and what a watch was shown.
+    private func kill(
+        _ server: ServerUnderTest, under history: inout History, after count: Int,
+        _ arm: @Sendable () async throws -> RequestTrap,
+    ) async throws -> (RequestTrap, [Change]) {
+        let client = try await EtcdClient.connect(to: server)
+        let watch = try client.watch(from: 0)
+        try await watch.untilCreated()
+        let held = Observed<RequestTrap?>(nil)
+        try await history.load.run(on: server, until: count) {
+            let trap = try await spring(try await arm(), server.process)
+            held.update { $0 = trap }
+        }
+        await client.close()
+        return (try #require(held.value), watch.content.value.changes)
+    }
+
+    /// A node goes on after the kill: it has all that was acknowledged, takes writes, and makes checkpoints.
+    /// - Parameter seen: What a watch was shown before; nil where there is no database for certain.
+    private func goOn(_ history: inout History, _ held: RequestTrap, seen: [Change]?) async throws {
+        if seen != nil { try await verify(at: "after the kill") }
+        try loseDisk()
+        let server = try await start(KillRun.often)
+        try await history.check(server, seen: seen ?? [], context("after the kill"))
+        let acknowledged = Observed(0)
+        try await history.load.run(on: server, until: 20, acknowledgements: acknowledged) {
+            try await land(held)
+            try await waitForCheckpoints(2)
+            try await waitForMore(acknowledged)
+            await server.crash()
+        }
+        try await checkStore(&history)
+    }
+
+    /// Waits until a server has acknowledged some more writes.
+    func waitForMore(_ acknowledged: Observed<Int>) async throws {
+        let count = acknowledged.value + 20
+        _ = try await acknowledged.wait(for: "\(count) acknowledgements") { $0 >= count ? true : nil }
+    }
+
+    // MARK: - Branches
+
+    func killBranchStart() async throws {
+        let (parent, flags) = try await forkBehindCheckpoint()
+        let branch = directory("branch")
+        let held = try await killStart(KillRun.once, prefix: "branch/", flags, in: branch)
+        try loseDisk(branch)
+
+        var server = try await start(KillRun.once, prefix: "branch/", flags, in: branch)
+        var client = try await EtcdClient.connect(to: server)
+        #expect(try await client.all().rows == parent.rows, "\(context("after the kill"))")
+        let revision = try await client.put("branch", "first")
+        #expect(revision == parent.revision + 1)
+        try await land(held)
+        _ = try await client.put("branch", "second")
+        let state = try await client.all()
+        await client.close()
+        await server.crash()
+
+        try await verify("branch/", at: "second start")
+        try FileManager.default.removeItem(at: branch)
+        server = try await start(KillRun.once, prefix: "branch/", flags, in: branch)
+        client = try await EtcdClient.connect(to: server)
+        #expect(try await client.all().rows == state.rows, "\(context("from the store"))")
+        _ = try await client.put("branch", "third")
+        await client.close()
+        #expect(try await server.stop() == .code(0))
+        try await verify("branch/", at: "the end")
+        try await verify("t4/", at: "the end")
+    }
+
+    /// Forks a branch that begins behind a checkpoint of its parent.
+    /// - Returns: Its first state, and the flags of its first node.
+    private func forkBehindCheckpoint() async throws -> (DatabaseState, flags: [String]) {
+        for isLast in [false, true] {
+            let server = try await startWithCheckpoint(KillRun.once)
+            let client = try await EtcdClient.connect(to: server)
+            for number in 0..<5 {
+                _ = try await client.putAll((0..<10).map { ("key\($0)", "\(isLast) \(number)") })
+            }
+            let state = try await client.all()
+            await client.close()
+            #expect(try await server.stop() == .code(0))
+            guard isLast else { continue }
+            let place = ["--branch-id", "staging", "--to-revision", "\(state.revision)"]
+            let printed = try await succeed(["branch", "fork"] + flags() + place)
+            let flags = ["--branch-prefix", "t4/", "--branch-checkpoint", String(printed.dropLast())]
+            return (state, flags)
+        }
+        preconditionFailure("the second time is the last")
+    }
+}
