@@ -84,6 +84,7 @@ extension KillRun {
         var history = newHistory()
         try await fill(&history)
         let server = try await startWithCheckpoint(checkpoints)
+        try await history.check(server, seen: [], context("before the kill"))
         let client = try await EtcdClient.connect(to: server)
         let watch = try client.watch(from: 0)
         try await watch.untilCreated()

@@ -17,6 +17,7 @@ extension KillRun {
         // Its collection follows its first checkpoint.
         let trap = try await arm()
         let server = try await start(KillRun.often, collects: true)
+        try await history.check(server, seen: [], context("before the kill"))
         let (held, seen) = try await kill(server, under: &history, after: 1) { trap }
         try await goOn(&history, held, seen: seen)
     }
@@ -24,7 +25,6 @@ extension KillRun {
     func killFirstStart() async throws {
         var history = newHistory()
         let held = try await killStart(KillRun.often)
-        try loseDisk()
         try await goOn(&history, held, seen: nil)
     }
 
@@ -44,6 +44,7 @@ extension KillRun {
             await first.crash()
         }
         let second = try await startWithCheckpoint(KillRun.once)
+        try await history.check(second, seen: [], context("before the kill"))
         try await history.load.run(on: second, until: 60) { await second.crash() }
     }
 
