@@ -14,6 +14,8 @@ struct KillPoint: Sendable {
         case refill
         /// The first node of a branch.
         case branchStart
+        /// The first node of a restored directory, on a prefix of its own.
+        case promotion
         /// `t4 gc`, beside a node under load.
         case collection
         /// `t4 restore checkpoint`, beside a node under load.
@@ -32,8 +34,12 @@ struct KillPoint: Sendable {
     var previous: String?
     /// There are that many in one run of the victim.
     var numberMax = 3
-    /// Of a request that only reads there is nothing that could come late.
-    var isRead: Bool { request.hasPrefix("^GET") }
+    /// What can become of the request. One that only reads is nothing once nobody waits for the answer; and nodes that are
+    /// started again collect nothing.
+    var endings: [KillCase.Ending] {
+        if request.hasPrefix("^GET") { return [.dropped] }
+        return KillCase.Ending.allCases.filter { $0 != .landsBetween || victim != .collectingNode }
+    }
 
     init(_ name: String, _ victim: Victim, _ request: String, behind previous: String? = nil, numberMax: Int = 3) {
         (self.name, self.victim, self.request) = (name, victim, request)
@@ -92,6 +98,12 @@ struct KillPoint: Sendable {
         KillPoint("branch, head", .branchStart, put("branch/manifest/latest", create), numberMax: 1),
         KillPoint("branch, log", .branchStart, put("branch/wal/", create), numberMax: 1),
 
+        KillPoint("promotion, database", .promotion, put("new/database", create), numberMax: 1),
+        KillPoint("promotion, table", .promotion, put("new/sst/"), numberMax: 1),
+        KillPoint("promotion, manifest", .promotion, put("new/checkpoint/", create), numberMax: 1),
+        KillPoint("promotion, head", .promotion, put("new/manifest/latest", create), numberMax: 1),
+        KillPoint("promotion, log", .promotion, put("new/wal/", create), numberMax: 1),
+
         KillPoint("collection, state", .collection, put("t4/gc/state")),
         KillPoint("collection, manifest", .collection, get("t4/checkpoint/")),
         KillPoint("collection, listing", .collection, list("t4/")),
@@ -121,6 +133,8 @@ struct KillCase: Sendable, CustomTestStringConvertible {
         case dropped
         /// It is carried out before the next process begins.
         case landsAtOnce
+        /// It is carried out just before the next process sends such a request: that has read what there is by then.
+        case landsBetween
         /// It is carried out once the next process has written.
         case landsLate
         /// It was carried out before, but its sender had no answer.
@@ -140,7 +154,7 @@ struct KillCase: Sendable, CustomTestStringConvertible {
     /// Every kind of request in every way. The directory is lost in half of the cases, and where there is only one number of
     /// each ending it is both lost and kept.
     static let all = KillPoint.all.flatMap { point in
-        (point.isRead ? [.dropped] : Ending.allCases).enumerated().flatMap { place, ending in
+        point.endings.enumerated().flatMap { place, ending in
             (1...point.numberMax).flatMap { number in
                 (point.numberMax == 1 ? [true, false] : [(number + place) % 2 == 0]).map {
                     KillCase(point: point, ending: ending, number: number, losesDisk: $0)
@@ -157,12 +171,12 @@ struct KillCase: Sendable, CustomTestStringConvertible {
         named("upload", .landsLate, 2, losesDisk: true),
         named("joined log", .landsLate, 1, losesDisk: true),
         named("manifest", .carriedOut, 1, losesDisk: false),
-        named("head", .landsAtOnce, 1, losesDisk: true),
+        named("head", .landsBetween, 1, losesDisk: true),
         named("rebase, writing", .dropped, 1, losesDisk: true),
         named("own collection, deletion", .landsLate, 1, losesDisk: true),
         named("first start, database", .landsLate, 1, losesDisk: true),
         named("refill, log", .dropped, 2, losesDisk: false),
-        named("branch, head", .carriedOut, 1, losesDisk: true),
+        named("branch, head", .landsAtOnce, 1, losesDisk: true),
         named("collection, state", .landsLate, 3, losesDisk: true),
         named("restore, table", .dropped, 1, losesDisk: false),
         named("fork, pin", .carriedOut, 1, losesDisk: true),

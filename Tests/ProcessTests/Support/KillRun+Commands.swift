@@ -8,7 +8,10 @@ extension KillRun {
         let arguments = ["gc"] + flags() + ["--keep", "1", "--retain", "0"]
         try await besideNode(KillRun.often) { _ in
             let held = try await killCommand(arguments)
-            try await succeed(arguments)
+            let (status, text) = try await again(held) { try await t4(arguments) }
+            // One that a step of the first overtakes gives up; it may be run again.
+            let isOvertaken = kill.ending == .landsBetween && text.contains("another collection began")
+            #expect(status == .code(0) || isOvertaken, "\(text)")
             try await land(held)
             try await waitForCheckpoints(2)
             try await succeed(arguments)
@@ -36,8 +39,8 @@ extension KillRun {
         let id = ["--branch-id", "staging"]
         try await besideNode(KillRun.often) { client in
             let held = try await killCommand(["branch", "fork"] + flags() + id)
-            var printed = try await t4(["branch", "fork"] + flags() + id)
-            if kill.point.name != "fork, head", printed.status != .code(0) {
+            var printed = try await again(held) { try await t4(["branch", "fork"] + flags() + id) }
+            if printed.status != .code(0) {
                 // The pin is there, and only that: what it was to be checked against nobody knows any more.
                 #expect(printed.text.contains("branches/staging exists already and pins checkpoint/"), "\(printed)")
                 try await succeed(["branch", "unfork"] + flags() + id)
@@ -66,8 +69,8 @@ extension KillRun {
         try await besideNode(KillRun.often) { _ in
             try await succeed(["branch", "fork"] + flags() + id)
             let held = try await killCommand(["branch", "unfork"] + flags() + id)
-            let text = try await succeed(["branch", "unfork"] + flags() + id)
-            let isThere = kill.ending == .dropped || kill.ending == .landsLate
+            let text = try await again(held) { try await succeed(["branch", "unfork"] + flags() + id) }
+            let isThere = kill.ending != .landsAtOnce && kill.ending != .carriedOut
             #expect(text.hasPrefix(isThere ? "branch staging of " : "no branch staging of "), "\(text)")
             try await land(held)
             let list = try await succeed(["branch", "list"] + flags())

@@ -31,7 +31,7 @@ extension KillRun {
     func killRefill() async throws {
         var history = newHistory()
         try await fill(&history)
-        try FileManager.default.removeItem(at: data)
+        try remove(data)
         let held = try await killStart(KillRun.often)
         try await goOn(&history, held, seen: [])
     }
@@ -71,14 +71,19 @@ extension KillRun {
     private func goOn(_ history: inout History, _ held: RequestTrap, seen: [Change]?) async throws {
         if seen != nil { try await verify(at: "after the kill") }
         try loseDisk()
-        let server = try await start(KillRun.often)
-        try await history.check(server, seen: seen ?? [], context("after the kill"))
-        let acknowledged = Observed(0)
-        try await history.load.run(on: server, until: 20, acknowledgements: acknowledged) {
-            try await land(held)
-            try await waitForCheckpoints(2)
-            try await waitForMore(acknowledged)
-            await server.crash()
+        let before = history
+        history = try await again(held) {
+            var history = before
+            let server = try await startAgain { try await start(KillRun.often) }
+            try await history.check(server, seen: seen ?? [], context("after the kill"))
+            let acknowledged = Observed(0)
+            try await history.load.run(on: server, until: 20, acknowledgements: acknowledged) {
+                try await land(held)
+                try await waitForCheckpoints(3)
+                try await waitForMore(acknowledged)
+                await server.crash()
+            }
+            return history
         }
         try await checkStore(&history)
     }
@@ -89,55 +94,73 @@ extension KillRun {
         _ = try await acknowledged.wait(for: "\(count) acknowledgements") { $0 >= count ? true : nil }
     }
 
-    // MARK: - Branches
+    // MARK: - New databases
 
     func killBranchStart() async throws {
-        let (parent, flags) = try await forkBehindCheckpoint()
-        let branch = directory("branch")
-        let held = try await killStart(KillRun.once, prefix: "branch/", flags, in: branch)
-        try loseDisk(branch)
-
-        var server = try await start(KillRun.once, prefix: "branch/", flags, in: branch)
-        var client = try await EtcdClient.connect(to: server)
-        #expect(try await client.all().rows == parent.rows, "\(context("after the kill"))")
-        let revision = try await client.put("branch", "first")
-        #expect(revision == parent.revision + 1)
-        try await land(held)
-        _ = try await client.put("branch", "second")
-        let state = try await client.all()
-        await client.close()
-        await server.crash()
-
-        try await verify("branch/", at: "second start")
-        try FileManager.default.removeItem(at: branch)
-        server = try await start(KillRun.once, prefix: "branch/", flags, in: branch)
-        client = try await EtcdClient.connect(to: server)
-        #expect(try await client.all().rows == state.rows, "\(context("from the store"))")
-        _ = try await client.put("branch", "third")
-        await client.close()
-        #expect(try await server.stop() == .code(0))
-        try await verify("branch/", at: "the end")
-        try await verify("t4/", at: "the end")
+        let (parent, place) = try await fillBehindCheckpoint()
+        let printed = try await succeed(["branch", "fork"] + flags() + ["--branch-id", "staging"] + place)
+        try await killBeginning(
+            "branch/", ["--branch-prefix", "t4/", "--branch-checkpoint", String(printed.dropLast())], with: parent,
+            losesDisk: kill.losesDisk)
+        try await verify(at: "the end")
     }
 
-    /// Forks a branch that begins behind a checkpoint of its parent.
-    /// - Returns: Its first state, and the flags of its first node.
-    private func forkBehindCheckpoint() async throws -> (DatabaseState, flags: [String]) {
-        for isLast in [false, true] {
+    func killPromotion() async throws {
+        let (parent, place) = try await fillBehindCheckpoint()
+        try await succeed(["restore", "checkpoint"] + flags() + ["--data-dir", directory("new/").path] + place)
+        // Nothing but the directory has the state at first.
+        try await killBeginning("new/", [], with: parent, losesDisk: false)
+    }
+
+    /// Kills the first node of a database that begins with the state of another one.
+    private func killBeginning(
+        _ prefix: String, _ flags: [String], with parent: DatabaseState, losesDisk: Bool
+    ) async throws {
+        let data = directory(prefix)
+        let held = try await killStart(KillRun.once, prefix: prefix, flags, in: data)
+        if losesDisk { try remove(data) }
+        let start: @Sendable () async throws -> ServerUnderTest = {
+            try await self.start(KillRun.once, prefix: prefix, flags, in: data)
+        }
+        let state = try await again(held) {
+            let server = try await startAgain(start)
+            let client = try await EtcdClient.connect(to: server)
+            #expect(try await client.all().rows == parent.rows, "\(context("after the kill"))")
+            let revision = try await client.put("own", "first")
+            #expect(revision == parent.revision + 1)
+            try await land(held)
+            _ = try await client.put("own", "second")
+            let state = try await client.all()
+            await client.close()
+            await server.crash()
+            return state
+        }
+        try await verify(prefix, at: "after the second start")
+
+        try remove(data)
+        let server = try await start()
+        let client = try await EtcdClient.connect(to: server)
+        #expect(try await client.all().rows == state.rows, "\(context("from the store"))")
+        _ = try await client.put("own", "third")
+        await client.close()
+        #expect(try await server.stop() == .code(0))
+        try await verify(prefix, at: "the end")
+    }
+
+    /// Makes a database whose log goes on behind its newest checkpoint; no node runs in the end.
+    /// - Returns: Its last state, and the flags that name that.
+    private func fillBehindCheckpoint() async throws -> (DatabaseState, flags: [String]) {
+        var state = DatabaseState(revision: 0, rows: [])
+        for run in 1...2 {
             let server = try await startWithCheckpoint(KillRun.once)
             let client = try await EtcdClient.connect(to: server)
             for number in 0..<5 {
-                _ = try await client.putAll((0..<10).map { ("key\($0)", "\(isLast) \(number)") })
+                _ = try await client.putAll((0..<10).map { ("key\($0)", "\(run) \(number)") })
             }
-            let state = try await client.all()
+            state = try await client.all()
             await client.close()
             #expect(try await server.stop() == .code(0))
-            guard isLast else { continue }
-            let place = ["--branch-id", "staging", "--to-revision", "\(state.revision)"]
-            let printed = try await succeed(["branch", "fork"] + flags() + place)
-            let flags = ["--branch-prefix", "t4/", "--branch-checkpoint", String(printed.dropLast())]
-            return (state, flags)
         }
-        preconditionFailure("the second time is the last")
+        return (state, ["--to-revision", "\(state.revision)"])
     }
 }

@@ -25,6 +25,7 @@ struct KillRun: Sendable {
         case .firstStart: try await killFirstStart()
         case .refill: try await killRefill()
         case .branchStart: try await killBranchStart()
+        case .promotion: try await killPromotion()
         case .collection: try await killCollection()
         case .restore: try await killRestore()
         case .fork: try await killFork()
@@ -128,7 +129,7 @@ struct KillRun: Sendable {
         switch kill.ending {
         case .dropped: try await held.drop()
         case .landsAtOnce, .carriedOut: try await held.letGo()
-        case .landsLate: break
+        case .landsBetween, .landsLate: break
         }
         return held
     }
@@ -138,6 +139,34 @@ struct KillRun: Sendable {
     /// The late request comes.
     func land(_ held: RequestTrap) async throws {
         if kill.ending == .landsLate { try await held.letGo() }
+    }
+
+    /// Does what sends such a request again; where the first is to land between, the second waits for it.
+    func again<Result: Sendable>(
+        _ held: RequestTrap, _ body: @Sendable () async throws -> Result
+    ) async throws -> Result {
+        guard kill.ending == .landsBetween else { return try await body() }
+        let next = try await service.trap(kill.point.request, .before)
+        async let landing: Void = {
+            try await next.caught()
+            try await held.letGo()
+            try await next.letGo()
+        }()
+        let result = try await body()
+        try await landing
+        return result
+    }
+
+    /// Starts a node that goes on after the kill. A part of the log that lands after it has looked for the end of the log may
+    /// make it give up, once.
+    func startAgain(_ start: @Sendable () async throws -> ServerUnderTest) async throws -> ServerUnderTest {
+        do {
+            return try await start()
+        } catch let failed as StartFailed {
+            let isExpected = failed.description.contains("this one must be started again")
+            guard kill.ending == .landsBetween, isExpected else { throw failed }
+            return try await start()
+        }
     }
 
     /// Waits until a node has made so many more checkpoints.
@@ -164,11 +193,13 @@ struct KillRun: Sendable {
         #expect(status == .code(0) && text.contains("\nNothing is wrong\n"), "\(context(moment)): \(text)")
     }
 
-    func loseDisk(_ directory: URL? = nil) throws {
-        guard kill.losesDisk else { return }
-        // A node that was killed early enough has made none.
-        let path = (directory ?? data).path
-        if FileManager.default.fileExists(atPath: path) { try FileManager.default.removeItem(atPath: path) }
+    func loseDisk() throws {
+        if kill.losesDisk { try remove(data) }
+    }
+
+    /// Removes a data directory. A node that was killed early enough has made none.
+    func remove(_ directory: URL) throws {
+        if FileManager.default.fileExists(atPath: directory.path) { try FileManager.default.removeItem(at: directory) }
     }
 
     /// With a disk or without, and then from the store alone, a node has all that was acknowledged.
@@ -183,7 +214,7 @@ struct KillRun: Sendable {
 
     /// The store alone has all that was acknowledged.
     func checkStore(_ history: inout History) async throws {
-        if FileManager.default.fileExists(atPath: data.path) { try FileManager.default.removeItem(at: data) }
+        try remove(data)
         let server = try await start(KillRun.often)
         try await history.check(server, seen: [], context("from the store"))
         #expect(try await server.stop() == .code(0))
