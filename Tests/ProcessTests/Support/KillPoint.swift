@@ -151,16 +151,22 @@ struct KillCase: Sendable, CustomTestStringConvertible {
         "\(point.name) \(number), \(ending.rawValue), disk \(losesDisk ? "lost" : "kept")"
     }
 
-    /// Every kind of request in every way. The directory is lost in half of the cases, and where there is only one number of
-    /// each ending it is both lost and kept.
+    /// Every kind of request in every way.
     static let all = KillPoint.all.flatMap { point in
         point.endings.enumerated().flatMap { place, ending in
             (1...point.numberMax).flatMap { number in
-                (point.numberMax == 1 ? [true, false] : [(number + place) % 2 == 0]).map {
+                disks(point, number + place).map {
                     KillCase(point: point, ending: ending, number: number, losesDisk: $0)
                 }
             }
         }
+    }
+
+    /// Whether the directory is lost: by turns, and both where there is but one number.
+    private static func disks(_ point: KillPoint, _ turn: Int) -> [Bool] {
+        // At first nothing but a restored directory has its state.
+        if point.victim == .promotion { return [false] }
+        return point.numberMax == 1 ? [true, false] : [turn % 2 == 0]
     }
 
     /// All of them, or those whose name has what T4_TEST_KILL says in it.

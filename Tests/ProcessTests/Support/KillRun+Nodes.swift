@@ -70,7 +70,7 @@ extension KillRun {
     /// - Parameter seen: What a watch was shown before; nil where there is no database for certain.
     private func goOn(_ history: inout History, _ held: RequestTrap, seen: [Change]?) async throws {
         if seen != nil { try await verify(at: "after the kill") }
-        try loseDisk()
+        try lose(data)
         let before = history
         history = try await again(held) {
             var history = before
@@ -100,25 +100,23 @@ extension KillRun {
         let (parent, place) = try await fillBehindCheckpoint()
         let printed = try await succeed(["branch", "fork"] + flags() + ["--branch-id", "staging"] + place)
         try await killBeginning(
-            "branch/", ["--branch-prefix", "t4/", "--branch-checkpoint", String(printed.dropLast())], with: parent,
-            losesDisk: kill.losesDisk)
+            "branch/", ["--branch-prefix", "t4/", "--branch-checkpoint", String(printed.dropLast())], with: parent)
         try await verify(at: "the end")
     }
 
     func killPromotion() async throws {
         let (parent, place) = try await fillBehindCheckpoint()
         try await succeed(["restore", "checkpoint"] + flags() + ["--data-dir", directory("new/").path] + place)
-        // Nothing but the directory has the state at first.
-        try await killBeginning("new/", [], with: parent, losesDisk: false)
+        try await killBeginning("new/", [], with: parent)
     }
 
     /// Kills the first node of a database that begins with the state of another one.
     private func killBeginning(
-        _ prefix: String, _ flags: [String], with parent: DatabaseState, losesDisk: Bool
+        _ prefix: String, _ flags: [String], with parent: DatabaseState,
     ) async throws {
         let data = directory(prefix)
         let held = try await killStart(KillRun.once, prefix: prefix, flags, in: data)
-        if losesDisk { try remove(data) }
+        try lose(data)
         let start: @Sendable () async throws -> ServerUnderTest = {
             try await self.start(KillRun.once, prefix: prefix, flags, in: data)
         }

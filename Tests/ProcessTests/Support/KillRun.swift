@@ -177,9 +177,9 @@ struct KillRun: Sendable {
     }
 
     /// Starts a node and waits for the checkpoint that each makes at its start.
-    func startWithCheckpoint(_ checkpoints: [String], collects: Bool = false) async throws -> ServerUnderTest {
+    func startWithCheckpoint(_ checkpoints: [String]) async throws -> ServerUnderTest {
         let trap = try await service.trap(KillPoint.newHead, .after)
-        let server = try await start(checkpoints, collects: collects)
+        let server = try await start(checkpoints)
         try await trap.caught()
         try await trap.letGo()
         return server
@@ -193,8 +193,8 @@ struct KillRun: Sendable {
         #expect(status == .code(0) && text.contains("\nNothing is wrong\n"), "\(context(moment)): \(text)")
     }
 
-    func loseDisk() throws {
-        if kill.losesDisk { try remove(data) }
+    func lose(_ directory: URL) throws {
+        if kill.losesDisk { try remove(directory) }
     }
 
     /// Removes a data directory. A node that was killed early enough has made none.
@@ -205,7 +205,7 @@ struct KillRun: Sendable {
     /// With a disk or without, and then from the store alone, a node has all that was acknowledged.
     func checkSurvival(_ history: inout History, seen: [Change]) async throws {
         try await verify(at: "after the kill")
-        try loseDisk()
+        try lose(data)
         let server = try await start(KillRun.often)
         try await history.check(server, seen: seen, context("after the kill"))
         await server.crash()

@@ -43,7 +43,8 @@ final class S3Service: Sendable {
     /// Waits for a line that begins with some words.
     /// - Returns: What follows them.
     fileprivate func answer(_ words: String) async throws -> String {
-        try await process.output.wait(for: "\"\(words)\" of moto") { said in
+        // What has to happen before may take a busy machine long.
+        try await process.output.wait(for: "\"\(words)\" of moto", within: .seconds(180)) { said in
             // A line counts only when it is complete.
             let lines = said.description.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
             if let line = lines.first(where: { $0 == words || $0.hasPrefix(words + " ") }) {
