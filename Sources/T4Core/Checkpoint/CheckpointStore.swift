@@ -149,6 +149,8 @@ package struct CheckpointStore: Sendable {
             nonce: DatabaseID.random(using: &random).description, manifest: file, key: key)
         let swap = try store.swap(StoreLayout.head, to: head, from: previous?.version, of: databaseID)
         if case .lost(let winner) = swap {
+            // A run that died may have made this very checkpoint the newest with a request that came late.
+            if let winner, winner.checkpoint == head.checkpoint, winner.id == head.id { return }
             throw CheckpointError(
                 .invalidArgument, "another node made \(winner?.checkpoint ?? "(none)") the newest checkpoint")
         }
