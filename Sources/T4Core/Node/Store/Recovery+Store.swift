@@ -180,18 +180,13 @@ extension Recovery {
     ) throws -> (end: LogChain.End, isSuperseded: Bool) {
         let applied = try engine.appliedPosition
         if applied.index == base.index, applied.term != base.term { throw contradiction(applied.index) }
-        var replay = try LogReplay(on: engine)
-        var pending = false
+        var replay = try EngineReplay(on: engine)
         var chainTerm = log.end.index == base.index && !isLogEmpty ? base.term : nil
         let end = try store.chain.read(
             after: base,
             objectDone: { end in
                 guard end.position.index >= applied.index else { return }
-                if pending {
-                    try engine.apply(replay.finish(), at: replay.position)
-                    replay = try LogReplay(on: engine)
-                    pending = false
-                }
+                try replay.apply()
                 let meta = try StateReader(engine.snapshot()).meta
                 store.trail.applied(StateTrail.Mark(position: end.position, meta: meta, time: end.time))
                 store.trail.uploaded(to: end.position)
@@ -203,13 +198,7 @@ extension Recovery {
                 }
                 guard entry.position.index > applied.index else { return .next }
                 try replay.add(entry)
-                pending = true
                 replayed += 1
-                if replay.byteCount >= Recovery.batchBytesMax {
-                    try engine.apply(replay.finish(), at: replay.position)
-                    replay = try LogReplay(on: engine)
-                    pending = false
-                }
                 return .next
             })
         return (end, try isSuperseded(by: end, chainTerm: chainTerm, store))
@@ -253,7 +242,7 @@ extension Recovery {
     private func replayTail(behind end: LogPosition, _ store: Store) throws -> [LogUploader.Batch] {
         guard log.end.index > end.index else { return [] }
         let applied = try engine.appliedPosition
-        var replay = try LogReplay(on: engine)
+        var replay = try EngineReplay(on: engine)
         var batches: [LogUploader.Batch] = []
         var batch: LogUploader.Batch?
         func endBatch(_ time: UInt64) throws {
@@ -261,10 +250,7 @@ extension Recovery {
             batches.append(done)
             batch = nil
             guard done.last.index >= applied.index else { return }
-            if done.last.index > applied.index {
-                try engine.apply(replay.finish(), at: replay.position)
-                replay = try LogReplay(on: engine)
-            }
+            try replay.apply()
             let meta = try StateReader(engine.snapshot()).meta
             store.trail.applied(StateTrail.Mark(position: done.last, meta: meta, time: time))
         }
