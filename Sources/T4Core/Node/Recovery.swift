@@ -54,6 +54,8 @@ final class Recovery {
     /// The latest commit time seen.
     var time: UInt64 = 0
     var replayed: UInt64 = 0
+    /// What was wrong with checkpoints that others stand in for, an object each.
+    var damage: [String] = []
     private let configuration: LogConfiguration
 
     init(
