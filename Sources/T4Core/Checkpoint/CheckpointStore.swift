@@ -134,11 +134,11 @@ package struct CheckpointStore: Sendable {
 
     /// Makes a checkpoint the newest.
     ///
-    /// - Parameter previous: As `head` gave it.
+    /// - Parameter previous: The head before, and the version of what lies in its place; nil where nothing does.
     /// - Throws: `.invalidArgument` when somebody else swapped it meanwhile: this writer is not the only one. Of the store,
     ///   `.outcomeUnknown` when that is still so after a few attempts.
     package func swapHead(
-        _ key: ObjectKey, _ file: ManifestFile, previous: (head: Head, version: ObjectVersion)?,
+        _ key: ObjectKey, _ file: ManifestFile, previous: (head: Head, version: ObjectVersion?)?,
         random: inout some RandomNumberGenerator
     ) throws {
         if let previous, previous.head.index >= file.checkpoint.index || previous.head.term > file.checkpoint.term {
