@@ -13,10 +13,11 @@ extension StoreBench {
             report.add(.checkpoint, "everything: uploaded", first.megabytes, "MB")
             report.add(.checkpoint, "everything: time", first.seconds, "s")
             try await measureUpdates(node, store, &report)
-            try await measureWriters(node, &report)
         }
-        try await node.stop()
+        // Before the writers, who leave other tables each time.
         if parts.contains(.restore) { try await measureRestore(store, &report) }
+        if parts.contains(.checkpoint) { try await measureWriters(node, &report) }
+        try await node.stop()
         await store.close()
         try remove("checkpoint-node")
         try remove("checkpoint-store")
@@ -55,9 +56,9 @@ extension StoreBench {
         var (alone, beside): ([Double], [Double]) = ([], [])
         var checkpoints = 0
         for _ in 0..<settings.rounds {
-            alone.append(try await load(node, writers: 16, for: settings.duration).milliseconds(0.99))
+            alone.append(try await load(node, .threads(16), for: settings.duration).milliseconds(0.99))
             let ending = Ending()
-            async let loaded = load(node, writers: 16) { ending.goesOn }
+            async let loaded = load(node, .threads(16)) { ending.goesOn }
             do {
                 defer { ending.reach() }
                 let clock = ContinuousClock()
