@@ -71,18 +71,14 @@ struct DifferentialRun {
         for (index, step) in steps.enumerated() {
             do {
                 guard try await perform(step) else { return }
-            } catch let error as Mismatch {
-                throw Difference(index: index, description: "\(step)\n      \(error)")
-            } catch let error as TimedOut {
+            } catch let error where error is Mismatch || error is TimedOut {
                 throw Difference(index: index, description: "\(step)\n      \(error)")
             }
             report.steps += 1
         }
         do {
-            for stream in Array(etcd.streams.keys.sorted()) { try await endStream(stream) }
-        } catch let error as Mismatch {
-            throw Difference(index: steps.count, description: "at the end: \(error)")
-        } catch let error as TimedOut {
+            try await finish()
+        } catch let error where error is Mismatch || error is TimedOut {
             throw Difference(index: steps.count, description: "at the end: \(error)")
         }
     }
@@ -91,7 +87,7 @@ struct DifferentialRun {
     private mutating func perform(_ step: Step) async throws -> Bool {
         switch step.verb {
         case .watch: try await watch(step)
-        case .watchEnd: try await endStream(step.stream ?? 0)
+        case .watchEnd: halfClose(step.stream ?? 0)
         default: return try await call(step)
         }
         return true

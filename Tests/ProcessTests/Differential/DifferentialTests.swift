@@ -65,11 +65,15 @@ struct DifferentialTests {
         } catch let difference as Difference {
             var found = difference
             let failing = Array(steps[..<min(steps.count, difference.index + 1)])
+            // What shrinks into another difference shows that one, and not the one to find.
+            let verb = difference.index < steps.count ? steps[difference.index].verb : nil
             let short = try await Shrinker.shrunk(failing, tries: 80) { candidate in
                 do {
                     _ = try await DifferentialRun.report(of: candidate, engine: engine, within: .seconds(10))
                     return false
                 } catch let difference as Difference {
+                    guard verb == nil || difference.index < candidate.count && candidate[difference.index].verb == verb
+                    else { return false }
                     found = difference
                     return true
                 } catch is TextSyntaxError {

@@ -17,7 +17,9 @@ struct Side: Sendable {
     let log: OpenStream
     var streams: [Int: OpenStream] = [:]
     /// Leases whose ids the server chose, by the names that the script gives them.
-    var leases: [String: Int64] = [:]
+    private var leases: [String: Int64] = [:]
+    /// What comparisons call each id that the server has chosen.
+    private var leaseNames: [String: String] = [:]
     private var identity: Identity?
 
     /// What every header of a server must say.
@@ -60,13 +62,13 @@ struct Side: Sendable {
         return try VerbCodec.of(step.verb).encode(fields.text)
     }
 
-    /// `$now-3` as a number, at least 0.
+    /// `$now-3` as a number, at least 1.
     static func revision(_ symbol: String, revision: Int64, compacted: Int64) throws -> Int64 {
         guard let parts = symbol.wholeMatch(of: /\$(now|compacted)([+-][0-9]+)?/) else {
             throw TextSyntaxError(description: "'\(symbol)' is no revision")
         }
         let offset = parts.2.flatMap { Int64($0) } ?? 0
-        return max(0, (parts.1 == "now" ? revision : compacted) + offset)
+        return max(1, (parts.1 == "now" ? revision : compacted) + offset)
     }
 
     /// `{x*5}` in a string stands for five `x`.
@@ -102,7 +104,9 @@ struct Side: Sendable {
         guard step.verb == .leaseGrant, let name = step.fields["ID"]?.scalar, name.hasPrefix("$"),
             case .message(let bytes) = answer
         else { return }
-        leases[name] = try EtcdLeaseGrantResponse(serializedBytes: bytes).id
+        let id = try EtcdLeaseGrantResponse(serializedBytes: bytes).id
+        leases[name] = id
+        leaseNames["\(id)"] = "\(name).\(leaseNames.count)"
     }
 
     /// Cuts the header off an answer.
@@ -131,10 +135,9 @@ struct Side: Sendable {
 
     /// A text of an answer in which the ids that the server chose are called by the script's names.
     func named(_ fields: [TextField]) -> [TextField] {
-        guard !leases.isEmpty else { return fields }
-        let names = Dictionary(leases.map { ("\($0.value)", $0.key) }) { first, _ in first }
+        guard !leaseNames.isEmpty else { return fields }
         return fields.compactMap { field in
-            field.mapped { name, scalar in name == "ID" || name == "lease" ? names[scalar] ?? scalar : scalar }
+            field.mapped { name, scalar in name == "ID" || name == "lease" ? leaseNames[scalar] ?? scalar : scalar }
         }
     }
 }

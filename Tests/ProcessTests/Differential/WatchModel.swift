@@ -23,6 +23,8 @@ struct WatchModel: Sendable {
         /// Nil: one key; empty: from `key` on.
         let end: [UInt8]?
         let start: Int64
+        /// The revision below which t4 tells nothing of progress.
+        let floor: Int64
         let skipsPuts: Bool
         let skipsDeletes: Bool
         /// True until the first delivery after it was made with a start in the past.
@@ -32,6 +34,7 @@ struct WatchModel: Sendable {
             key = request.key.isEmpty ? [0] : Array(request.key)
             end = request.rangeEnd.isEmpty ? nil : Array(request.rangeEnd) == [0] ? [] : Array(request.rangeEnd)
             start = request.startRevision == 0 ? revision + 1 : request.startRevision
+            floor = max(revision, request.startRevision)
             skipsPuts = request.filters.contains(.noput)
             skipsDeletes = request.filters.contains(.nodelete)
             isCatchingUp = start <= revision
@@ -69,6 +72,6 @@ struct WatchModel: Sendable {
     func hasWatch(on stream: Int) -> Bool { active.keys.contains { $0.stream == stream } }
 
     func hasFutureWatch(on stream: Int, revision: Int64) -> Bool {
-        active.contains { $0.key.stream == stream && $0.value.start > revision + 1 }
+        active.contains { $0.key.stream == stream && $0.value.floor > revision }
     }
 }

@@ -76,6 +76,8 @@ private func take(_ responses: inout [EtcdWatchResponse]) -> [EtcdWatchResponse]
 struct OpenStream: Sendable {
     let tape: WatchTape
     private let call: ClientCall
+    /// True once the client has said that it will ask for nothing more; events go on.
+    private(set) var isHalfClosed = false
 
     init(on client: RPCClient) {
         let tape = WatchTape()
@@ -84,7 +86,13 @@ struct OpenStream: Sendable {
     }
 
     func send(_ message: [UInt8]) { call.send(message) }
-    func halfClose() { call.halfClose() }
+
+    mutating func halfClose() {
+        isHalfClosed = true
+        call.halfClose()
+    }
+
+    func cancel() { call.cancel() }
 
     /// A request that is refused and changes nothing: its answer comes behind those of all requests before it.
     ///
