@@ -107,18 +107,18 @@ extension StepGenerator {
 
     private mutating func tooManyOperations() -> [TextField] {
         let count = one(of: [128, 129])
+        let key = TextField("key", bytes: "a".utf8)
         switch random.next() % 3 {
-        case 0:
-            let compare = TextField("compare", [TextField("key", bytes: "a".utf8)])
-            return Array(repeating: compare, count: count)
-        case 1:
-            let read = TextField("request_range", [TextField("key", bytes: "a".utf8)])
-            return Array(repeating: TextField("success", [read]), count: count)
+        case 0: return Array(repeating: TextField("compare", [key]), count: count)
+        case 1: return Array(repeating: TextField("success", [TextField("request_range", [key])]), count: count)
         default:
-            return (0..<count).map { number in
+            // None of these is written: the other branch runs.
+            let writes = (0..<count).map { number in
                 let write = [TextField("key", bytes: "b/\(number)".utf8), TextField("value", "\"m\"")]
                 return TextField("failure", [TextField("request_put", write)])
-            } + [TextField("compare", [TextField("key", bytes: "a".utf8), TextField("version", -1)])]
+            }
+            let always = [key, TextField("result", "GREATER"), TextField("version", -1)]
+            return [TextField("compare", always)] + writes
         }
     }
 }

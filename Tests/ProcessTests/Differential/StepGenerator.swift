@@ -2,14 +2,14 @@
 struct StepGenerator: Sendable {
     var random: SeededGenerator
     let keys: [[UInt8]]
-    /// False where many keys can be equal in what they are sorted by: etcd gives more than six of those in no order
-    /// that means anything (an unstable sort).
+    /// False where there are more than six keys, one of them that of the run itself: etcd's sort of those is not stable
+    /// (`KnownDifference`).
     let sortsByAll: Bool
 
     init(seed: UInt64) {
         random = SeededGenerator(seed: seed)
         sortsByAll = random.next() % 4 != 0
-        let few = ["a", "a\0", "ab", "b", "b/1", "\u{1}"].map { Array($0.utf8) }
+        let few = ["a", "a\0", "ab", "b", "b/1"].map { Array($0.utf8) }
         let many =
             (0..<24).map { Array("b/\($0)".utf8) } + [[0], [0xff], [0xff, 0xff], [0x61, 0xff], [0x61, 0xff, 0x30]]
         keys = sortsByAll ? few : few + many
