@@ -175,7 +175,7 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: ["t4", "RPC", "EtcdAPI", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
-            exclude: ["Scripts"], swiftSettings: settings),
+            exclude: ["Scripts", "Differential/Scripts"], swiftSettings: settings),
         .testTarget(
             name: "S3StoreTests",
             dependencies: [
