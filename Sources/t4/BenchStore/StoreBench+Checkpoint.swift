@@ -50,8 +50,8 @@ extension StoreBench {
         return (Double(bytes) / 1e6, seconds)
     }
 
-    /// Latencies of writers, and those beside checkpoints that follow one another without a pause: the same time for
-    /// both, or the one sync of the log that meets a checkpoint would be a hundredth of the few there are.
+    /// Latencies of writers, and those beside checkpoints, each begun as soon as there are so many updates: the same time
+    /// for both, or one sync of the log that meets a checkpoint would be a hundredth of the few there are.
     private func measureWriters(_ node: Node, _ report: inout StoreBenchReport) async throws {
         var (alone, beside): ([Double], [Double]) = ([], [])
         var checkpoints = 0
@@ -64,8 +64,12 @@ extension StoreBench {
                 let clock = ContinuousClock()
                 let end = clock.now + settings.duration
                 while clock.now < end {
+                    let due = node.revision.rawValue + Int64(settings.updates)
                     try await node.checkpoint()
                     checkpoints += 1
+                    while clock.now < end, node.revision.rawValue < due {
+                        await BackoffTimer.system.pause(.milliseconds(1))
+                    }
                 }
             }
             beside.append(try await loaded.milliseconds(0.99))

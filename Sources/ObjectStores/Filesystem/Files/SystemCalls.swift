@@ -97,6 +97,22 @@ final class OpenFile: Sendable {
         }
     }
 
+    /// Bytes that are handed to the disk at once.
+    private static let pieceSize = 256 << 10
+
+    /// Writes all bytes at an offset, and waits for the disk after each piece: while it has megabytes in hand, whatever
+    /// else is synced to the same disk waits as long, such as the log of the node that writes this.
+    func writePiecewise(_ bytes: RawSpan, at offset: Int64) throws(SystemFailure) {
+        var done = 0
+        while done < bytes.byteCount {
+            let end = min(done + OpenFile.pieceSize, bytes.byteCount)
+            try write(bytes.extracting(done..<end), at: offset + Int64(done))
+            // What is left is synced by whoever makes the file durable.
+            if end < bytes.byteCount { try check("fdatasync", path) { fdatasync(descriptor) } }
+            done = end
+        }
+    }
+
     /// Reads at an offset until the buffer is full or the file ends.
     /// - Returns: Bytes read.
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(SystemFailure) -> Int {
