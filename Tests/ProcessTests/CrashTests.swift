@@ -9,12 +9,12 @@ struct CrashTests {
     @Test(arguments: try await TestEnvironment.subjectsOfCrashTests())
     func acknowledgedWritesSurviveKill(_ kind: ServerUnderTest.Kind) async throws {
         let seed = TestEnvironment.seed
-        let rounds = TestEnvironment.rounds(default: 4)
+        let rounds = TestEnvironment.rounds(default: 4, slow: 200)
         try await Slots.servers.use {
             try await withTemporaryDirectory { folder in
                 let data = folder.appending(path: "data")
                 var generator = SeededGenerator(seed: seed)
-                var history = History(Load(writers: 32, seed: seed))
+                var history = History(Load(writers: 64, seed: seed))
                 for round in 1...rounds {
                     let context = "\(kind), seed \(seed), round \(round)"
                     if Int.random(in: 0..<3, using: &generator) == 0 {

@@ -4,6 +4,12 @@ package import T4Protocols
 package protocol CommitObserver: AnyObject, Sendable {
     /// The engine shows everything up to `meta`; nobody has been answered yet. `changes` have their revisions.
     func committed(_ groups: [CommittedGroup], meta: MetaRow)
+    /// The disk of the engine is full: nothing is applied until `spaceReturned`. Called once for each time this happens.
+    func spaceRanOut(_ error: EngineError)
+    /// What waited for space is applied.
+    func spaceReturned()
+    /// The disk has too little space for writes, which are refused one by one, or has enough again.
+    func roomChanged(isShort: Bool)
     /// The node cannot go on: the log or the engine failed. Called once.
     func failed(_ error: any Error)
 }
@@ -25,12 +31,20 @@ package struct CommittedGroup: Sendable {
         self.position = position
         self.time = time
     }
+
+    /// Answers everybody with an error, who was not answered before.
+    func complete(_ error: DatabaseError) {
+        for (proposal, _) in decided { proposal.complete(.failure(error)) }
+    }
 }
 
 /// Applies committed groups to the engine, publishes and answers them. Groups pass strictly in order.
 ///
 /// A group is applied by the commit thread itself when nothing else waits (saving a thread switch), and by a thread of
 /// this stage otherwise, so that applying overlaps with the next fsync.
+///
+/// An engine without space keeps nothing of a batch: what was to be applied waits, and is tried again until it works. Its
+/// callers are told that nobody knows the outcome: it is in the log, but may take long to be seen.
 package final class ApplyStage: Sendable {
     private struct State {
         var groups: [CommittedGroup] = []
@@ -43,6 +57,12 @@ package final class ApplyStage: Sendable {
         var commitWaits = false
         var isStopping = false
         var hasFailed = false
+        /// The engine has no space.
+        var isFull = false
+        /// It is not time yet to try again.
+        var isPausing = false
+        /// Nobody waits for space any more.
+        var givesUp = false
         var meta: MetaRow
         var position: LogPosition
 
@@ -56,19 +76,26 @@ package final class ApplyStage: Sendable {
         var done: @Sendable (Result<Void, EngineError>) -> Void
     }
 
+    private static let pauseForSpace = Duration.seconds(1)
+    private static let unknown = DatabaseError(
+        .outcomeUnknown, "the disk of the local engine is full; the write is logged and will be applied")
+
     private let engine: any LocalEngine
     private let observer: any CommitObserver
     /// Hears where the state stands after each group; nil without an object store.
     private let trail: StateTrail?
+    private let timer: BackoffTimer
     private let state: Monitor<State>
 
+    /// - Parameter timer: For the time until an engine without space is tried again.
     package init(
         engine: any LocalEngine, meta: MetaRow, position: LogPosition, observer: any CommitObserver,
-        trail: StateTrail? = nil
+        trail: StateTrail? = nil, timer: BackoffTimer = .system
     ) {
         self.engine = engine
         self.observer = observer
         self.trail = trail
+        self.timer = timer
         state = Monitor(State(meta: meta, position: position))
     }
 
@@ -78,14 +105,17 @@ package final class ApplyStage: Sendable {
     /// Nothing is being applied, and nothing waits for it.
     package var isIdle: Bool { state.withLock { !$0.isBusy && !$0.hasWork && !$0.hasFailed } }
 
-    /// Waits until at most `depth` groups wait to be applied. False when the stage has failed.
+    /// The engine has no space: groups that are passed wait until it has.
+    package var isFull: Bool { state.withLock { $0.isFull } }
+
+    /// Waits until at most `depth` groups wait to be applied, or the engine has no space. False when the stage has failed.
     package func waitForRoom(depth: Int) -> Bool {
-        waitAsCommitThread { $0.groups.count <= depth }
+        waitAsCommitThread { $0.isFull || $0.groups.count <= depth }
     }
 
-    /// Waits until `group` is in the engine. False when the stage has failed.
+    /// Waits until `group` is in the engine, or the engine has no space. False when the stage has failed.
     package func waitUntilApplied(_ group: UInt64) -> Bool {
-        waitAsCommitThread { $0.applied >= group }
+        waitAsCommitThread { $0.isFull || $0.applied >= group }
     }
 
     private func waitAsCommitThread(until isReady: (State) -> Bool) -> Bool {
@@ -97,15 +127,17 @@ package final class ApplyStage: Sendable {
 
     /// Takes a committed group; applies it on the calling thread when `inline` and nothing is in front of it.
     package func pass(_ group: CommittedGroup, inline: Bool) {
-        let applyNow = state.withLock { state in
+        let (applyNow, isFull) = state.withLock { state in
             if inline && !state.isBusy && state.groups.isEmpty && !state.hasFailed {
                 state.isBusy = true
-                return true
+                return (true, false)
             }
             state.groups.append(group)
-            return false
+            return (false, state.isFull)
         }
-        if applyNow { apply([group], []) } else { state.broadcast() }
+        if applyNow { return apply([group], []) }
+        if isFull { group.complete(ApplyStage.unknown) }
+        state.broadcast()
     }
 
     /// Hands over rows to remove; `done` comes from the applying thread.
@@ -131,7 +163,7 @@ package final class ApplyStage: Sendable {
     package func run() {
         while true {
             let work: (groups: [CommittedGroup], maintenance: [Maintenance])? = state.wait { state in
-                if state.isBusy { return nil }
+                if state.isBusy || (state.isPausing && !state.givesUp) { return nil }
                 if !state.hasWork { return state.isStopping ? .some(nil) : nil }
                 let work = (state.groups, state.maintenance)
                 state.groups = []
@@ -150,15 +182,21 @@ package final class ApplyStage: Sendable {
         state.broadcast()
     }
 
+    /// An engine that has no space is tried once more, and else fails, now and from now on.
+    package func stopWaitingForSpace() {
+        state.withLock { $0.givesUp = true }
+        state.broadcast()
+    }
+
     /// Only the one who set `isBusy` comes here.
     private func apply(_ groups: [CommittedGroup], _ maintenance: [Maintenance]) {
         let (before, position, hasFailed) = state.withLock { ($0.meta, $0.position, $0.hasFailed) }
         guard !hasFailed else { return finish(groups[...], maintenance[...], failing: nil) }
         // What has not been answered yet: only that may be answered by `finish`.
         var (openGroups, openMaintenance) = (groups[...], maintenance[...])
+        var (meta, newPosition) = (before, position)
         do {
             var applier = Applier(meta: before)
-            var newPosition = position
             var marks: [StateTrail.Mark] = []
             for group in groups {
                 for (_, decision) in group.decided where !decision.changes.isEmpty {
@@ -170,7 +208,7 @@ package final class ApplyStage: Sendable {
                 }
             }
             if newPosition != position { try engine.apply(applier.finish(), at: newPosition) }
-            let meta = applier.meta
+            meta = applier.meta
             for mark in marks { trail?.applied(mark) }
             if !groups.isEmpty { observer.committed(groups, meta: meta) }
             for group in groups {
@@ -182,17 +220,58 @@ package final class ApplyStage: Sendable {
                 openMaintenance.removeFirst()
                 work.done(.success(()))
             }
-            let somebodyWaits = state.withLock { state in
-                state.isBusy = false
-                state.meta = meta
-                state.position = newPosition
-                state.applied = groups.last?.number ?? state.applied
-                return state.hasWork || state.isStopping || state.commitWaits
-            }
-            // A group applied inline leaves nobody to wake: the stage's thread would only find nothing to do.
-            if somebodyWaits { state.broadcast() }
+            end(applied: groups.last?.number, meta, newPosition)
         } catch {
+            if error.code == .noSpace, !state.withLock({ $0.givesUp }) {
+                // Nothing of a batch is in the engine: groups are applied together or not at all.
+                let isApplied = openGroups.isEmpty
+                return waitForSpace(
+                    openGroups, openMaintenance, error, applied: isApplied ? groups.last?.number : nil,
+                    isApplied ? meta : before, isApplied ? newPosition : position)
+            }
             finish(openGroups, openMaintenance, failing: error)
+        }
+    }
+
+    /// Everything is done that somebody took.
+    private func end(applied: UInt64?, _ meta: MetaRow, _ position: LogPosition) {
+        let wasFull = isFull
+        if wasFull { observer.spaceReturned() }
+        let somebodyWaits = state.withLock { state in
+            state.isBusy = false
+            state.isFull = false
+            state.meta = meta
+            state.position = position
+            state.applied = applied ?? state.applied
+            return state.hasWork || state.isStopping || state.commitWaits
+        }
+        // A group applied inline leaves nobody to wake: the stage's thread would only find nothing to do.
+        if somebodyWaits { state.broadcast() }
+    }
+
+    /// Puts back what the engine has no space for, until it is time to try again.
+    private func waitForSpace(
+        _ groups: ArraySlice<CommittedGroup>, _ maintenance: ArraySlice<Maintenance>, _ error: EngineError,
+        applied: UInt64?, _ meta: MetaRow, _ position: LogPosition
+    ) {
+        if !isFull { observer.spaceRanOut(error) }
+        let waiting = state.withLock { state in
+            state.groups = groups + state.groups
+            state.maintenance = maintenance + state.maintenance
+            state.isBusy = false
+            state.isFull = true
+            state.isPausing = true
+            state.meta = meta
+            state.position = position
+            state.applied = applied ?? state.applied
+            return state.groups
+        }
+        state.broadcast()
+        for group in waiting { group.complete(ApplyStage.unknown) }
+        Task {
+            await timer.pause(ApplyStage.pauseForSpace)
+            state.withLock { $0.isPausing = false }
+            state.broadcast()
         }
     }
 
@@ -211,9 +290,7 @@ package final class ApplyStage: Sendable {
         }
         state.broadcast()
         let unknown = DatabaseError(.outcomeUnknown, "the local engine failed after the write was logged")
-        for group in groups + waiting.0 {
-            for (proposal, _) in group.decided { proposal.complete(.failure(unknown)) }
-        }
+        for group in groups + waiting.0 { group.complete(unknown) }
         for work in maintenance + waiting.1 {
             work.done(.failure(error ?? EngineError(.closed, "the local engine has failed")))
         }

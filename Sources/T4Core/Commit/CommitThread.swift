@@ -37,6 +37,8 @@ package final class CommitThread: @unchecked Sendable {
     private var group: UInt64 = 0
     private var hasFailed = false
     private let elapsed: any ElapsedClock
+    /// The last group met a disk with too little space.
+    private var isShort = false
 
     /// - Parameters:
     ///   - gate: Where groups pass on their way to `stage`; nil without an object store.
@@ -69,6 +71,11 @@ package final class CommitThread: @unchecked Sendable {
                 guard !hasFailed, gate?.waitForRoom() ?? true, stage.waitForRoom(depth: limits.depth) else {
                     return refuse(rest)
                 }
+                if stage.isFull {
+                    // What is logged now would wait there, and nobody knows how long.
+                    for proposal in rest { proposal.complete(.failure(CommitThread.noSpace)) }
+                    break
+                }
                 do {
                     try commitGroup(&rest)
                 } catch {
@@ -98,6 +105,15 @@ package final class CommitThread: @unchecked Sendable {
         queue.handBack(rest.first, reserving: isSlow ? limits.reservedCount : 0)
     }
 
+    private static let noSpace = DatabaseError(.noSpace, "the disk is full")
+
+    /// - Parameter tookMore: There was room for something else than what frees space.
+    private func note(lacksRoom: Bool, tookMore: Bool) {
+        guard lacksRoom != isShort, lacksRoom || tookMore else { return }
+        isShort = lacksRoom
+        observer.roomChanged(isShort: isShort)
+    }
+
     private func fail(_ error: any Error) {
         hasFailed = true
         observer.failed(error)
@@ -121,7 +137,9 @@ package final class CommitThread: @unchecked Sendable {
     private func commitGroup(_ proposals: inout ArraySlice<Proposal>) throws {
         if let first = proposals.first, evaluator.needsEmptyPipeline(first.kind) {
             guard stage.waitUntilApplied(group) else { throw EngineError(.closed, "the local engine has failed") }
+            if stage.isFull { return }
         }
+        try log.measureRoom()
         group += 1
         evaluator.begin(group: group, applied: stage.applied, reader: try StateReader(engine.snapshot()))
         defer { evaluator.endGroup() }
@@ -129,15 +147,18 @@ package final class CommitThread: @unchecked Sendable {
         decided.reserveCapacity(proposals.count)
         var entries: [LogEntry] = []
         var byteCount = 0
+        var (lacksRoom, tookMore) = (false, false)
         let now = max(clock.wall(), time)
         while let proposal = proposals.first, byteCount < limits.groupBytesMax {
             if evaluator.needsEmptyPipeline(proposal.kind) { break }
             proposals.removeFirst()
             let size = byteCount + 2 * proposal.byteCount + 4096
-            guard try log.hasRoom(forBytes: size, usingSpare: proposal.kind.freesSpace) else {
-                proposal.complete(.failure(DatabaseError(.noSpace, "the disk of the log is full")))
+            guard log.hasRoom(forBytes: size, usingSpare: proposal.kind.freesSpace) else {
+                lacksRoom = true
+                proposal.complete(.failure(CommitThread.noSpace))
                 continue
             }
+            if !proposal.kind.freesSpace { tookMore = true }
             byteCount += proposal.byteCount
             let decision: Decision
             do {
@@ -157,6 +178,7 @@ package final class CommitThread: @unchecked Sendable {
                     body: MutationCoding.encode(decision.changes.map(\.mutation))))
         }
         time = now
+        note(lacksRoom: lacksRoom, tookMore: tookMore)
         if !entries.isEmpty {
             do {
                 _ = try log.sealIfOlder(than: limits.segmentAgeMax, now: now)

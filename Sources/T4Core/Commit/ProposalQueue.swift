@@ -7,6 +7,11 @@ package final class ProposalQueue: Sendable {
         case nobody, thread, caller
     }
 
+    /// Who keeps proposals out for the time being.
+    package enum Pauser: Hashable, Sendable {
+        case disk, store
+    }
+
     private struct State {
         var committer = Committer.nobody
         /// Proposals that callers must leave to the commit thread before one may commit its own again.
@@ -16,7 +21,9 @@ package final class ProposalQueue: Sendable {
         /// Set once: why nothing more is taken.
         var closed: DatabaseError?
         /// Why nothing is taken for the time being.
-        var paused: DatabaseError?
+        var paused: [Pauser: DatabaseError] = [:]
+
+        var refusal: DatabaseError? { closed ?? paused[.disk] ?? paused[.store] }
     }
 
     private let state = Monitor(State())
@@ -37,7 +44,7 @@ package final class ProposalQueue: Sendable {
             case taken, queued(wakes: Bool), refused(DatabaseError)
         }
         let outcome: Outcome = state.withLock { state in
-            if let refusal = state.closed ?? state.paused { return .refused(refusal) }
+            if let refusal = state.refusal { return .refused(refusal) }
             if takesOver {
                 if state.reserved > 0 {
                     state.reserved -= 1
@@ -106,10 +113,10 @@ package final class ProposalQueue: Sendable {
         state.broadcast()
     }
 
-    /// Refuses proposals, also those that wait, with `error` until `resume`.
-    package func pause(_ error: DatabaseError) {
+    /// Refuses proposals, also those that wait, with `error` until the same one resumes.
+    package func pause(_ error: DatabaseError, by pauser: Pauser) {
         let waiting = state.withLock { state in
-            state.paused = error
+            state.paused[pauser] = error
             state.byteCount = 0
             defer { state.waiting = [] }
             return state.waiting
@@ -117,6 +124,6 @@ package final class ProposalQueue: Sendable {
         for proposal in waiting { proposal.complete(.failure(error)) }
     }
 
-    /// Takes proposals again.
-    package func resume() { state.withLock { $0.paused = nil } }
+    /// Takes proposals again, unless another one has paused too.
+    package func resume(_ pauser: Pauser) { state.withLock { $0.paused[pauser] = nil } }
 }

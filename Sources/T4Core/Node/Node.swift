@@ -145,7 +145,7 @@ public final class Node: Sendable {
         self.uploader = uploader
         let stage = ApplyStage(
             engine: engine, meta: reader.meta, position: try engine.appliedPosition, observer: publisher,
-            trail: link?.trail)
+            trail: link?.trail, timer: timer)
         self.stage = stage
         gate = uploader.map {
             CommitGate(uploader: $0, stage: stage, waits: waits, onFailure: { publisher.failed($0) })
@@ -161,7 +161,8 @@ public final class Node: Sendable {
             position: first.position, time: first.time, clock: clock, limits: limits)
         self.commit = commit
         if let link, let uploader, let writer = opened.writer {
-            let pruner = LogPruner(wal: directory.wal, engine: engine, stage: stage, uploader: uploader)
+            let pruner = LogPruner(
+                wal: LogDirectory(path: directory.wal, fileSystem: configuration.logFiles), engine: engine, stage: stage, uploader: uploader)
             let trail = link.trail
             let joiner = ChainJoiner(
                 link.merger(opened.identity.database, wal: directory.wal, term: term), uploader: uploader, trail: trail)
@@ -223,6 +224,7 @@ public final class Node: Sendable {
         defer { directory.unlock() }
         leases.stop()
         queue.close(DatabaseError(.stopped, "the node is stopping"))
+        stage.stopWaitingForSpace()
         joinCommitThread()
         compactor.stop()
         compactionThread.join()
@@ -280,12 +282,12 @@ public final class Node: Sendable {
         return OutageGuard(
             limit: settings.outageTimeout, timer: timer,
             onTrip: {
-                queue.pause(DatabaseError(.storeUnavailable, reason))
+                queue.pause(DatabaseError(.storeUnavailable, reason), by: .store)
                 gate.withLock { $0 }?.beginOutage(reason)
             },
             onEnd: {
                 gate.withLock { $0 }?.endOutage()
-                queue.resume()
+                queue.resume(.store)
             })
     }
 

@@ -9,7 +9,10 @@ public struct NodeConfiguration: Sendable {
     /// The engine's own settings.
     public var engineSettings: any SettingsSource
     /// Size in bytes at which a log segment is sealed; 64 KiB or more.
-    public var segmentSizeMax = 50 << 20
+    public var segmentSizeMax: Int {
+        get { log.segmentSizeMax }
+        set { log.segmentSizeMax = newValue }
+    }
     /// Age at which a log segment is sealed by the next entry.
     public var segmentAgeMax = Duration.seconds(10)
     /// Operations in one transaction, comparisons and branches each; nested ones share it.
@@ -30,6 +33,10 @@ public struct NodeConfiguration: Sendable {
     public var name = ""
     /// Version of the program, for people; stands in the checkpoints that it writes.
     public var software = ""
+    /// Sizes of the local log.
+    package var log = LogConfiguration()
+    /// Where the local log has its files, so that tests can lose or fail them.
+    package var logFiles: any LogFileSystem = POSIXFileSystem()
     /// Called once when the log or the engine fails; the node then refuses writes and should be restarted.
     public var onFailure: @Sendable (any Error) -> Void = { _ in }
 

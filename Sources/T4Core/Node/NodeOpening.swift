@@ -74,7 +74,8 @@ struct NodeOpening {
             }
             return nil
         }
-        return StoreLink(settings, root: store, waits: waits, timer: timer, logger: logger)
+        return StoreLink(
+            settings, root: store, waits: waits, files: configuration.logFiles, timer: timer, logger: logger)
     }
 
     private var author: CheckpointWriter.Author {
@@ -100,11 +101,10 @@ struct NodeOpening {
         let home = EngineHome(directory, type: type, logger: logger) { context in
             try registry.makeEngine(type, settings: settings, context: context)
         }
-        var logConfiguration = LogConfiguration()
-        logConfiguration.segmentSizeMax = configuration.segmentSizeMax
         let database = identity.database
         let recovered = try Recovery(
-            directory: directory, identity: identity, home: home, configuration: logConfiguration, logger: logger
+            directory: directory, identity: identity, home: home, files: configuration.logFiles, configuration: configuration.log,
+            logger: logger
         ).run(
             link.map { link in
                 Recovery.Store(

@@ -58,6 +58,24 @@ final class Publisher: CommitObserver {
         }
     }
 
+    func spaceRanOut(_ error: EngineError) {
+        logger.error("the engine has no space; reads go on, writes are refused until it has: \(error)")
+        queue.pause(DatabaseError(.noSpace, "the engine has no space"), by: .disk)
+    }
+
+    func spaceReturned() {
+        logger.notice("the engine has space again, and writes are taken")
+        queue.resume(.disk)
+    }
+
+    func roomChanged(isShort: Bool) {
+        if isShort {
+            logger.error("the disk is nearly full; reads go on, writes are refused until it has space again")
+        } else {
+            logger.notice("the disk has space again, and writes are taken")
+        }
+    }
+
     func failed(_ error: any Error) {
         let isFirst = hasFailed.withLock { failed in
             defer { failed = true }

@@ -56,20 +56,22 @@ final class Recovery {
     var replayed: UInt64 = 0
     /// What was wrong with checkpoints that others stand in for, an object each.
     var damage: [String] = []
+    private let files: any LogFileSystem
     private let configuration: LogConfiguration
 
     init(
-        directory: DataDirectory, identity: DataDirectory.Identity, home: EngineHome,
+        directory: DataDirectory, identity: DataDirectory.Identity, home: EngineHome, files: any LogFileSystem,
         configuration: LogConfiguration, logger: Logger
     ) throws {
         self.directory = directory
         self.identity = identity
         self.home = home
+        self.files = files
         self.configuration = configuration
         self.logger = logger
         engine = try home.openEngine()
         do {
-            log = try Recovery.open(directory, identity, configuration, behind: .zero)
+            log = try Recovery.open(directory, identity, files, configuration, behind: .zero)
         } catch {
             do { try engine.close() } catch { logger.warning("the engine did not close: \(error)") }
             throw error
@@ -140,7 +142,8 @@ final class Recovery {
     /// Reads the local log. An error of the visitor comes as it is.
     func readLog(from index: UInt64, visit: (LogEntry) throws -> LogStep) throws {
         do {
-            _ = try LogReader(directory: directory.wal, databaseID: identity.database).read(from: index, visit: visit)
+            _ = try LogReader(directory: directory.wal, databaseID: identity.database, fileSystem: files)
+                .read(from: index, visit: visit)
         } catch {
             if error.code == .stopped, let cause = error.cause { throw cause }
             throw error
@@ -168,17 +171,17 @@ final class Recovery {
             let aside = try directory.setLogAside()
             if !keep { try DurableFile.removeTree(aside) }
         }
-        log = try Recovery.open(directory, identity, configuration, behind: position)
+        log = try Recovery.open(directory, identity, files, configuration, behind: position)
     }
 
     private static func open(
-        _ directory: DataDirectory, _ identity: DataDirectory.Identity, _ configuration: LogConfiguration,
-        behind position: LogPosition
+        _ directory: DataDirectory, _ identity: DataDirectory.Identity, _ files: any LogFileSystem,
+        _ configuration: LogConfiguration, behind position: LogPosition
     ) throws -> Log.Opened {
         // Nothing is visited: what is applied depends on the store.
         try Log.open(
             directory: directory.wal, databaseID: identity.database, startingAfter: position,
-            configuration: configuration, from: .max)
+            fileSystem: files, configuration: configuration, from: .max)
     }
 
     func recovered() -> Recovered {

@@ -4,7 +4,7 @@ package struct LogConfiguration: Hashable, Sendable {
     package var segmentSizeMax = 50 << 20
     /// Zeros that are written ahead of use at least, in bytes; the most a start waits for.
     package var preallocationSizeMin = 1 << 20
-    /// Free bytes on disk that `hasRoom` leaves untouched.
+    /// Free bytes on disk that `hasRoom` leaves untouched, for the engine and for what is under way.
     package var freeSizeMin = 64 << 20
     /// Prepares the next segment on a thread of its own; if false, when it is needed.
     package var preparesInBackground = true

@@ -26,6 +26,7 @@ package final class LogWriter {
     private var buffer: [UInt8] = []
     private var seed: UInt32 = 0
     private var requestedAt: UInt64 = 0
+    private var freeSize: UInt64 = 0
     /// End of frames and of zeros in the segment sealed last.
     private var used: (size: UInt64, filled: UInt64)?
     private static let bufferSizeKept = 16 << 20
@@ -112,14 +113,21 @@ package final class LogWriter {
         return try seal()
     }
 
-    /// Whether a group of entries of `size` bytes in all, frames included, can be written.
+    /// Looks how much space the disk has, for `hasRoom`.
+    package func measureRoom() throws(LogError) {
+        freeSize = try directory.fileSystem.freeBytes(directory.path)
+    }
+
+    /// Whether a group of entries of `size` bytes in all, frames included, can be written, going by the last measurement.
     ///
-    /// - Parameter usingSpare: Counts the prepared segment too: for what frees space.
-    package func hasRoom(forBytes size: Int, usingSpare: Bool = false) throws(LogError) -> Bool {
+    /// Zeros that wait for entries do not suffice: the engine, which mostly lies on the same disk, has to apply them.
+    /// - Parameter usingSpare: For what frees space: a quarter of what else stays free is enough to be left.
+    package func hasRoom(forBytes size: Int, usingSpare: Bool = false) -> Bool {
         let needed = UInt64(size + SegmentHeader.byteCount + SegmentFooter.byteCount)
-        if let filled = open?.filled, let end = open?.offset, end + needed <= filled { return true }
-        if usingSpare && preparer.readySize >= needed { return true }
-        return try directory.fileSystem.freeBytes(directory.path) >= needed + UInt64(configuration.freeSizeMin)
+        let kept = UInt64(configuration.freeSizeMin) / (usingSpare ? 4 : 1)
+        var isWritten = usingSpare && preparer.readySize >= needed
+        if let filled = open?.filled, let end = open?.offset, end + needed <= filled { isWritten = true }
+        return freeSize >= kept + (isWritten ? 0 : needed)
     }
 
     /// Stops the thread behind and refuses everything from now on. Does not sync: what was not synced was not promised.

@@ -21,9 +21,9 @@ enum TestEnvironment {
     /// Narrows the kills of `KillPointTests` to those with this in their names: T4_TEST_KILL.
     static let killFilter = variables["T4_TEST_KILL"]
 
-    /// How many rounds a crash test runs: T4_TEST_ROUNDS, or many where there is time, or `count`.
-    static func rounds(default count: Int) -> Int {
-        variables["T4_TEST_ROUNDS"].flatMap { Int($0) } ?? (isSlowAllowed ? 100 : count)
+    /// How many rounds a crash test runs: T4_TEST_ROUNDS, or `slow` where there is time, or `count`.
+    static func rounds(default count: Int, slow: Int = 100) -> Int {
+        variables["T4_TEST_ROUNDS"].flatMap { Int($0) } ?? (isSlowAllowed ? slow : count)
     }
 
     /// Where random tests begin: T4_TEST_SEED, or another place each time; failures name it.

@@ -14,6 +14,7 @@ struct PipelineTests {
         struct State {
             var entries: [LogEntry] = []
             var failsAppend = false
+            var failsMeasurement = false
             var isFull = false
             var syncs = 0
             var gate: Bool?
@@ -39,7 +40,11 @@ struct PipelineTests {
             if fails { throw LogError(.ioFailed, "fsync: Input/output error") }
         }
 
-        func hasRoom(forBytes size: Int, usingSpare: Bool) throws(LogError) -> Bool {
+        func measureRoom() throws(LogError) {
+            if state.withLock({ $0.failsMeasurement }) { throw LogError(.ioFailed, "statvfs: Input/output error") }
+        }
+
+        func hasRoom(forBytes size: Int, usingSpare: Bool) -> Bool {
             state.withLock { !$0.isFull || usingSpare }
         }
 
@@ -58,7 +63,12 @@ struct PipelineTests {
     final class Observer: CommitObserver {
         let failures = Mutex<[String]>([])
         let metas = Mutex<[MetaRow]>([])
+        /// Each time that space ran out (false) or returned (true).
+        let space = Mutex<[Bool]>([])
         func committed(_ groups: [CommittedGroup], meta: MetaRow) { metas.withLock { $0.append(meta) } }
+        func spaceRanOut(_ error: EngineError) { space.withLock { $0.append(false) } }
+        func spaceReturned() { space.withLock { $0.append(true) } }
+        func roomChanged(isShort: Bool) { space.withLock { $0.append(!isShort) } }
         func failed(_ error: any Error) { failures.withLock { $0.append("\(error)") } }
     }
 

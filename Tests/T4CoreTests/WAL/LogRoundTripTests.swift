@@ -201,14 +201,23 @@ import Testing
     @Test func roomIsWhatIsFilledOrPreparedOrFree() throws {
         let fileSystem = SimulatedFileSystem()
         let writer = try LogFixture.open(fileSystem).writer
-        #expect(try writer.hasRoom(forBytes: 1 << 20))
         try writer.appendAndSync(LogFixture.entries(1...1))
-        fileSystem.setFreeBytes(0)
-        #expect(try writer.hasRoom(forBytes: 1 << 10))
-        #expect(try !writer.hasRoom(forBytes: 2 << 10))
-        fileSystem.setFreeBytes(UInt64(LogFixture.small.freeSizeMin))
-        #expect(try !writer.hasRoom(forBytes: 2 << 10))
-        fileSystem.setFreeBytes(UInt64(LogFixture.small.freeSizeMin) + (1 << 20))
-        #expect(try writer.hasRoom(forBytes: 2 << 10))
+        let kept = UInt64(LogFixture.small.freeSizeMin)
+        func hasRoom(_ size: Int, _ free: UInt64, usingSpare: Bool = false) throws -> Bool {
+            fileSystem.setFreeBytes(free)
+            try writer.measureRoom()
+            return writer.hasRoom(forBytes: size, usingSpare: usingSpare)
+        }
+        #expect(try hasRoom(1 << 20, 1 << 40))
+        // The open segment has zeros for 1 KiB, not for 2; the engine needs space in any case.
+        #expect(try hasRoom(1 << 10, kept))
+        #expect(try !hasRoom(2 << 10, kept))
+        #expect(try hasRoom(2 << 10, kept + (1 << 20)))
+        #expect(try !hasRoom(1 << 10, kept - 1))
+        #expect(try !hasRoom(1 << 10, 0))
+        #expect(try hasRoom(1 << 10, kept / 4, usingSpare: true))
+        #expect(try !hasRoom(2 << 10, kept / 4, usingSpare: true))
+        #expect(try hasRoom(2 << 10, kept / 4 + (1 << 20), usingSpare: true))
+        #expect(try !hasRoom(1 << 10, kept / 4 - 1, usingSpare: true))
     }
 }

@@ -17,14 +17,21 @@ final class StoreLink: Sendable {
     let trail = StateTrail()
     private let store: any ObjectStore
     private let root: any ObjectStore
+    private let files: any LogFileSystem
     private let timer: BackoffTimer
     private let retries: EndableTimer
     private let logger: Logger
 
-    /// - Parameter root: The store without the prefix.
-    init(_ settings: NodeStore, root: any ObjectStore, waits: Bool, timer: BackoffTimer, logger: Logger) {
+    /// - Parameters:
+    ///   - root: The store without the prefix.
+    ///   - files: Where the local log has its files.
+    init(
+        _ settings: NodeStore, root: any ObjectStore, waits: Bool, files: any LogFileSystem, timer: BackoffTimer,
+        logger: Logger
+    ) {
         self.settings = settings
         self.waits = waits
+        self.files = files
         self.timer = timer
         self.logger = logger
         self.root = root
@@ -98,14 +105,14 @@ final class StoreLink: Sendable {
         return LogUploader(
             store: store, databaseID: id, term: term, end: chain.position, endTerm: chain.term, settings: uploads,
             timer: timer, logger: logger, trail: trail,
-            readBack: StoreLink.readBack(wal, id),
+            readBack: readBack(wal, id),
             onOutage: { outage?.note(isOut: $0) }, onFailure: onFailure)
     }
 
-    private static func readBack(_ wal: String, _ id: DatabaseID) -> LogUploader.ReadBack {
-        { range in
+    private func readBack(_ wal: String, _ id: DatabaseID) -> LogUploader.ReadBack {
+        { [files] range in
             var entries: [LogEntry] = []
-            _ = try LogReader(directory: wal, databaseID: id).read(from: range.lowerBound) { entry in
+            _ = try LogReader(directory: wal, databaseID: id, fileSystem: files).read(from: range.lowerBound) { entry in
                 if entry.position.index <= range.upperBound { entries.append(entry) }
                 return entry.position.index >= range.upperBound ? .stop : .next
             }
@@ -115,7 +122,7 @@ final class StoreLink: Sendable {
 
     /// What joins objects of this run's log.
     func merger(_ id: DatabaseID, wal: String, term: UInt64) -> LogMerger {
-        LogMerger(blocking, databaseID: id, term: term, readBack: StoreLink.readBack(wal, id))
+        LogMerger(blocking, databaseID: id, term: term, readBack: readBack(wal, id))
     }
 
     /// What collects garbage after checkpoints; nil where nothing is to be collected.
@@ -142,21 +149,22 @@ final class StoreLink: Sendable {
     func writer(
         _ id: DatabaseID, lineage: Manifest.Lineage?, wal: String, author: CheckpointWriter.Author, clock: Clock
     ) -> CheckpointWriter {
-        let chain = chain(id)
+        let (chain, files) = (chain(id), files)
         return CheckpointWriter(checkpoints(id), databaseID: id, lineage: lineage, author: author, clock: clock) {
             after, visit in
-            if try StoreLink.readLocalLog(wal, id, after: after, visit) { return }
+            if try StoreLink.readLocalLog(wal, files, id, after: after, visit) { return }
             _ = try chain.read(after: after, visit: visit)
         }
     }
 
     /// - Returns: False when the local log does not reach back to that position; nothing has been visited then.
     private static func readLocalLog(
-        _ wal: String, _ id: DatabaseID, after: LogPosition, _ visit: (LogEntry) throws -> LogStep
+        _ wal: String, _ files: any LogFileSystem, _ id: DatabaseID, after: LogPosition,
+        _ visit: (LogEntry) throws -> LogStep
     ) throws -> Bool {
         var reachesBack: Bool?
         do {
-            _ = try LogReader(directory: wal, databaseID: id).read(from: after.index + 1) { entry in
+            _ = try LogReader(directory: wal, databaseID: id, fileSystem: files).read(from: after.index + 1) { entry in
                 if reachesBack == nil { reachesBack = entry.position.index == after.index + 1 }
                 return reachesBack == true ? try visit(entry) : .stop
             }
