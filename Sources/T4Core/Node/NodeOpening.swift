@@ -103,7 +103,8 @@ struct NodeOpening {
         }
         let database = identity.database
         let recovered = try Recovery(
-            directory: directory, identity: identity, home: home, files: configuration.logFiles, configuration: configuration.log,
+            directory: directory, identity: identity, home: home, files: configuration.logFiles,
+            configuration: configuration.log,
             logger: logger
         ).run(
             link.map { link in

@@ -7,6 +7,16 @@ package struct Clock: Sendable {
 
     package init(wall: @escaping @Sendable () -> UInt64) { self.wall = wall }
 
+    /// This clock, but never ahead of its time now and what has passed since: a jump ahead must not make what is young
+    /// look old. A jump back is followed.
+    package func notAhead(of elapsed: any ElapsedClock) -> Clock {
+        let (start, begin) = (wall(), elapsed.now)
+        return Clock { [wall] in
+            let (seconds, attoseconds) = (elapsed.now - begin).components
+            return min(wall(), start + UInt64(seconds) * 1_000_000_000 + UInt64(attoseconds / 1_000_000_000))
+        }
+    }
+
     /// The clock of the operating system.
     package static let system = Clock {
         var time = timespec()

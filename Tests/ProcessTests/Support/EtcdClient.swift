@@ -10,7 +10,11 @@ struct EtcdClient: Sendable {
     private let rpc: RPCClient
 
     static func connect(to server: ServerUnderTest) async throws -> EtcdClient {
-        EtcdClient(rpc: try await RPCClient.connect(host: "127.0.0.1", port: server.port))
+        try await connect(port: server.port)
+    }
+
+    static func connect(port: Int) async throws -> EtcdClient {
+        EtcdClient(rpc: try await RPCClient.connect(host: "127.0.0.1", port: port))
     }
 
     /// - Returns: The revision of the write.

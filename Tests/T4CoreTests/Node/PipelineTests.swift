@@ -64,11 +64,14 @@ struct PipelineTests {
         let failures = Mutex<[String]>([])
         let metas = Mutex<[MetaRow]>([])
         /// Each time that space ran out (false) or returned (true).
-        let space = Mutex<[Bool]>([])
+        let space = Monitor<[Bool]>([])
         func committed(_ groups: [CommittedGroup], meta: MetaRow) { metas.withLock { $0.append(meta) } }
-        func spaceRanOut(_ error: EngineError) { space.withLock { $0.append(false) } }
-        func spaceReturned() { space.withLock { $0.append(true) } }
-        func roomChanged(isShort: Bool) { space.withLock { $0.append(!isShort) } }
+        func spaceRanOut(_ error: EngineError) { roomChanged(isShort: true) }
+        func spaceReturned() { roomChanged(isShort: false) }
+        func roomChanged(isShort: Bool) {
+            space.withLock { $0.append(!isShort) }
+            space.broadcast()
+        }
         func failed(_ error: any Error) { failures.withLock { $0.append("\(error)") } }
     }
 
@@ -82,12 +85,17 @@ struct PipelineTests {
         let stage: ApplyStage
         private let threads: [SystemThread]
 
-        init(countMax: Int = 1000, elapsed: any ElapsedClock = ManualClock()) throws {
-            engine = try BackendRegistry.builtIn.makeEngine(
+        init(
+            countMax: Int = 1000, elapsed: any ElapsedClock = ManualClock(), plan: FaultPlan = .none,
+            timer: BackoffTimer = .system
+        ) throws {
+            let memory = try BackendRegistry.builtIn.makeEngine(
                 "memory", settings: NoSettings(),
                 context: EngineContext(directory: "/nonexistent", isReadOnly: false, logger: Logger(label: "test")))
+            engine = FaultyEngine(memory, plan: plan)
             queue = ProposalQueue(countMax: countMax, bytesMax: 1 << 20)
-            let stage = ApplyStage(engine: engine, meta: .initial, position: .zero, observer: observer)
+            let stage = ApplyStage(
+                engine: engine, meta: .initial, position: .zero, observer: observer, timer: timer)
             self.stage = stage
             let commit = try CommitThread(
                 engine: engine, log: log, queue: queue, stage: stage, observer: observer, position: .zero, time: 0,

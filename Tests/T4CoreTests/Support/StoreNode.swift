@@ -19,6 +19,8 @@ final class StoreNode {
     let failures = Monitor<[String]>([])
     /// Where commit times come from.
     var clock = Clock.system
+    /// Time that passes.
+    var elapsed: any ElapsedClock = BootClock()
     /// Pauses take no longer than this.
     var pauseMax = Duration.seconds(60)
     private(set) var node: Node!
@@ -58,7 +60,7 @@ final class StoreNode {
             failures.broadcast()
         }
         let pauseMax = pauseMax
-        let timer = BackoffTimer(clock: BootClock()) { await BackoffTimer.system.pause(min($0, pauseMax)) }
+        let timer = BackoffTimer(clock: elapsed) { await BackoffTimer.system.pause(min($0, pauseMax)) }
         let (final, store, clock) = (configuration, store, clock)
         node = try await SystemThread.run("start") {
             try Node(

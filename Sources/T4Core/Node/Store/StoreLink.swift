@@ -128,7 +128,7 @@ final class StoreLink: Sendable {
     /// What collects garbage after checkpoints; nil where nothing is to be collected.
     func collection(_ id: DatabaseID, clock: Clock) -> CollectionSchedule? {
         guard let policy = settings.collection else { return nil }
-        let (checkpoints, logger) = (checkpoints(id), logger)
+        let (checkpoints, logger, clock) = (checkpoints(id), logger, clock.notAhead(of: timer.clock))
         return CollectionSchedule(clock: timer.clock, logger: logger) { isEnding in
             try Collector(checkpoints, policy: policy, clock: clock, logger: logger, isEnding: isEnding).collect()
         }
