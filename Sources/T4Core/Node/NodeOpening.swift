@@ -50,6 +50,7 @@ struct NodeOpening {
         let link = try makeLink(store)
         let directory = try DataDirectory(configuration.dataDirectory)
         do {
+            try requireSpace()
             try link?.probe()
             let identity = try StoreTie(
                 directory: directory, store: link?.blocking, isInside: configuration.store?.isInside ?? false,
@@ -64,6 +65,16 @@ struct NodeOpening {
             directory.unlock()
             throw error
         }
+    }
+
+    /// A start copies the end of the log, and engines write files when they are opened; not all of them fail in good order
+    /// where that is impossible.
+    private func requireSpace() throws {
+        let path = configuration.dataDirectory
+        let (free, needed) = (try configuration.logFiles.freeBytes(path), 4 * configuration.log.preallocationSizeMin)
+        guard free < needed else { return }
+        throw DataDirectory.Failure(
+            description: "No space left on device: the disk of \(path) has \(free) bytes, a start needs \(needed)")
     }
 
     private func makeLink(_ store: (any ObjectStore)?) throws -> StoreLink? {

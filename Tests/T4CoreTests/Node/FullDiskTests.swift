@@ -37,7 +37,7 @@ struct FullDiskTests {
         #expect(pipeline.observer.space.withLock { $0 } == [false])
 
         space.give(())
-        pipeline.observer.space.wait { $0 == [false, true] ? () : nil }
+        try await onThread { pipeline.observer.space.wait { $0 == [false, true] ? () : nil } }
         #expect(code(await pipeline.put("d")) == nil)
         #expect(try keys(pipeline) == 3)
         #expect(try StateReader(pipeline.engine.snapshot()).meta.revision == Revision(4))
@@ -59,7 +59,7 @@ struct FullDiskTests {
         never.give(())
     }
 
-    @Test func workBehindTheScenesWaitsForSpaceToo() throws {
+    @Test func workBehindTheScenesWaitsForSpaceToo() async throws {
         let memory = try BackendRegistry.builtIn.makeEngine(
             "memory", settings: NoSettings(),
             context: EngineContext(directory: "/nonexistent", isReadOnly: false, logger: Logger(label: "test")))
@@ -72,7 +72,7 @@ struct FullDiskTests {
         stage.maintain(WriteBatch()) { answers.add("removal", $0) }
         stage.sync { answers.add("sync", $0) }
         stage.stop()
-        stage.run()
+        try await onThread { stage.run() }
         #expect(answers.all == ["removal done", "sync done"])
         #expect(observer.space.withLock { $0 } == [false, true])
         #expect(observer.failures.withLock { $0.isEmpty })
