@@ -14,8 +14,18 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     var headerCall: ServerCall?
     /// Payload length and flags of the frame that is being read.
     var frameLength = 0
-    /// Bytes of requests that are not complete yet.
+    /// Bytes of requests that are not complete yet, of those that wait, and of metadata.
     var requestBytesHeld = 0
+    /// The client's SETTINGS have come.
+    var hasHandshake = false
+    let openedAt: NIODeadline
+    var parked = ParkedCalls()
+    var uselessFrames: Allowance
+    /// Frames that wait in nghttp2, as counted in the loop's memory.
+    var framesCounted = 0
+    /// Bytes received and sent since the last sweep, and whether those before it were hardly any.
+    var traffic = 0
+    var isStalled = false
     private var pingPolicy = PingPolicy()
     private var isShuttingDown = false
     private var isShutdownPingSent = false
@@ -24,6 +34,9 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     init(loop: LoopContext, shared: ServerShared, remoteAddress: String?) {
         self.shared = shared
         self.remoteAddress = remoteAddress
+        openedAt = .now()
+        uselessFrames = Allowance(
+            burst: shared.configuration.uselessFramesBurst, perSecond: shared.configuration.uselessFramesPerSecond)
         super.init(loop: loop, settings: shared.settings)
     }
 
@@ -51,7 +64,23 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     }
 
     /// Clients measure the bandwidth with pings while a large answer arrives: each DATA frame allows one, as in grpc-go.
-    override func dataLeaves() { pingPolicy.sentSomething() }
+    override func dataLeaves(_ count: Int) {
+        pingPolicy.sentSomething()
+        traffic += count
+    }
+
+    override func received(_ count: Int) { tookBytes(count) }
+
+    override func drained() { countFrames() }
+
+    override func useRoom() -> Bool { handleParked() }
+
+    override func protocolBroken() { shared.faults.note(.brokenHTTP2, from: remoteAddress) }
+
+    override func connectionGone() {
+        parked.removeAll()
+        countFrames()
+    }
 
     // MARK: Requests
 
@@ -62,6 +91,8 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         nghttp2_session_set_stream_user_data(session, streamID, Unmanaged.passUnretained(call).toOpaque())
         headerCall = call
         LoopCounters.add(1, to: loop.counters.callsStarted)
+        LoopCounters.add(1, to: loop.counters.streamsOpen)
+        if shared.streamsOpen > shared.configuration.openStreamsMax { call.problem = .tooManyStreams }
         loop.callBegan(on: self)
     }
 
@@ -82,6 +113,11 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         case nil: break
         case .tooLarge:
             call.reset(NGHTTP2_ENHANCE_YOUR_CALM)
+            askedForNothing()
+            return nil
+        case .tooManyStreams:
+            shared.faults.note(.tooManyStreams, from: remoteAddress)
+            call.end(nil, RPCStatus(.resourceExhausted, ClientFault.tooManyStreams.text))
             return nil
         case .timeout(let text):
             call.reject(httpStatus: 400, RPCStatus(.internal, "malformed grpc-timeout: \(text)"))
@@ -110,8 +146,9 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
             call.end(nil, shared.configuration.shutdownStatus)
             return nil
         }
-        guard outputBytesQueued <= shared.configuration.outputBytesMax else {
-            call.end(nil, RPCStatus(.resourceExhausted, "too many unread answers on this connection"))
+        guard requestBytesHeld <= shared.configuration.requestBytesMax else {
+            shared.faults.note(.tooManyIncomplete, from: remoteAddress)
+            call.end(nil, RPCStatus(.resourceExhausted, ClientFault.tooManyIncomplete.text))
             return nil
         }
         return method
@@ -122,7 +159,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         if let call, !call.hasEnded {
             // The usual request: one frame, one message, the end. It is lent to the handler where it lies.
             if endsStream, frameLength == chunk.count, case .unary(let handle) = call.method?.kind,
-                call.hasNoRequest,
+                call.hasNoRequest, !mustWait,
                 let message = MessageAssembler.wholeMessage(in: chunk, limit: shared.configuration.messageSizeMax)
             {
                 call.remoteEnded = true

@@ -1,4 +1,5 @@
 import Logging
+import Synchronization
 
 /// What all connections of a server read and nobody changes.
 final class ServerShared: Sendable {
@@ -8,15 +9,22 @@ final class ServerShared: Sendable {
     let metadataKeys: MetadataKeys
     let pingIntervalMin: Int64
     let logger: Logger
+    let faults: ClientFaultLog
+    private let counters: [LoopCounters]
 
-    init(configuration: RPCServerConfiguration, router: RPCRouter, logger: Logger) {
+    init(configuration: RPCServerConfiguration, router: RPCRouter, counters: [LoopCounters], logger: Logger) {
         self.configuration = configuration
+        self.counters = counters
+        faults = ClientFaultLog(logger: logger)
         settings = configuration.connectionSettings
         routes = RouteTable(router)
         metadataKeys = MetadataKeys(configuration.metadataKeys)
         pingIntervalMin = configuration.pingIntervalMin.nanoseconds
         self.logger = logger
     }
+
+    /// Streams open on all connections; about right while they come and go.
+    var streamsOpen: Int { counters.reduce(0) { $0 + $1.streamsOpen.load(ordering: .relaxed) } }
 }
 
 /// The header names that calls keep; nearly every other header is told apart by its length alone.
