@@ -148,6 +148,8 @@ public struct Configuration: Sendable {
     public struct Watch: Hashable, Sendable {
         /// How often an idle watch that asks for progress hears of it: 100 ms ... 24 h.
         public var progressInterval = Duration.seconds(600)
+        /// Most watches at once: 1 ... 2^31 - 1.
+        public var watchesMax = 1_000_000
     }
 
     /// Leases.

@@ -102,7 +102,10 @@ extension SettingDefinition {
         SettingDefinition(
             "watch.progress_interval", flag: "watch-progress-notify-interval", \.watch.progressInterval,
             check: within(.milliseconds(100)...(.seconds(86_400))),
-            "How often an idle watch that asks for progress is told the current revision.")
+            "How often an idle watch that asks for progress is told the current revision."),
+        SettingDefinition(
+            "watch.max_watches", flag: "max-watches", \.watch.watchesMax, check: within(1...Int(Int32.max)),
+            "Most watches at once. Further ones are refused."),
     ]
 
     private static let lease = [

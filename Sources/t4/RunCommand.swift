@@ -204,6 +204,7 @@ extension NodeConfiguration {
         queueBytesMax = configuration.commit.queueBytesMax.bytes
         leaseTTLMin = configuration.lease.ttlMin.components.seconds
         watchProgressInterval = configuration.watch.progressInterval
+        watchesMax = configuration.watch.watchesMax
         durability = choice == .inside ? .local : configuration.wal.durability
         name = configuration.node.id
         software = "t4 \(Version.text)"

@@ -1,5 +1,6 @@
 import NIOCore
 import RPC
+import RawHTTP2
 import Testing
 
 /// What a server does with clients that are not well-behaved.

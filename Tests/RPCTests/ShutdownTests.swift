@@ -1,5 +1,6 @@
 import Logging
 import RPC
+import RawHTTP2
 import Testing
 
 @Suite struct ShutdownTests {

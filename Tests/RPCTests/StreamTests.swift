@@ -1,4 +1,5 @@
 import RPC
+import RawHTTP2
 import Testing
 
 @Suite struct StreamTests {

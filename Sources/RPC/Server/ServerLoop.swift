@@ -98,8 +98,7 @@ final class ServerLoop: @unchecked Sendable {
         let candidates = connections.values.filter { $0.bufferedBytes > 0 && !$0.closesAfterDrain }
         // What one stream may have waiting is nobody's fault.
         let stalled = candidates.filter { $0.isStalled && $0.bufferedBytes > shared.configuration.pendingBytesHigh }
-        let chosen = stalled.isEmpty && mayTakeAny ? candidates : stalled
-        return chosen.max { $0.bufferedBytes < $1.bufferedBytes }
+        return (mayTakeAny ? candidates : stalled).max { $0.bufferedBytes < $1.bufferedBytes }
     }
 
     private static func text(_ address: SocketAddress) -> String {

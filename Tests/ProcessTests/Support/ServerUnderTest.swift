@@ -34,9 +34,10 @@ final class ServerUnderTest: Sendable {
     /// - Throws: `StartFailed` when it ends or says nothing of being ready within `limit`; no process is left behind.
     static func start(
         _ kind: Kind, dataDirectory: URL, options: [String] = [], environment: [String: String] = [:],
-        within limit: Duration = .seconds(60),
+        descriptors: Int? = nil, within limit: Duration = .seconds(60),
     ) async throws -> ServerUnderTest {
-        let process = try launch(kind, dataDirectory: dataDirectory, options: options, environment: environment)
+        let process = try launch(
+            kind, dataDirectory: dataDirectory, options: options, environment: environment, descriptors: descriptors)
         do {
             let ready = kind == .etcd ? process.errors : process.output
             let address = try await ready.wait(for: "\(kind) to be ready", within: limit) { said in
@@ -52,9 +53,12 @@ final class ServerUnderTest: Sendable {
     }
 
     /// Starts the process without waiting for anything, for starts that are meant to fail.
-    /// - Parameter environment: Beside what all children have.
+    /// - Parameters:
+    ///   - environment: Beside what all children have.
+    ///   - descriptors: How many files and sockets t4 may have open; nil: as many as this process.
     static func launch(
         _ kind: Kind, dataDirectory: URL, options: [String] = [], environment: [String: String] = [:],
+        descriptors: Int? = nil,
     ) throws -> ChildProcess {
         let environment = TestEnvironment.forChildren.merging(environment) { $1 }
         switch kind {
@@ -71,8 +75,11 @@ final class ServerUnderTest: Sendable {
         case .t4(let engine):
             var arguments = ["run", "--data-dir", dataDirectory.path, "--listen", "127.0.0.1:0"]
             if let engine { arguments += ["--engine", engine] }
-            return try ChildProcess(
-                TestEnvironment.t4Binary(), arguments + options, environment: environment)
+            arguments = [try TestEnvironment.t4Binary()] + arguments + options
+            if let descriptors {
+                arguments = ["/bin/sh", "-c", "ulimit -n \(descriptors); exec \"$0\" \"$@\""] + arguments
+            }
+            return try ChildProcess(arguments[0], Array(arguments.dropFirst()), environment: environment)
         }
     }
 

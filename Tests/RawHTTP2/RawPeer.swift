@@ -4,38 +4,47 @@ import Foundation
 /// A client that writes frames by hand, to do what a proper client does not.
 ///
 /// It blocks in system calls, on a thread of its own: the threads of the tests are few and others need them.
-actor RawPeer {
-    struct Frame: Sendable {
-        var type: UInt8
-        var flags: UInt8
-        var stream: UInt32
-        var payload: [UInt8]
+package actor RawPeer {
+    package struct Frame: Sendable {
+        package var type: UInt8
+        package var flags: UInt8
+        package var stream: UInt32
+        package var payload: [UInt8]
 
-        var endsStream: Bool { flags & 1 != 0 }
+        package var endsStream: Bool { flags & 1 != 0 }
     }
 
-    enum FrameType {
-        static let data: UInt8 = 0
-        static let headers: UInt8 = 1
-        static let reset: UInt8 = 3
-        static let settings: UInt8 = 4
-        static let ping: UInt8 = 6
-        static let goAway: UInt8 = 7
-        static let windowUpdate: UInt8 = 8
+    package enum FrameType {
+        package static let data: UInt8 = 0
+        package static let headers: UInt8 = 1
+        package static let priority: UInt8 = 2
+        package static let reset: UInt8 = 3
+        package static let settings: UInt8 = 4
+        package static let ping: UInt8 = 6
+        package static let goAway: UInt8 = 7
+        package static let windowUpdate: UInt8 = 8
+        package static let continuation: UInt8 = 9
     }
 
-    struct Failure: Error {
+    package struct Failure: Error, CustomStringConvertible {
         var text: String
+        package var description: String { text }
     }
+
+    /// How long a read waits; only a server that hangs makes it wait so long.
+    private static let patienceSeconds = 120
 
     private let executor = BlockingExecutor()
     private let descriptor: Int32
     private var received: [UInt8] = []
+    /// Bytes of `received` that frames were made of.
+    private var taken = 0
+    private var isAtEnd = false
     private var inflater: OpaquePointer?
 
-    init(port: Int) async throws {
+    package init(port: Int) async throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var time = timeval(tv_sec: 20, tv_usec: 0)
+        var time = timeval(tv_sec: RawPeer.patienceSeconds, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -50,16 +59,16 @@ actor RawPeer {
         nghttp2_hd_inflate_new(&inflater)
     }
 
-    nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     isolated deinit {
         nghttp2_hd_inflate_del(inflater)
         close(descriptor)
     }
 
-    func shutDownSending() { shutdown(descriptor, Int32(SHUT_WR)) }
+    package func shutDownSending() { shutdown(descriptor, Int32(SHUT_WR)) }
 
-    func write(_ bytes: [UInt8]) throws {
+    package func write(_ bytes: [UInt8]) throws {
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes {
@@ -70,34 +79,58 @@ actor RawPeer {
         }
     }
 
-    func write(_ text: String) throws { try write(Array(text.utf8)) }
+    package func write(_ text: String) throws { try write(Array(text.utf8)) }
 
     /// All bytes until the server closes.
-    func readToEnd() -> [UInt8] {
+    package func readToEnd() -> [UInt8] {
         while fill() {}
         return received
     }
 
-    private func fill() -> Bool {
+    /// Reads until the server closes; the frames that come meanwhile are dropped.
+    package func drainToEnd() throws {
+        while fill() { forget() }
+        guard isAtEnd else { throw Failure(text: "the server has not closed the connection") }
+    }
+
+    /// Reads what has come without waiting and drops it; false once the server has closed.
+    package func skipAvailable() -> Bool {
+        while fill(Int32(MSG_DONTWAIT)) { forget() }
+        return !isAtEnd
+    }
+
+    private func forget() {
+        received.removeAll(keepingCapacity: true)
+        taken = 0
+    }
+
+    private func fill(_ flags: Int32 = 0) -> Bool {
+        if taken > 1 << 20 {
+            received.removeFirst(taken)
+            taken = 0
+        }
         var buffer = [UInt8](repeating: 0, count: 65536)
-        let count = recv(descriptor, &buffer, buffer.count, 0)
-        guard count > 0 else { return false }
+        let count = recv(descriptor, &buffer, buffer.count, flags)
+        guard count > 0 else {
+            isAtEnd = count == 0 || errno == ECONNRESET
+            return false
+        }
         received += buffer[..<count]
         return true
     }
 
     // MARK: HTTP/2
 
-    func startHTTP2() throws {
+    package func startHTTP2() throws {
         try write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         try frame(FrameType.settings, 0, 0, [])
     }
 
-    func frame(_ type: UInt8, _ flags: UInt8, _ stream: UInt32, _ payload: [UInt8]) throws {
+    package func frame(_ type: UInt8, _ flags: UInt8, _ stream: UInt32, _ payload: [UInt8]) throws {
         try write(Self.frame(type, flags, stream, payload))
     }
 
-    static func frame(_ type: UInt8, _ flags: UInt8, _ stream: UInt32, _ payload: [UInt8]) -> [UInt8] {
+    package static func frame(_ type: UInt8, _ flags: UInt8, _ stream: UInt32, _ payload: [UInt8]) -> [UInt8] {
         let length = payload.count
         var bytes = [UInt8(length >> 16), UInt8(length >> 8 & 255), UInt8(length & 255), type, flags]
         bytes += withUnsafeBytes(of: stream.bigEndian) { Array($0) }
@@ -105,7 +138,7 @@ actor RawPeer {
     }
 
     /// The header block of a request: literals, nothing indexed.
-    static func block(_ fields: [(String, String)]) -> [UInt8] {
+    package static func block(_ fields: [(String, String)]) -> [UInt8] {
         var bytes: [UInt8] = []
         for (name, value) in fields {
             bytes += [0, UInt8(name.utf8.count)]
@@ -116,44 +149,46 @@ actor RawPeer {
         return bytes
     }
 
-    static func requestFields(_ path: String) -> [(String, String)] {
+    package static func requestFields(_ path: String) -> [(String, String)] {
         [
             (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "x"),
             ("content-type", "application/grpc"), ("te", "trailers"),
         ]
     }
 
-    func headers(_ stream: UInt32, _ fields: [(String, String)], end: Bool = false) throws {
+    package func headers(_ stream: UInt32, _ fields: [(String, String)], end: Bool = false) throws {
         try frame(FrameType.headers, end ? 5 : 4, stream, Self.block(fields))
     }
 
-    static func message(_ bytes: [UInt8], flag: UInt8 = 0) -> [UInt8] {
+    package static func message(_ bytes: [UInt8], flag: UInt8 = 0) -> [UInt8] {
         [flag] + withUnsafeBytes(of: UInt32(bytes.count).bigEndian) { Array($0) } + bytes
     }
 
-    func data(_ stream: UInt32, _ bytes: [UInt8], end: Bool) throws {
+    package func data(_ stream: UInt32, _ bytes: [UInt8], end: Bool) throws {
         try frame(FrameType.data, end ? 1 : 0, stream, bytes)
     }
 
     /// The next frame, or nil when the server has closed.
-    func next() -> Frame? {
+    package func next() -> Frame? {
         while true {
-            if received.count >= 9 {
-                let length = Int(received[0]) << 16 | Int(received[1]) << 8 | Int(received[2])
-                if received.count >= 9 + length {
-                    let stream = received[5..<9].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-                    let frame = Frame(
-                        type: received[3], flags: received[4], stream: stream, payload: Array(received[9..<9 + length]))
-                    received.removeFirst(9 + length)
-                    return frame
-                }
-            }
+            if let frame = takeFrame() { return frame }
             guard fill() else { return nil }
         }
     }
 
+    private func takeFrame() -> Frame? {
+        guard received.count - taken >= 9 else { return nil }
+        let head = received[taken..<taken + 9].map { UInt32($0) }
+        let end = taken + 9 + Int(head[0] << 16 | head[1] << 8 | head[2])
+        guard received.count >= end else { return nil }
+        defer { taken = end }
+        return Frame(
+            type: UInt8(head[3]), flags: UInt8(head[4]), stream: head[5] << 24 | head[6] << 16 | head[7] << 8 | head[8],
+            payload: Array(received[taken + 9..<end]))
+    }
+
     /// The next frame of a type; others are skipped, but header blocks are still decoded.
-    func next(_ type: UInt8) throws -> Frame {
+    package func next(_ type: UInt8) throws -> Frame {
         while let frame = next() {
             if frame.type == type { return frame }
             if frame.type == FrameType.headers { _ = fields(frame) }
@@ -162,7 +197,7 @@ actor RawPeer {
     }
 
     /// The fields of header frames of a stream up to its end.
-    func answer(_ stream: UInt32) throws -> [String: String] {
+    package func answer(_ stream: UInt32) throws -> [String: String] {
         var all: [String: String] = [:]
         while true {
             let frame = try next(FrameType.headers)
@@ -198,47 +233,5 @@ actor RawPeer {
             }
         }
         return result
-    }
-}
-
-/// Runs an actor's jobs on a thread of its own, where they may block.
-private final class BlockingExecutor: SerialExecutor {
-    private final class Jobs: @unchecked Sendable {
-        // Unchecked: guarded by the condition.
-        let condition = NSCondition()
-        var waiting: [UnownedJob] = []
-        var isOver = false
-
-        func next() -> UnownedJob? {
-            condition.withLock {
-                while waiting.isEmpty, !isOver { condition.wait() }
-                return waiting.isEmpty ? nil : waiting.removeFirst()
-            }
-        }
-    }
-
-    private let jobs = Jobs()
-
-    init() {
-        let jobs = jobs
-        let executor = asUnownedSerialExecutor()
-        Thread.detachNewThread {
-            while let job = jobs.next() { job.runSynchronously(on: executor) }
-        }
-    }
-
-    deinit {
-        jobs.condition.withLock {
-            jobs.isOver = true
-            jobs.condition.signal()
-        }
-    }
-
-    func enqueue(_ job: consuming ExecutorJob) {
-        let job = UnownedJob(job)
-        jobs.condition.withLock {
-            jobs.waiting.append(job)
-            jobs.condition.signal()
-        }
     }
 }
