@@ -208,6 +208,17 @@ package actor RawPeer {
         }
     }
 
+    /// The fields of the frames that end streams, for the next `count` streams that end in whatever order.
+    package func answers(_ count: Int) throws -> [UInt32: [String: String]] {
+        var answers: [UInt32: [String: String]] = [:]
+        while answers.count < count {
+            let frame = try next(FrameType.headers)
+            let fields = fields(frame)
+            if frame.endsStream { answers[frame.stream] = fields }
+        }
+        return answers
+    }
+
     private func fields(_ frame: Frame) -> [String: String] {
         var result: [String: String] = [:]
         frame.payload.withUnsafeBufferPointer { block in

@@ -35,7 +35,7 @@ public struct RPCServerConfiguration: Sendable {
     public var resetsBurst = 10_000
     /// Resets that the allowance regains each second. 1,000.
     public var resetsPerSecond = 1_000
-    /// Frames that ask for nothing (SETTINGS, PRIORITY, DATA without data, unknown ones) or that are invalid, and
+    /// Frames that ask for nothing (SETTINGS, PRIORITY, DATA without data) or that are invalid, and
     /// streams that the server resets for what the client did, allowed in one go; beyond it the connection is closed
     /// (GOAWAY). 10,000.
     public var uselessFramesBurst = 10_000

@@ -34,8 +34,6 @@ enum ServerCallbacks {
     private static let settingsType = UInt8(NGHTTP2_SETTINGS.rawValue)
     private static let priorityType = UInt8(NGHTTP2_PRIORITY.rawValue)
     private static let goAwayType = UInt8(NGHTTP2_GOAWAY.rawValue)
-    /// The last of the frame types that HTTP/2 itself defines.
-    private static let continuationType = UInt8(NGHTTP2_CONTINUATION.rawValue)
 
     private static let onBeginFrame: nghttp2_on_begin_frame_callback = { _, header, userData in
         guard let hd = header?.pointee else { return 0 }
@@ -45,7 +43,6 @@ enum ServerCallbacks {
             case dataType where hd.length > 0 || hd.flags & endStream != 0: break
             case dataType, priorityType: connection.askedForNothing()
             case settingsType where hd.flags & ack == 0: connection.askedForNothing()
-            case let type where type > continuationType: connection.askedForNothing()
             default: break
             }
         }

@@ -16,8 +16,12 @@ extension ServerConnection {
 
     // MARK: Requests that wait
 
-    /// Unary requests are not handled now: too many answers wait already, here or altogether.
-    var mustWait: Bool { isOutputFull.load(ordering: .relaxed) || loop.isMemoryScarce }
+    /// Unary requests are not handled now: too many answers wait already, here or altogether. Where next to nothing waits
+    /// only memory that is used up counts, and then somebody is cut off soon.
+    var mustWait: Bool {
+        isOutputFull.load(ordering: .relaxed)
+            || loop.isMemoryScarce && (outputBytesQueued > settings.pendingBytesHigh || loop.isMemoryUsedUp)
+    }
 
     /// Has a unary request, which has come whole, wait for its turn.
     func park(_ call: ServerCall) {

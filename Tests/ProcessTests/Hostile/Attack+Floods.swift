@@ -30,7 +30,7 @@ extension Attack {
         // CVE-2025-8671
         flood("resets that the server is made to send") { number in
             RawPeer.openingHeaders(RawPeer.stream(number), watchPath)
-                + RawPeer.credit(0, stream: RawPeer.stream(number))
+                + RawPeer.credit(1 << 31 - 1, stream: RawPeer.stream(number))
         },
         // CVE-2024-27316
         flood("headers that are continued without end") { number in
@@ -50,7 +50,12 @@ extension Attack {
             (0..<20).flatMap { _ in RawPeer.ping }
         },
         flood("priorities") { RawPeer.frame(RawPeer.FrameType.priority, 0, RawPeer.stream($0), [0, 0, 0, 0, 9]) },
-        flood("frames of unknown types") { _ in RawPeer.frame(0x42, 0, 0, [1, 2, 3]) },
+        // These are to be ignored, so whoever sends them is served.
+        Attack(name: "frames of unknown types") { port in
+            let peer = try await peer(port)
+            #expect(await !peer.flood(count) { _ in RawPeer.frame(0x42, 0, 0, [1, 2, 3]) })
+            try await stillServed(peer, 1)
+        },
         flood("data without data", opens: watchPath) { _ in RawPeer.frame(RawPeer.FrameType.data, 0, 1, []) },
         flood("empty requests that are not read", options: ["--max-concurrent-streams", "1000"]) { number in
             RawPeer.frame(
