@@ -126,6 +126,12 @@ package actor RawPeer {
         try frame(FrameType.settings, 0, 0, [])
     }
 
+    /// Takes the server's settings: from here on it allows streams the windows that it has set.
+    package func acknowledgeSettings() throws {
+        _ = try next(FrameType.settings)
+        try frame(FrameType.settings, 1, 0, [])
+    }
+
     package func frame(_ type: UInt8, _ flags: UInt8, _ stream: UInt32, _ payload: [UInt8]) throws {
         try write(Self.frame(type, flags, stream, payload))
     }

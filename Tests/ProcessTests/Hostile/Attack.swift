@@ -23,6 +23,7 @@ struct Attack: Sendable, CustomTestStringConvertible {
     static func peer(_ port: Int) async throws -> RawPeer {
         let peer = try await RawPeer(port: port)
         try await peer.startHTTP2()
+        try await peer.acknowledgeSettings()
         return peer
     }
 
@@ -136,7 +137,7 @@ extension Attack {
             #expect(answers.values.allSatisfy { $0["grpc-status"] == "4" })
             try await stillServed(peer, RawPeer.stream(200))
         },
-        Attack(name: "a request byte by byte", options: short) { port in
+        Attack(name: "a request byte by byte", options: short + ["--grpc-keepalive-min-time", "0s"]) { port in
             let peer = try await peer(port)
             try await peer.write(RawPeer.openingHeaders(1, putPath))
             try await peer.data(1, [0, 0, 0x10, 0, 0], end: false)

@@ -61,7 +61,7 @@ struct CrowdTests {
     }
 
     @Test func fewDescriptors() async throws {
-        try await withServer(["--segment-max-size-mb", "1"], descriptors: 100) { server, bystander in
+        try await withServer(["--segment-max-size-mb", "2"], descriptors: 100) { server, bystander in
             let crowd = try await Crowd.connect(300, port: server.port, saying: Self.hello)
             #expect(try await crowd.answered(Crowd.hasAnswer) == 49)
             #expect(server.process.errors.value.description.contains("too few file descriptors"))
@@ -69,7 +69,7 @@ struct CrowdTests {
             crowd.close()
             // The log goes on to other files.
             let client = try await Self.untilAccepted(server)
-            for number in 0..<5 { _ = try await client.put("large/\(number)", String(repeating: "x", count: 1 << 19)) }
+            for number in 0..<10 { _ = try await client.put("large/\(number)", String(repeating: "x", count: 1 << 19)) }
             await client.close()
         }
     }
