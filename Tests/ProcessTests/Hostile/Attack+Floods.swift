@@ -10,7 +10,9 @@ extension Attack {
     private static func flood(
         _ name: String, options: [String] = [], opens path: String? = nil, _ piece: @escaping @Sendable (Int) -> [UInt8]
     ) -> Attack {
-        Attack(name: name, options: options) { port in
+        // So low that a slow machine takes no flood for traffic.
+        let rates = ["--max-control-frames-per-second", "100", "--max-resets-per-second", "100"]
+        return Attack(name: name, options: rates + options) { port in
             let peer = try await peer(port)
             if let path { try await peer.write(RawPeer.openingHeaders(1, path)) }
             _ = await peer.flood(count, piece)

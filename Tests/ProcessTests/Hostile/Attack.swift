@@ -63,7 +63,7 @@ extension Attack {
             try await stillServed(peer, 3)
         },
         // Each field of such a block is one byte that stands for four thousand.
-        Attack(name: "HPACK bombs", options: ["--max-control-frames-per-second", "10"]) { port in
+        Attack(name: "HPACK bombs", options: ["--max-control-frames-per-second", "1"]) { port in
             let peer = try await peer(port)
             let large: [UInt8] = [0x40, 1, 120, 0x7F, 0xA1, 0x1E] + [UInt8](repeating: 97, count: 4000)
             let block = large + [UInt8](repeating: 0xBE, count: 12_000)
