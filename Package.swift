@@ -18,8 +18,7 @@ let fuzzing: Target =
     Context.environment["T4_FUZZ"] == "1"
     ? .executableTarget(
         name: "Fuzz", dependencies: fuzzDependencies, path: "Tests/Fuzz", exclude: ["Corpus", "Replay"],
-        swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])],
-        linkerSettings: [.unsafeFlags(["-Xlinker", "--defsym=Fuzz_main=main"])])
+        swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])])
     : .testTarget(
         name: "FuzzTests", dependencies: fuzzDependencies, path: "Tests/Fuzz", exclude: ["Corpus", "Driver"],
         swiftSettings: settings)
