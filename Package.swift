@@ -201,7 +201,7 @@ let package = Package(
             dependencies: [
                 "t4", "RPC", "RawHTTP2", "EtcdAPI", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
-            exclude: ["Scripts"], swiftSettings: settings),
+            exclude: ["Scripts", "Differential/Scripts"], swiftSettings: settings),
         .testTarget(
             name: "S3StoreTests",
             dependencies: [

@@ -270,6 +270,14 @@ enum RestoreTexts {
             let end = kept.newest.map { " to \(state($0.revision, $0.time))" } ?? " on"
             lines.append("kept are states from \(state(first, oldest.time))\(end)")
         }
+        if let first = kept.alone.first, let last = kept.alone.last {
+            let range = "\(state(first.revision, first.time))"
+            lines.append(
+                kept.alone.count == 1
+                    ? "kept is also a checkpoint before these, at \(range)"
+                    : "kept are also \(kept.alone.count) checkpoints before these, the first at \(range), the last at "
+                        + "\(state(last.revision, last.time)), and nothing in between")
+        }
         for (place, found) in [("before", kept.before), ("behind", kept.after)] {
             guard let found, let key = found.checkpoint else { continue }
             lines.append("the nearest checkpoint \(place) that is \(key) (\(state(found.revision, found.time)))")

@@ -13,8 +13,9 @@ struct RestoreListCommand: AsyncParsableCommand {
             Oldest first; the newest, with which a restore begins, is marked as the latest. Settings that are not given as \
             flags come from the environment and the file, as for `t4 run`.
 
-            Exit codes: 0 when the store was read, whether there are checkpoints or not; 1 when it cannot be read or \
-            does not say which checkpoint is the latest; 64 when the command line or the configuration is wrong.
+            Exit codes: 0 when the store was read, whether there are checkpoints or not; 1 when it cannot be read, does \
+            not say which checkpoint is the latest, or holds no database there; 64 when the command line or the \
+            configuration is wrong.
             """)
 
     @OptionGroup var options: StoreOptions

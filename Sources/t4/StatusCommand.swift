@@ -11,7 +11,8 @@ struct StatusCommand: AsyncParsableCommand {
             Reads which checkpoint is the newest and lists names; needs no running node. Of a branch it also says how many \
             tables of the newest checkpoint still lie below the prefixes of other databases.
 
-            Exit codes: 0 when the store was read, 1 when not, 64 when the command line or the configuration is wrong.
+            Exit codes: 0 when the store was read, 1 when it cannot be read or holds no database there, 64 when the \
+            command line or the configuration is wrong.
             """)
 
     @OptionGroup var options: StoreOptions

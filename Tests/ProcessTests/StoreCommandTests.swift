@@ -85,10 +85,17 @@ struct StoreCommandTests {
             let store = try Self.makeStore(folder.appending(path: "store"))
             let place = ["--store-filesystem-path", store.url.path, "--store-type", "filesystem"]
             let empty = try await Self.t4(["restore", "list"] + place)
-            #expect(empty.output == "no checkpoints below file://\(store.url.path)/\n" && empty.status == .code(0))
+            #expect(empty.output == "no checkpoints below file://\(store.url.path)/\n")
             let other = try await Self.t4(["restore", "list", "--json", "--store-prefix", "other/"] + place)
             #expect(try JSONDecoder().decode([String].self, from: Data(other.output.utf8)) == [])
-            #expect(other.status == .code(0))
+            // Every command says so of a place without a database.
+            let commands = [["status"], ["status", "--json"], ["verify"], ["gc"], ["branch", "list"]]
+            var all = [empty, other]
+            for command in commands { all.append(try await Self.t4(command + place)) }
+            for ended in all {
+                #expect(ended.status == .code(1))
+                #expect((ended.output + ended.errors).contains("there is no database "), "\(ended)")
+            }
         }
     }
 

@@ -225,7 +225,8 @@ struct StoreReadTests {
             #expect(inspect.status == .code(1))
             #expect(inspect.errors == "t4: there is no database at file://\(store.url.path)/\n")
             let status = try await Self.t4(["status"] + place)
-            #expect(status.status == .code(0) && status.output.contains("Latest checkpoint\n  (none)\n"), "\(status)")
+            #expect(status.status == .code(1) && status.output == "", "\(status)")
+            #expect(status.errors.contains("there is no database in this place"), "\(status)")
         }
     }
 

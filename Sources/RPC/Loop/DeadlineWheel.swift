@@ -56,7 +56,11 @@ final class DeadlineWheel: @unchecked Sendable {
 
     private func arm() {
         isArmed = true
-        loop.eventLoop.scheduleTask(in: .nanoseconds(Int64(Self.grainNanoseconds))) { [weak self] in self?.advance() }
+        // The loop's context owns the wheel, and may go with its last connection while the timer runs: it is held until
+        // the turn is done.
+        loop.eventLoop.scheduleTask(in: .nanoseconds(Int64(Self.grainNanoseconds))) { [weak loop] in
+            loop?.deadlines.advance()
+        }
     }
 
     private func advance() {

@@ -31,7 +31,11 @@ package struct LogChain: Sendable {
         self.databaseID = databaseID
     }
 
-    /// Visits the entries behind `start`, which must be the end of an object of the chain or the start of the log.
+    /// Visits the entries behind `start`, which must be the end of a checkpoint or the start of the log.
+    ///
+    /// What follows must not have a lower term in its header than the object that ends at `start`. That one is not read: a
+    /// node makes no checkpoint before the first entry of its own term is in the chain, so that the last entry of a
+    /// checkpoint has the term of the header that it was uploaded under.
     ///
     /// Objects that do not continue the chain are left by a deposed leader and end it.
     /// - Throws: `LogError` of a damaged object, named; of the store; of `visit`.

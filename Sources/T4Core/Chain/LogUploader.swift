@@ -17,6 +17,8 @@ package final class LogUploader: Sendable {
         package var sizeMax = 50 << 20
         /// Uploads under way at once.
         package var inFlightMax = 4
+        /// No node has more, whatever it is configured for.
+        package static let inFlightLimit = 64
         /// Bytes of waiting entries that are kept in memory; the others are read again when their turn comes.
         package var memoryMax = 32 << 20
 

@@ -24,7 +24,7 @@ package struct CheckpointListing: Sendable {
     package var entries: [Entry] = []
     /// The one that the head names; nil when there is no head, or one that cannot be read.
     package var latest: ObjectKey?
-    /// What is wrong: the head cannot be read, or names a checkpoint that is not there.
+    /// What is wrong: the head cannot be read, or names a checkpoint that is not there; or there is no database at all.
     package var problem: CheckpointError?
 
     /// Reads the head, then the names.
@@ -48,6 +48,13 @@ package struct CheckpointListing: Sendable {
         }
         if let latest, !entries.contains(where: { $0.key == latest }) {
             problem = CheckpointError(.corrupted, "\(StoreLayout.head) names \(latest), which is not there")
+        }
+        guard entries.isEmpty, problem == nil else { return }
+        do throws(ObjectStoreError) {
+            _ = try await store.info(StoreLayout.database)
+        } catch {
+            guard error.code == .notFound else { throw error }
+            problem = DatabaseObject.noDatabase
         }
     }
 }

@@ -134,11 +134,11 @@ package struct CheckpointStore: Sendable {
 
     /// Makes a checkpoint the newest.
     ///
-    /// - Parameter previous: As `head` gave it.
+    /// - Parameter previous: The head before, and the version of what lies in its place; nil where nothing does.
     /// - Throws: `.invalidArgument` when somebody else swapped it meanwhile: this writer is not the only one. Of the store,
     ///   `.outcomeUnknown` when that is still so after a few attempts.
     package func swapHead(
-        _ key: ObjectKey, _ file: ManifestFile, previous: (head: Head, version: ObjectVersion)?,
+        _ key: ObjectKey, _ file: ManifestFile, previous: (head: Head, version: ObjectVersion?)?,
         random: inout some RandomNumberGenerator
     ) throws {
         if let previous, previous.head.index >= file.checkpoint.index || previous.head.term > file.checkpoint.term {
@@ -149,6 +149,8 @@ package struct CheckpointStore: Sendable {
             nonce: DatabaseID.random(using: &random).description, manifest: file, key: key)
         let swap = try store.swap(StoreLayout.head, to: head, from: previous?.version, of: databaseID)
         if case .lost(let winner) = swap {
+            // A run that died may have made this very checkpoint the newest with a request that came late.
+            if let winner, winner.checkpoint == head.checkpoint, winner.id == head.id { return }
             throw CheckpointError(
                 .invalidArgument, "another node made \(winner?.checkpoint ?? "(none)") the newest checkpoint")
         }

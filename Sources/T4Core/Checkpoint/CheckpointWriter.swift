@@ -56,11 +56,12 @@ package struct CheckpointWriter: Sendable {
     /// Writes the checkpoint that ends at `mark`; nil when the newest one ends there or later.
     ///
     /// New tables carry the epoch in which the checkpoint began. When a collection of garbage begins meanwhile it is made
-    /// again in the new epoch: that collection may not have seen what this one uses.
+    /// again in the new epoch: that collection may not have seen what this one uses. Where head or manifest of the newest
+    /// checkpoint are damaged it is made from an older one, and takes the place of the damaged one.
     /// - Throws: What the store says, `CheckpointError`; `.interrupted` when one collection followed the other. The head is
     ///   then as before, or as after where the outcome of the swap is unknown; nothing that was there is lost either way.
     package func write(_ mark: StateTrail.Mark) throws -> Written? {
-        try write(mark, after: checkpoints.head) { last, uploads in
+        try write(mark, after: checkpoints.headOrStandIn) { last, uploads in
             var builder = CheckpointBuilder(
                 previous: last?.checkpoint, index: mark.position.index, compacted: mark.meta.compacted,
                 open: uploads.open, put: uploads.put)
@@ -104,27 +105,30 @@ package struct CheckpointWriter: Sendable {
     }
 
     private func write(
-        _ mark: StateTrail.Mark, after readHead: () throws -> (head: Head, version: ObjectVersion)?,
+        _ mark: StateTrail.Mark, after readHead: () throws -> CheckpointStore.FoundHead?,
         build: (_ last: ManifestFile?, Uploads) throws -> CheckpointBuilder
     ) throws -> Written? {
         for _ in 0..<CheckpointWriter.attemptsMax {
             let epoch = try checkpoints.epoch()
             let previous = try readHead()
             if let previous, previous.head.index >= mark.position.index { return nil }
-            let last = try previous.map { try checkpoints.manifest(of: $0.head) }
-            let uploads = Uploads(checkpoints, known: last, epoch: epoch)
-            let written = try put(build(last, uploads), uploads, mark, after: previous?.head)
+            let last = try previous.map { try checkpoints.newest(of: $0.head) }
+            let uploads = Uploads(checkpoints, known: last?.file, epoch: epoch)
+            let written = try put(build(last?.file, uploads), uploads, mark, after: previous?.head, behind: last?.key)
             guard try checkpoints.epoch() == epoch else { continue }
             var random = SystemRandomNumberGenerator()
-            try checkpoints.swapHead(written.key, written.file, previous: previous, random: &random)
+            try checkpoints.swapHead(
+                written.key, written.file, previous: previous.map { ($0.head, $0.version) }, random: &random)
             return written
         }
         throw CheckpointError(.interrupted, "one collection of garbage after the other began during the checkpoint")
     }
 
     /// Writes the manifest, once the tables are there.
+    /// - Parameter previous: The checkpoint that it was made from.
     private func put(
-        _ builder: CheckpointBuilder, _ uploads: Uploads, _ mark: StateTrail.Mark, after head: Head?
+        _ builder: CheckpointBuilder, _ uploads: Uploads, _ mark: StateTrail.Mark, after head: Head?,
+        behind previous: ObjectKey?
     ) throws -> Written {
         try uploads.finish()
         let manifest = Manifest(
@@ -137,7 +141,7 @@ package struct CheckpointWriter: Sendable {
             manifest,
             ManifestFile.Envelope(
                 commitTime: mark.time, writtenTime: clock.wall(), node: author.node, engine: author.engine,
-                software: author.software, previous: head?.checkpoint, places: places.compactMapValues { $0 }))
+                software: author.software, previous: previous?.rawValue, places: places.compactMapValues { $0 }))
         let (key, stored) = try checkpoints.put(file, after: head)
         return Written(key: key, file: stored, tableCount: uploads.newCount, size: uploads.newSize)
     }

@@ -29,11 +29,23 @@ extension SealedObject {
     package static func decode(_ bytes: [UInt8], key: ObjectKey) throws -> Self {
         let name = key.rawValue
         let object = try CanonicalJSON.decode(Self.self, bytes, name: name)
+        guard try object.sealed().sum == object.sum else {
+            throw CheckpointError(.corrupted, "the hash in \(name) does not match its content")
+        }
+        // Only now: a format that was changed by damage is no later one.
         guard object.format == 1 else {
             throw CheckpointError(.unsupported, "\(name) has format \(object.format), this build knows 1")
         }
-        guard try object.sealed().sum == object.sum else {
-            throw CheckpointError(.corrupted, "the hash in \(name) does not match its content")
+        return object
+    }
+
+    /// The same for an object of that database.
+    /// - Throws: Also `.invalidArgument` when it is another database's.
+    package static func decode(_ bytes: [UInt8], key: ObjectKey, of databaseID: DatabaseID) throws -> Self {
+        let object = try decode(bytes, key: key)
+        guard object.database == databaseID.description else {
+            throw CheckpointError(
+                .invalidArgument, "\(key) belongs to database \(object.database), not to \(databaseID)")
         }
         return object
     }
@@ -52,17 +64,12 @@ extension BlockingStore {
     private static var swapAttemptsMax: Int { 4 }
 
     /// Reads a sealed object with the version to swap it by; nil when there is none.
-    /// - Throws: `.invalidArgument` when it is another database's; otherwise as `SealedObject.decode`.
+    /// - Throws: As `SealedObject.decode`.
     package func find<Object: SealedObject>(
         _ type: Object.Type, _ key: ObjectKey, of databaseID: DatabaseID
     ) throws -> (object: Object, version: ObjectVersion)? {
         guard let stored = try find(key) else { return nil }
-        let object = try Object.decode(stored.bytes, key: key)
-        guard object.database == databaseID.description else {
-            throw CheckpointError(
-                .invalidArgument, "\(key) belongs to database \(object.database), not to \(databaseID)")
-        }
-        return (object, stored.info.version)
+        return (try Object.decode(stored.bytes, key: key, of: databaseID), stored.info.version)
     }
 
     /// Replaces an object by compare-and-swap, and finds out what became of it (Rule S1).

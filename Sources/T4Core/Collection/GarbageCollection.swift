@@ -27,10 +27,7 @@ public enum GarbageCollection {
             outcome.give(
                 Result {
                     let store = BlockingStore(store)
-                    guard let database = try DatabaseObject.read(store) else {
-                        throw CheckpointError(
-                            .invalidArgument, "there is no database in this place: \(StoreLayout.database) is missing")
-                    }
+                    let database = try DatabaseObject.require(store)
                     let collector = Collector(
                         CheckpointStore(store, databaseID: database.id), policy: policy, clock: .system, logger: logger)
                     return try isDryRun ? collector.preview() : collector.collect()

@@ -21,10 +21,17 @@ package struct RangeSummary: Sendable {
 }
 
 extension RangeRequest {
-    /// Filters or an order other than by rising key: everything has to be read before the limit counts.
-    package var needsWholeRange: Bool {
+    private var hasFilters: Bool {
         minModRevision != 0 || maxModRevision != 0 || minCreateRevision != 0 || maxCreateRevision != 0
-            || (sortOrder == .descend) || sortTarget != .key
+    }
+
+    /// Filters or an order other than by rising key: keys have to be collected before they can be answered.
+    private var needsCollecting: Bool { hasFilters || sortOrder == .descend || sortTarget != .key }
+
+    /// How many keys are collected. As in etcd, where a target is named without an order, only those that the limit
+    /// leaves are sorted, and one more.
+    private func collectedMax(_ limit: Int64) -> Int64 {
+        hasFilters || sortOrder != .none || limit == .max ? .max : limit + 1
     }
 
     /// Refuses what etcd refuses before it looks at the store.
@@ -76,11 +83,14 @@ extension RangeRequest {
                 summary.count += 1
                 return .next
             }
-        case .range(let range) where needsWholeRange:
+        case .range(let range) where needsCollecting:
+            let collectedMax = collectedMax(limit)
             var rows: [(key: [UInt8], row: [UInt8])] = []
             try view.visit(range, at: readRevision) { key, row in
                 summary.count += 1
-                if keeps(RecordHeader(row)) { rows.append((key.copyBytes(), row.copyBytes())) }
+                if rows.count < collectedMax, keeps(RecordHeader(row)) {
+                    rows.append((key.copyBytes(), row.copyBytes()))
+                }
                 return .next
             }
             sort(&rows)

@@ -50,7 +50,7 @@ package struct TxnEvaluation {
         var nested = path.nested.makeIterator()
         for operation in path.succeeded ? request.success : request.failure {
             switch operation {
-            case .range(let range): _ = try range.readRevision(newest: view.base, compacted: view.compacted)
+            case .range(let range): try range.validateInTxn(newest: view.base, compacted: view.compacted)
             case .txn(let inner): try checkRanges(inner, nested.next()!, view)
             case .put, .deleteRange, .empty: break
             }
@@ -93,6 +93,18 @@ package struct TxnEvaluation {
         return DeleteRangeResponse(
             revision: view.revision, deleted: Int64(existing.count),
             previous: request.previous ? existing.map { $0.record.keyValue($0.key.bytes) } : [])
+    }
+}
+
+extension RangeRequest {
+    /// Refuses a revision that cannot be read. As in etcd a transaction does not take a negative one for now, as a range
+    /// by itself does; there "never compacted" counts as -1.
+    fileprivate func validateInTxn(newest: Revision, compacted: Revision) throws(DatabaseError) {
+        let first = compacted == .none ? -1 : compacted.rawValue
+        if revision < 0, revision < first {
+            throw DatabaseError(.compacted, "revision \(revision) was asked for, compacted at \(compacted)")
+        }
+        _ = try readRevision(newest: newest, compacted: compacted)
     }
 }
 

@@ -179,7 +179,7 @@ public final class Node: Sendable {
                     merge: { try joiner.join() }, prune: { try pruner.run(covered: $0) },
                     collect: { collection?.run($0) }))
             publisher.checkpointer.withLock { $0 = checkpointer }
-            storeThreads.append(SystemThread(name: "t4-checkpoint") { checkpointer.run() })
+            storeThreads.append(SystemThread(name: "t4-checkpoint", isBackground: true) { checkpointer.run() })
             // So that the next start need not read more than what this run writes.
             checkpointer.request()
             self.checkpointer = checkpointer

@@ -20,7 +20,7 @@ public struct NodeStore: Sendable {
     /// Where a new database begins, as a branch of another one; nil for no branch. Not looked at once the database exists,
     /// but for a check that it is this branch.
     public var branch: BranchPoint?
-    /// Uploads of the log under way at once while writes wait for them; 1 or more.
+    /// Uploads of the log under way at once while writes wait for them; 1 to 64, more count as 64.
     public var uploadsInFlight = 4
     /// With `.local` durability entries are uploaded when the first of them is this old.
     public var uploadAgeMax = Duration.seconds(10)

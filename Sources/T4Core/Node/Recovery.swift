@@ -44,9 +44,6 @@ final class Recovery {
         var branch: () throws -> BranchBeginning?
     }
 
-    /// Rows of replayed entries are applied once they pass this many bytes.
-    static let batchBytesMax = 8 * 1024 * 1024
-
     let directory: DataDirectory
     let identity: DataDirectory.Identity
     let home: EngineHome
@@ -57,6 +54,8 @@ final class Recovery {
     /// The latest commit time seen.
     var time: UInt64 = 0
     var replayed: UInt64 = 0
+    /// What was wrong with checkpoints that others stand in for, an object each.
+    var damage: [String] = []
     private let configuration: LogConfiguration
 
     init(
@@ -117,7 +116,7 @@ final class Recovery {
     func replayLog(through last: UInt64) throws {
         let applied = try engine.appliedPosition
         guard log.end.index > applied.index || applied != .zero else { return }
-        var replay = try LogReplay(on: engine)
+        var replay = try EngineReplay(on: engine)
         // The entry at the engine's own position is read as well: it must be the one the engine applied.
         try readLog(from: max(applied.index, 1)) { entry in
             if entry.position.index > last { return .stop }
@@ -131,13 +130,9 @@ final class Recovery {
             try replay.add(entry)
             replayed += 1
             time = max(time, entry.time)
-            if replay.byteCount >= Recovery.batchBytesMax {
-                try engine.apply(replay.finish(), at: replay.position)
-                replay = try LogReplay(on: engine)
-            }
             return .next
         }
-        if try replay.position != engine.appliedPosition { try engine.apply(replay.finish(), at: replay.position) }
+        try replay.apply()
     }
 
     var isLogEmpty: Bool { log.start == log.end }

@@ -35,6 +35,8 @@ struct CheckpointCatalog {
     /// The last entry up to which collections removed the log; some objects before it stay as fences. 0 where none did, or
     /// that cannot be read.
     private(set) var collectedIndex: UInt64 = 0
+    /// Whether that cannot be read.
+    private(set) var isCollectedIndexLost = false
     private(set) var warnings: [String] = []
     private let checkpoints: CheckpointStore
     private var damaged: Set<ObjectKey>
@@ -51,13 +53,20 @@ struct CheckpointCatalog {
         } catch let error as CheckpointError where error.code != .invalidArgument {
             warnings.append("\(error); the newest checkpoint that can be read counts instead")
         }
+        var kept: [String] = []
         do {
-            collectedIndex = try checkpoints.collectionState()?.object.floor.logIndex ?? 0
+            let floor = try checkpoints.collectionState()?.object.floor
+            collectedIndex = floor?.logIndex ?? 0
+            kept = floor?.kept ?? []
         } catch let error as CheckpointError where error.code != .invalidArgument {
+            isCollectedIndexLost = true
             warnings.append("\(error); whether the log reaches back is seen by its objects alone")
         }
         names = try checkpoints.checkpoints().compactMap { Name($0) }
         all = Set(names.map(\.key))
+        for name in kept where !all.contains(ObjectKey(name)) {
+            warnings.append("\(name) is missing, although \(StoreLayout.collectionState) says that it is kept")
+        }
         try sort()
         guard let head else { return }
         if let newest = names.lastIndex(where: { $0.key.rawValue == head.checkpoint }) {

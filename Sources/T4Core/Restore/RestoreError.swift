@@ -31,10 +31,12 @@ public struct RestoreError: Error, Sendable, CustomStringConvertible {
 
     /// What could be restored instead.
     public struct Kept: Hashable, Sendable {
-        /// The oldest state; nil when nothing can be restored.
+        /// The oldest state from which on every one up to `newest` is kept; nil when there is none.
         public var oldest: State?
         /// The newest state; nil when nothing can be restored, or when it could not be found out.
         public var newest: State?
+        /// Checkpoints before `oldest`, the oldest first: what came between them is not kept.
+        public var alone: [State] = []
         /// The newest checkpoint before what was asked for.
         public var before: State?
         /// The oldest checkpoint behind what was asked for.

@@ -1,9 +1,6 @@
 import T4Protocols
 
 extension Restorer {
-    /// Rows of replayed entries are applied once they pass this many bytes.
-    private static let batchSizeMax = 8 << 20
-
     /// A checkpoint could not be loaded.
     struct Unloadable: Error {
         var damage: CheckpointCatalog.Damage
@@ -73,17 +70,17 @@ extension Restorer {
     ) throws {
         guard course.plan.entryCount > 0 else { return }
         let end = course.plan.end
-        var replay = try LogReplay(on: engine)
+        var replay = try EngineReplay(on: engine)
         var count: UInt64 = 0
         _ = try chain.read(after: course.plan.checkpoint?.end ?? .zero) { entry in
-            try replay.add(entry)
             count += 1
+            var isApplied = try replay.add(entry)
             let witness = course.witnesses.first { $0.manifest.position == entry.position }
-            if replay.byteCount >= Restorer.batchSizeMax || witness != nil || entry.position.index == end.index {
-                try engine.apply(replay.finish(), at: replay.position)
-                replay = try LogReplay(on: engine)
-                entriesDone(count)
+            if witness != nil || entry.position.index == end.index {
+                try replay.apply()
+                isApplied = true
             }
+            if isApplied { entriesDone(count) }
             if let witness, try StateReader(engine.snapshot()).meta != witness.manifest.meta {
                 throw RestoreError(
                     .damaged,

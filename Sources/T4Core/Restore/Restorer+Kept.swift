@@ -39,14 +39,8 @@ extension Restorer {
         let newest = try catalog.newest(ofFirst: catalog.names.count)
         kept.before = try catalog.newest(ofFirst: count).map { state($0, catalog) }
         kept.after = try catalog.oldest(from: count).map { state($0, catalog) }
-        kept.oldest = try catalog.oldest(from: 0).map { state($0, catalog) }
         do {
-            if catalog.collectedIndex == 0 {
-                _ = try chain.read(after: .zero) { first in
-                    kept.oldest = RestoreError.State(revision: .initial, time: first.time)
-                    return .stop
-                }
-            }
+            try findOldest(&kept, &catalog)
             let walk = try ChainWalk(chain, after: newest?.file.start ?? .init(), to: .end)
             if walk.position != .zero { kept.newest = RestoreError.State(revision: walk.revision, time: walk.time) }
         } catch let error where error is LogError || CheckpointCatalog.isDamage(error) {
@@ -54,6 +48,34 @@ extension Restorer {
             return kept
         }
         return kept
+    }
+
+    /// Where the log begins that leads to the newest checkpoint, and which checkpoints are before that.
+    private func findOldest(_ kept: inout RestoreError.Kept, _ catalog: inout CheckpointCatalog) throws {
+        var all: [(place: Int, file: ManifestFile)] = []
+        while let found = try catalog.oldest(from: all.last.map { $0.place + 1 } ?? 0) { all.append(found) }
+        // Collections keep all of the log behind that entry, and before it the first object of each term.
+        var first = all.firstIndex { $0.file.checkpoint.index >= catalog.collectedIndex } ?? all.count
+        if catalog.isCollectedIndexLost { first = try firstInChain(all) }
+        kept.alone = all[..<first].map { state($0, catalog) }
+        kept.oldest = first < all.count ? state(all[first], catalog) : nil
+        guard first == 0, try hasBeginning(catalog) else { return }
+        if catalog.isCollectedIndexLost, let next = all.first, try !leads(from: .init(), to: next.file) { return }
+        _ = try chain.read(after: .zero) { entry in
+            kept.oldest = RestoreError.State(revision: .initial, time: entry.time)
+            return .stop
+        }
+    }
+
+    /// The oldest of these checkpoints from which the log leads to the newest one.
+    private func firstInChain(_ all: [(place: Int, file: ManifestFile)]) throws -> Int {
+        var first = max(all.count - 1, 0)
+        while first > 0, try leads(from: all[first - 1].file.start, to: all[first].file) { first -= 1 }
+        return first
+    }
+
+    private func leads(from start: ChainWalk.Start, to file: ManifestFile) throws -> Bool {
+        try ChainWalk(chain, after: start, to: .index(file.checkpoint.index)).position == file.checkpoint.position
     }
 
     /// Whether the log is kept from its first entry on.

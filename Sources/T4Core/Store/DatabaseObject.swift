@@ -55,13 +55,13 @@ package struct DatabaseObject: Hashable, Sendable, Codable {
     package static func decode(_ bytes: [UInt8]) throws -> DatabaseObject {
         let name = StoreLayout.database.rawValue
         let object = try CanonicalJSON.decode(DatabaseObject.self, bytes, name: name)
-        guard object.format == 1 else {
-            throw CheckpointError(.unsupported, "\(name) has format \(object.format), this build knows 1")
-        }
         var unsigned = object
         unsigned.sum = ""
         guard try CanonicalJSON.hash(unsigned) == object.sum, DatabaseID(hex: object.database) != nil else {
             throw CheckpointError(.corrupted, "the hash in \(name) does not match its content")
+        }
+        guard object.format == 1 else {
+            throw CheckpointError(.unsupported, "\(name) has format \(object.format), this build knows 1")
         }
         return object
     }
@@ -70,6 +70,17 @@ package struct DatabaseObject: Hashable, Sendable, Codable {
     package static func read(_ store: BlockingStore) throws -> DatabaseObject? {
         try store.find(StoreLayout.database).map { try decode($0.bytes) }
     }
+
+    /// The database under the store's prefix.
+    /// - Throws: Also `.invalidArgument` when there is none.
+    package static func require(_ store: BlockingStore) throws -> DatabaseObject {
+        guard let object = try read(store) else { throw noDatabase }
+        return object
+    }
+
+    /// What there is to say of a place without a database.
+    static let noDatabase = CheckpointError(
+        .invalidArgument, "there is no database in this place: \(StoreLayout.database) is missing")
 
     /// Writes the object where there is none.
     /// - Returns: What is there now: this object, or that of somebody who was quicker.

@@ -6,9 +6,11 @@ package final class SystemThread: @unchecked Sendable {
     // each owner joins its thread from one place.
     private final class Body {
         let name: String
+        let isBackground: Bool
         let run: @Sendable () -> Void
-        init(name: String, run: @escaping @Sendable () -> Void) {
+        init(name: String, isBackground: Bool, run: @escaping @Sendable () -> Void) {
             self.name = name
+            self.isBackground = isBackground
             self.run = run
         }
     }
@@ -16,14 +18,22 @@ package final class SystemThread: @unchecked Sendable {
     private var handle = pthread_t()
     private var joined = false
 
+    /// How much lower the priority of work in the background is: about a tenth of the processor when others want it.
+    private static let backgroundNiceness: Int32 = 10
+
     /// Starts the thread. Names are cut to 15 bytes by Linux.
-    package init(name: String, _ run: @escaping @Sendable () -> Void) {
-        let body = Unmanaged.passRetained(Body(name: name, run: run))
+    /// - Parameter isBackground: Gives way to other threads where processors are scarce.
+    package init(name: String, isBackground: Bool = false, _ run: @escaping @Sendable () -> Void) {
+        let body = Unmanaged.passRetained(Body(name: name, isBackground: isBackground, run: run))
         let code = pthread_create(
             &handle, nil,
             { argument in
                 let body = Unmanaged<Body>.fromOpaque(argument!).takeRetainedValue()
                 SystemThread.setName(body.name)
+                // On Linux this is about the calling thread alone. Where it fails the thread only is less polite.
+                if body.isBackground {
+                    _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, SystemThread.backgroundNiceness)
+                }
                 body.run()
                 return nil
             }, body.toOpaque())

@@ -111,6 +111,8 @@ final class StreamState {
     let sink: Sink
     var watches: [Int64: Watch] = [:]
     var nextID: Int64 = 0
+    /// Ids of watches that a compaction ended: as in etcd they stay in use until the client cancels them.
+    var compactedIDs: Set<Int64> = []
     /// Number of watches that are behind.
     var lagging = 0
     /// Watches that wait for room; may hold gone ones.
@@ -129,6 +131,8 @@ final class StreamState {
         self.nextTick = nextTick
         self.sink = sink
     }
+
+    func isInUse(_ id: Int64) -> Bool { watches[id] != nil || compactedIDs.contains(id) }
 
     var isQueueEmpty: Bool { queue.isEmpty }
     var queuedCount: Int { queue.count }

@@ -58,10 +58,10 @@ extension WatchHubState {
         guard let range = WatchedRange(key: spec.key, rangeEnd: spec.rangeEnd) else { return refused(.emptyRange) }
         var id = spec.id
         if id == 0 {
-            while stream.watches[stream.nextID] != nil { stream.nextID += 1 }
+            while stream.isInUse(stream.nextID) { stream.nextID += 1 }
             id = stream.nextID
             stream.nextID += 1
-        } else if stream.watches[id] != nil {
+        } else if stream.isInUse(id) {
             return refused(.duplicateID)
         }
         enqueue(.created(watchID: id, revision: Revision(current)), on: stream, &effects)
@@ -101,8 +101,13 @@ extension WatchHubState {
 
     mutating func cancel(_ id: Int64, on streamID: Int, visible: Int64) -> Effects {
         var effects = Effects()
-        guard let stream = streams[streamID], let watch = stream.watches[id] else { return effects }
-        end(watch, .requested, revision: max(published, visible), &effects)
+        guard let stream = streams[streamID] else { return effects }
+        let revision = max(published, visible)
+        if let watch = stream.watches[id] {
+            end(watch, .requested, revision: revision, &effects)
+        } else if stream.compactedIDs.remove(id) != nil {
+            enqueue(.canceled(watchID: id, .requested, revision: Revision(revision)), on: stream, &effects)
+        }
         return effects
     }
 
@@ -119,6 +124,7 @@ extension WatchHubState {
     }
 
     func enqueueCompacted(_ id: Int64, on stream: StreamState, _ effects: inout Effects) {
+        stream.compactedIDs.insert(id)
         let reason = WatchEnd.compacted(Revision(compacted))
         enqueue(.canceled(watchID: id, reason, revision: .none), on: stream, &effects)
     }

@@ -44,11 +44,8 @@ private final class WatchCall: ServerStreamHandler {
         if stream.backlog.messages > WatchCall.backlogMax { call.pauseReading() }
     }
 
-    /// etcd ends the stream when the client ends its side.
-    func onHalfClose() {
-        stream?.close()
-        call.finish()
-    }
+    /// As in etcd, a client that will not ask for more still gets the events of what it has asked for.
+    func onHalfClose() {}
 
     func onCancel(_ reason: CancelReason) { stream?.close() }
 

@@ -13,10 +13,11 @@ extension StoreBench {
             report.add(.checkpoint, "everything: uploaded", first.megabytes, "MB")
             report.add(.checkpoint, "everything: time", first.seconds, "s")
             try await measureUpdates(node, store, &report)
-            try await measureWriters(node, &report)
         }
-        try await node.stop()
+        // Before the writers, who leave other tables each time.
         if parts.contains(.restore) { try await measureRestore(store, &report) }
+        if parts.contains(.checkpoint) { try await measureWriters(node, &report) }
+        try await node.stop()
         await store.close()
         try remove("checkpoint-node")
         try remove("checkpoint-store")
@@ -49,22 +50,26 @@ extension StoreBench {
         return (Double(bytes) / 1e6, seconds)
     }
 
-    /// Latencies of writers, and those beside checkpoints that follow one another without a pause: the same time for
-    /// both, or the one sync of the log that meets a checkpoint would be a hundredth of the few there are.
+    /// Latencies of writers, and those beside checkpoints, each begun as soon as there are so many updates: the same time
+    /// for both, or one sync of the log that meets a checkpoint would be a hundredth of the few there are.
     private func measureWriters(_ node: Node, _ report: inout StoreBenchReport) async throws {
         var (alone, beside): ([Double], [Double]) = ([], [])
         var checkpoints = 0
         for _ in 0..<settings.rounds {
-            alone.append(try await load(node, writers: 16, for: settings.duration).milliseconds(0.99))
+            alone.append(try await load(node, .threads(16), for: settings.duration).milliseconds(0.99))
             let ending = Ending()
-            async let loaded = load(node, writers: 16) { ending.goesOn }
+            async let loaded = load(node, .threads(16)) { ending.goesOn }
             do {
                 defer { ending.reach() }
                 let clock = ContinuousClock()
                 let end = clock.now + settings.duration
                 while clock.now < end {
+                    let due = node.revision.rawValue + Int64(settings.updates)
                     try await node.checkpoint()
                     checkpoints += 1
+                    while clock.now < end, node.revision.rawValue < due {
+                        await BackoffTimer.system.pause(.milliseconds(1))
+                    }
                 }
             }
             beside.append(try await loaded.milliseconds(0.99))

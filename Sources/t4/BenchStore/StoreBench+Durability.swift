@@ -33,9 +33,9 @@ extension StoreBench {
         let store = ObservedStore(try await memoryStore(), delay: settings.delay)
         let node = try await node("durability-node", store, durability)
         // Until every writer has had its turn.
-        _ = try await load(node, writers: writers, for: settings.duration / 10)
+        _ = try await load(node, .tasks(writers), for: settings.duration / 10)
         store.reset()
-        let load = try await load(node, writers: writers, for: settings.duration)
+        let load = try await load(node, .tasks(writers), for: settings.duration)
         let puts = store.calls.values.reduce(0) { $0 + $1.puts }
         let putSeconds = store.meanPutTime / .seconds(1)
         try await node.stop()

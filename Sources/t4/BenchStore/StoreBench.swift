@@ -124,13 +124,30 @@ struct StoreBench: Sendable {
         func milliseconds(_ share: Double) -> Double { Double(latencies.percentile(share)) / 1e6 }
     }
 
+    /// Who writes.
+    enum Writers: Sendable {
+        /// Tasks, which share few threads.
+        case tasks(Int)
+        /// Threads, which wait for nothing but their answers.
+        case threads(Int)
+
+        var count: Int {
+            switch self {
+            case .tasks(let count), .threads(let count): count
+            }
+        }
+    }
+
     /// Lets a number of writers put keys chosen at random, each one after the other, until they are told to end.
-    func load(_ node: Node, writers: Int, while goesOn: @escaping @Sendable () -> Bool) async throws -> Load {
+    func load(_ node: Node, _ writers: Writers, while goesOn: @escaping @Sendable () -> Bool) async throws -> Load {
         let clock = ContinuousClock()
         let begin = clock.now
         return try await withThrowingTaskGroup(of: LatencyHistogram.self) { group in
-            for _ in 0..<writers {
+            for _ in 0..<writers.count {
                 group.addTask {
+                    if case .threads = writers {
+                        return try await SystemThread.run("t4-bench") { try write(node, while: goesOn) }
+                    }
                     var latencies = LatencyHistogram()
                     while goesOn() {
                         let request = put(.random(in: 0..<settings.keys))
@@ -148,11 +165,29 @@ struct StoreBench: Sendable {
         }
     }
 
+    /// One writer of a load, on this thread.
+    private func write(_ node: Node, while goesOn: () -> Bool) throws -> LatencyHistogram {
+        let clock = ContinuousClock()
+        var latencies = LatencyHistogram()
+        while goesOn() {
+            let request = put(.random(in: 0..<settings.keys))
+            let answer = Monitor<Result<ProposalResponse, DatabaseError>?>(nil)
+            let sent = clock.now
+            node.submit(.put(request)) { result in
+                answer.withLock { $0 = result }
+                answer.signal()
+            }
+            _ = try answer.wait { $0 }.get()
+            latencies.record(UInt64((clock.now - sent) / .nanoseconds(1)))
+        }
+        return latencies
+    }
+
     /// A load for the configured time.
-    func load(_ node: Node, writers: Int, for duration: Duration) async throws -> Load {
+    func load(_ node: Node, _ writers: Writers, for duration: Duration) async throws -> Load {
         let clock = ContinuousClock()
         let end = clock.now + duration
-        return try await load(node, writers: writers) { clock.now < end }
+        return try await load(node, writers) { clock.now < end }
     }
 }
 

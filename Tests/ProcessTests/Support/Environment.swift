@@ -18,6 +18,9 @@ enum TestEnvironment {
         variables["T4_TEST_SCRIPT"].map { [$0] } ?? scripts
     }
 
+    /// Narrows the kills of `KillPointTests` to those with this in their names: T4_TEST_KILL.
+    static let killFilter = variables["T4_TEST_KILL"]
+
     /// How many rounds a crash test runs: T4_TEST_ROUNDS, or many where there is time, or `count`.
     static func rounds(default count: Int) -> Int {
         variables["T4_TEST_ROUNDS"].flatMap { Int($0) } ?? (isSlowAllowed ? 100 : count)

@@ -132,13 +132,15 @@ struct Load: Sendable {
     var revisionMax: Int64 { writers.flatMap(\.acknowledged.values).map(\.revision).max() ?? 1 }
 
     /// Runs all writers; calls `end` when `count` writes have been acknowledged and returns when all have stopped,
-    /// which they do once `end` has taken the server away.
+    /// which they do once `end` has taken the server away; an error of `end` takes it away, too.
+    /// - Parameter acknowledgements: Counts them, from 0 on.
     mutating func run(
-        on server: ServerUnderTest, until count: Int, connections: Int = 4, end: @Sendable () async throws -> Void,
+        on server: ServerUnderTest, until count: Int, connections: Int = 4,
+        acknowledgements: Observed<Int> = Observed(0),
+        end: @Sendable () async throws -> Void,
     ) async throws {
         var clients: [EtcdClient] = []
         for _ in 0..<connections { clients.append(try await EtcdClient.connect(to: server)) }
-        let acknowledgements = Observed(0)
         let started = writers
         writers = try await withThrowingTaskGroup(of: Writer.self) { [clients] group in
             for writer in started {
@@ -148,8 +150,13 @@ struct Load: Sendable {
                     return writer
                 }
             }
-            _ = try await acknowledgements.wait(for: "\(count) acknowledgements") { $0 >= count ? true : nil }
-            try await end()
+            do {
+                _ = try await acknowledgements.wait(for: "\(count) acknowledgements") { $0 >= count ? true : nil }
+                try await end()
+            } catch {
+                await server.crash()
+                throw error
+            }
             var ended: [Writer] = []
             for try await writer in group { ended.append(writer) }
             return ended.sorted { $0.number < $1.number }

@@ -14,8 +14,8 @@ struct StorePlace {
     let environment: [String: String]
     private let prefixFlag: String
     private let flags: [String]
-    /// Ends with the last user.
-    private let service: S3Service?
+    /// Where an S3 place lies. Ends with the last user.
+    let service: S3Service?
 
     init(_ kind: Kind, in folder: URL) async throws {
         switch kind {
@@ -38,29 +38,4 @@ struct StorePlace {
 
     /// The flags that name the database below a prefix.
     func flags(_ prefix: String) -> [String] { flags + [prefixFlag, prefix] }
-}
-
-/// A moto process with one bucket, which takes any credentials: `S3StoreTests` is where signatures are checked.
-///
-/// It ends with this process, however that ends: it reads its standard input up to the end.
-final class S3Service: Sendable {
-    static let bucket = "my-bucket"
-    let endpoint: String
-    private let process: ChildProcess
-
-    /// Where `scripts/fetch-moto` puts it.
-    private static let libraries = TestEnvironment.root.appending(path: ".build/tools/moto/lib").path
-
-    static var isInstalled: Bool { FileManager.default.fileExists(atPath: libraries) }
-
-    init() async throws {
-        let environment = TestEnvironment.forChildren.merging(["PYTHONPATH": S3Service.libraries]) { $1 }
-        process = try ChildProcess(
-            TestEnvironment.root.appending(path: "scripts/serve-moto").path, ["--bucket", S3Service.bucket],
-            environment: environment)
-        endpoint = try await process.errors.wait(for: "moto to be ready") { said in
-            if said.ended { throw ProcessFailure("moto ended: \(said)") }
-            return said.description.firstMatch(of: /Running on (?<endpoint>http:\S+)\s/).map { String($0.endpoint) }
-        }
-    }
 }

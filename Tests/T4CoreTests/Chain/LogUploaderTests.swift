@@ -78,6 +78,45 @@ import Testing
         }
     }
 
+    // MARK: - A backlog that does not fit into memory
+
+    /// Goal: each reading looks for its beginning in the log, so that a backlog of many batches is read in one go. Method: a
+    /// node stops: what waits is flushed; the readings are counted.
+    @Test func aSpilledBacklogIsReadBackInOneGo() async throws {
+        let base = try await makeMemoryStore()
+        try await onThread {
+            let size = LogFormat.frameSize(LogFixture.entries(1...1)[0])
+            let run = UploadRun(base, isSynchronous: false, memoryMax: 10 * size)
+            for index in 1...400 { run.add(index...index) }
+            run.uploader.flush()
+            run.waitForRelease(of: 400)
+            #expect(run.events.withLock { $0.readBack } == [11...400])
+            try expect(base, holds: ["1-400 of 1"])
+            let entries = try chain(BlockingStore(base)).entries
+            #expect(entries == LogFixture.entries(1...400))
+            run.stop()
+        }
+    }
+
+    /// As many readings as objects where it does not fit into one.
+    @Test func aLargeSpilledBacklogIsReadOncePerObject() async throws {
+        let base = try await makeMemoryStore()
+        try await onThread {
+            let size = LogFormat.frameSize(LogFixture.entries(1...1)[0])
+            let store = HeldStore(base)
+            let run = UploadRun(store, isSynchronous: false, sizeMax: 100 * size, memoryMax: 0)
+            run.add(1...1)
+            run.uploader.flush()
+            store.waitForHeld(1)
+            for index in 2...301 { run.add(index...index) }
+            run.uploader.flush()
+            store.open()
+            run.waitForRelease(of: 301)
+            #expect(run.events.withLock { $0.readBack } == [1...1, 2...101, 102...201, 202...301])
+            run.stop()
+        }
+    }
+
     // MARK: - Objects that are there already
 
     func put(

@@ -15,6 +15,8 @@ final class UploadRun: Sendable {
         var hasEnded = false
         /// Pauses of that age are held: they end when the test says so.
         var heldAges: [FirstValue<Void>] = []
+        /// What was read again of the local log.
+        var readBack: [ClosedRange<UInt64>] = []
         var backoffCount = 0
     }
 
@@ -26,13 +28,15 @@ final class UploadRun: Sendable {
     /// - Parameter onEvent: Told whenever something was released, refused or failed.
     init(
         _ store: any ObjectStore, term: UInt64 = 1, end: LogPosition = .zero, endTerm: UInt64? = nil,
-        isSynchronous: Bool = true, sizeMax: Int = 50 << 20, onEvent: @escaping @Sendable () -> Void = {}
+        isSynchronous: Bool = true, sizeMax: Int = 50 << 20, memoryMax: Int = 32 << 20,
+        onEvent: @escaping @Sendable () -> Void = {}
     ) {
         let events = Monitor(Events())
         self.events = events
         var settings = LogUploader.Settings()
         settings.isSynchronous = isSynchronous
         settings.sizeMax = sizeMax
+        settings.memoryMax = memoryMax
         settings.ageMax = UploadRun.age
         let timer = BackoffTimer(clock: BootClock()) { duration in
             guard duration == UploadRun.age else {
@@ -49,7 +53,10 @@ final class UploadRun: Sendable {
         let uploader = LogUploader(
             store: store, databaseID: LogFixture.databaseID, term: term, end: end, endTerm: endTerm,
             settings: settings, timer: timer, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-            readBack: { _ in [] },
+            readBack: { indexes in
+                events.withLock { $0.readBack.append(indexes) }
+                return LogFixture.entries(Int(indexes.lowerBound)...Int(indexes.upperBound))
+            },
             onFailure: { failure in
                 events.withLock { $0.failures.append(failure.description) }
                 events.broadcast()

@@ -11,9 +11,14 @@ import Testing
         for name in names { _ = try await store.put(name, .bytes(body), when: .always) }
     }
 
-    @Test func anEmptyStoreHasNone() async throws {
-        let listing = try await CheckpointListing(of: makeMemoryStore())
-        #expect(listing.entries.isEmpty && listing.latest == nil && listing.problem == nil)
+    @Test func aDatabaseMayHaveNone() async throws {
+        let store = try await makeMemoryStore()
+        let none = try await CheckpointListing(of: store)
+        #expect(none.entries.isEmpty && none.latest == nil)
+        #expect(none.problem?.message == "there is no database in this place: database is missing")
+        try await put([StoreLayout.database], store)
+        let empty = try await CheckpointListing(of: store)
+        #expect(empty.entries.isEmpty && empty.latest == nil && empty.problem == nil)
     }
 
     @Test func theHeadNamesTheLatest() async throws {

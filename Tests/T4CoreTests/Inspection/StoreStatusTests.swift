@@ -7,9 +7,11 @@ import Testing
     @Test func countsWhatIsThere() async throws {
         let base = try await makeMemoryStore()
         try await onThread {
+            let error = #expect(throws: CheckpointError.self) { try StoreStatus(BlockingStore(base)) }
+            #expect(error?.message == "there is no database in this place: database is missing")
+            let database = try StoredDatabase(base)
             let empty = try StoreStatus(BlockingStore(base))
             #expect(empty.head == nil && empty.log.objects == 0 && empty.branches.isEmpty)
-            let database = try StoredDatabase(base)
             for _ in 0..<2 {
                 for size in [20, 1] { try database.extend(size) }
                 try database.checkpoint()

@@ -72,7 +72,7 @@ final class StoredDatabase {
         let head = try checkpoints.head()
         let key = try checkpoints.put(file, after: head?.head).key
         var random = SystemRandomNumberGenerator()
-        try checkpoints.swapHead(key, file, previous: head, random: &random)
+        try checkpoints.swapHead(key, file, previous: head.map { ($0.head, $0.version) }, random: &random)
         written.append((key, file))
         return (key, file)
     }

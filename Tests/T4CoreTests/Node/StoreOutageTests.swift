@@ -46,6 +46,45 @@ struct StoreOutageTests {
         try await test.stop()
     }
 
+    /// Goal: what follows a checkpoint is told from what a deposed node left by the term of the checkpoint's last entry,
+    /// which has to be that of the header it lies under. Method: entries of an earlier term are uploaded under a later one.
+    @Test func checkpointsEndInTheTermTheyWereUploadedIn() async throws {
+        let base = try await makeMemoryStore()
+        let store = OutageStore(base)
+        let test = try await StoreNode(.local, engine: "lmdb", on: base, through: store)
+        try await test.start()
+        try await test.put("a", "1")
+        try await test.node.checkpoint()
+        store.goAway()
+        for number in 0..<50 { try await test.put("\(number)", "away") }
+        try await test.stop()
+        store.comeBack()
+        try await test.start()
+        try await test.node.checkpoint()
+        try await test.put("b", "2")
+        try await test.node.checkpoint()
+        try await test.stop()
+        let chain = try await test.chain
+        try await onThread {
+            var terms: [LogPosition: UInt64] = [:]
+            var isLater = false
+            try chain.store.list(StoreLayout.log) { info in
+                let object = try LogObject(
+                    chain.store.get(info.key).bytes, key: info.key, databaseID: chain.databaseID)
+                terms[object.end] = object.header.term
+                if object.entries[0].position.term < object.header.term { isLater = true }
+            }
+            #expect(isLater)
+            let checkpoints = CheckpointStore(chain.store, databaseID: chain.databaseID)
+            let keys = try checkpoints.checkpoints()
+            #expect(keys.count >= 3)
+            for key in keys {
+                let position = try checkpoints.manifest(key).checkpoint.position
+                #expect(terms[position] == position.term)
+            }
+        }
+    }
+
     @Test func writesThatNeedTheStoreAreRefusedUntilItIsBack() async throws {
         let base = try await makeMemoryStore()
         let store = OutageStore(base)

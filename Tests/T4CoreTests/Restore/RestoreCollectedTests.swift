@@ -46,7 +46,35 @@ import Testing
             #expect(try fixture.store.find(StoreLayout.log(firstIndex: 1)) != nil)
             let error = try fixture.expectFailure(.time(0))
             #expect(error.code == .notKept)
-            #expect(error.kept?.oldest?.checkpoint == fixture.checkpoints[0].key)
+            #expect(error.kept?.after?.checkpoint == fixture.checkpoints[0].key)
+            try expectKept(error, fixture)
+        }
+    }
+
+    /// Goal: what is said to be kept is kept. The pinned checkpoint is, and nothing between it and the next one.
+    private func expectKept(_ error: RestoreError, _ fixture: RestoreFixture) throws {
+        let kept = try #require(error.kept)
+        #expect(kept.alone.map(\.checkpoint) == [fixture.checkpoints[0].key], "\(kept)")
+        #expect(kept.oldest?.checkpoint == fixture.checkpoints.last?.key)
+        #expect(kept.oldest?.revision.rawValue == fixture.checkpoints.last?.file.checkpoint.revision)
+        #expect(kept.newest?.revision == fixture.history.last.revision)
+    }
+
+    /// Also where that has to be told from the log alone.
+    @Test func whatIsKeptIsSaidWithoutTheStateOfCollections() async throws {
+        let base = try await makeMemoryStore()
+        try await onThread {
+            let fixture = try Self.fixture(base)
+            try fixture.damage(StoreLayout.collectionState)
+            for target in [.time(0), .revision(Revision(1))] as [RestorePoint.Target] {
+                try expectKept(try fixture.expectFailure(target), fixture)
+            }
+            // Where nothing was collected the damage makes no difference.
+            let whole = try RestoreFixture(
+                PrefixedStore(base, prefix: "whole/"), seed: 4, revisions: 130, checkpointInterval: 40)
+            _ = try whole.store.put(StoreLayout.collectionState, [1], when: .absent)
+            let kept = try #require(try whole.expectFailure(.revision(Revision(1))).kept)
+            #expect(kept.alone.isEmpty && kept.oldest?.checkpoint == nil && kept.oldest?.revision == .initial)
         }
     }
 

@@ -14,6 +14,8 @@ final class WatchChecker {
     /// Specs of created watches whose message has not come, per stream in order.
     private var announced: [Int: [(id: Int64, spec: WatchSpec)]] = [:]
     private var watches: [Int: [Int64: Expectation]] = [:]
+    /// Ids of watches that a compaction ended and the client has not cancelled.
+    private var compactedAway: [Int: Set<Int64>] = [:]
     private(set) var problems: [String] = []
     private(set) var deliveries = 0
 
@@ -22,6 +24,7 @@ final class WatchChecker {
     func open(_ stream: Int) {
         announced[stream] = []
         watches[stream] = [:]
+        compactedAway[stream] = []
     }
 
     func asked(_ spec: WatchSpec) { lastSpec = spec }
@@ -34,15 +37,19 @@ final class WatchChecker {
     func received(_ delivery: WatchDelivery, on stream: Int) {
         deliveries += 1
         switch delivery {
-        case .created(let id, let revision): begin(id, revision.rawValue, on: stream)
+        case .created(let id, let revision):
+            check(compactedAway[stream]?.contains(id) != true, "\(id) is still in use")
+            begin(id, revision.rawValue, on: stream)
         case .refused(let reason, _):
             if reason != .duplicateID && reason != .emptyRange { problems.append("refused: \(reason)") }
         case .canceled(let id, let reason, let revision):
             guard let watch = watches[stream]?.removeValue(forKey: id) else {
-                problems.append("cancel of unknown \(id)")
+                check(
+                    reason == .requested && compactedAway[stream]?.remove(id) != nil, "cancel of unknown \(id)")
                 return
             }
             if case .compacted(let compacted) = reason {
+                compactedAway[stream]?.insert(id)
                 check(watch.next < compacted.rawValue, "\(id) needed \(watch.next), compacted \(compacted)")
                 check(revision == .none, "header of a compaction")
             } else {

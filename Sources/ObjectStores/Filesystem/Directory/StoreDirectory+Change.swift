@@ -98,7 +98,7 @@ extension StoreDirectory {
         switch payload {
         case .bytes(let bytes):
             try io(key) { () throws(SystemFailure) in
-                try new.file.write(bytes.span.bytes, at: Int64(ObjectHeader.byteCount))
+                try new.file.write(bytes.span.bytes, at: Int64(ObjectHeader.byteCount), oneByOne: pieceTurn)
             }
             header.bodySize = UInt64(bytes.count)
         case .file(let path): header.bodySize = try copy(path, to: new.file, for: key)
@@ -135,7 +135,7 @@ extension StoreDirectory {
             if part.isEmpty { return UInt64(size) }
             let offset = Int64(ObjectHeader.byteCount + size)
             do throws(SystemFailure) {
-                try file.write(part.span.bytes, at: offset)
+                try file.write(part.span.bytes, at: offset, oneByOne: pieceTurn)
             } catch {
                 throw ObjectStoreError(error, on: key)
             }

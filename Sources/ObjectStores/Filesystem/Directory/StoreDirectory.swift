@@ -19,6 +19,8 @@ final class StoreDirectory: Sendable {
     let temporary: OpenFile
     let lastTemporary = Atomic<UInt64>(0)
     let durableFolders = Mutex(DurableFolders())
+    /// Held by whoever has the disk write a piece of a large object.
+    let pieceTurn = Mutex(())
     /// Files in the making that dead clients left and this opening removed.
     let leftoverCount: Int
 

@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import T4Protocols
 
 /// A system call that failed.
@@ -95,6 +96,26 @@ final class OpenFile: Sendable {
                 }
             }
         }
+    }
+
+    /// Bytes that are handed to the disk at once.
+    private static let pieceSize = 256 << 10
+
+    /// Writes all bytes at an offset, and waits for the disk after each piece: while it has megabytes in hand, whatever
+    /// else is synced to the same disk waits as long, such as the log of the node that writes this.
+    /// - Parameter turn: Held for each piece, so that there is one at a time. What is left of the last piece is synced by
+    ///   whoever makes the file durable.
+    func write(_ bytes: RawSpan, at offset: Int64, oneByOne turn: borrowing Mutex<Void>) throws(SystemFailure) {
+        var done = 0
+        while bytes.byteCount - done > OpenFile.pieceSize {
+            let piece = bytes.extracting(done..<done + OpenFile.pieceSize)
+            try turn.withLock { _ throws(SystemFailure) in
+                try write(piece, at: offset + Int64(done))
+                try check("fdatasync", path) { fdatasync(descriptor) }
+            }
+            done += OpenFile.pieceSize
+        }
+        try write(bytes.extracting(done...), at: offset + Int64(done))
     }
 
     /// Reads at an offset until the buffer is full or the file ends.

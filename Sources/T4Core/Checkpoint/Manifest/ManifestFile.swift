@@ -18,8 +18,8 @@ package struct ManifestFile: Hashable, Sendable, Codable {
         package var node: String
         package var engine: String
         package var software: String
-        /// Name of the checkpoint that the head named when this one was begun; nil for the first. If this one ever was
-        /// the newest, that one was before it.
+        /// Name of the checkpoint that the head named when this one was begun, or of the newest one that could be read
+        /// then; nil for the first. If this one ever was the newest, that one was before it.
         package var previous: String?
         /// Where each table lies, by its id.
         package var places: [String: Place]
@@ -69,13 +69,14 @@ package struct ManifestFile: Hashable, Sendable, Codable {
     package static func decode(_ bytes: [UInt8], key: ObjectKey) throws -> ManifestFile {
         let name = key.rawValue
         let file = try CanonicalJSON.decode(ManifestFile.self, bytes, name: name)
+        guard try CanonicalJSON.hash(file.checkpoint) == file.id,
+            try ManifestFile.sum(file.id, file.envelope) == file.sum
+        else { throw CheckpointError(.corrupted, "the hash in \(name) does not match its content") }
+        // Only now: a format that was changed by damage is no later one.
         guard file.checkpoint.format == 1 else {
             throw CheckpointError(
                 .unsupported, "\(name) has format \(file.checkpoint.format), this build knows 1")
         }
-        guard try CanonicalJSON.hash(file.checkpoint) == file.id,
-            try ManifestFile.sum(file.id, file.envelope) == file.sum
-        else { throw CheckpointError(.corrupted, "the hash in \(name) does not match its content") }
         guard file.checkpoint.meta != nil else {
             throw CheckpointError(
                 .unsupported, "\(name) has a digest of kind \(file.checkpoint.digest.algorithm), unknown to this build")

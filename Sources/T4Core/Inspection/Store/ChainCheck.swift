@@ -115,7 +115,7 @@ struct ChainCheck {
             last = LogChain.End(position: content.end, term: content.header.term, time: 0)
             count += 1
         }
-        return count >= LogUploader.Settings().inFlightMax
+        return count >= LogUploader.Settings.inFlightLimit
     }
 
     /// What is behind the end of the chain.

@@ -25,8 +25,9 @@ package struct StoreStatus: Sendable {
     package var inherited: [(prefix: String, tables: Int)]?
 
     /// Reads the head and the registered forks, and lists each class of objects once. Blocks; see `BlockingStore`.
-    /// - Throws: Of the store; `CheckpointError` for a head or a fork that cannot be read.
+    /// - Throws: Of the store; `CheckpointError` where there is no database, and for an object that cannot be read.
     package init(_ store: BlockingStore) throws {
+        let database = try DatabaseObject.require(store)
         head = try store.find(StoreLayout.head).map { try Head.decode($0.bytes, key: StoreLayout.head) }
         var listing = StoreListing()
         let branches = StoreLayout.pins(.branch)
@@ -43,7 +44,7 @@ package struct StoreStatus: Sendable {
                 return (pin.id, pin.checkpoint)
             }
         }
-        if try DatabaseObject.read(store)?.branch != nil { inherited = try StoreStatus.inherited(head, store) }
+        if database.branch != nil { inherited = try StoreStatus.inherited(head, store) }
     }
 
     private static func inherited(_ head: Head?, _ store: BlockingStore) throws -> [(prefix: String, tables: Int)]? {

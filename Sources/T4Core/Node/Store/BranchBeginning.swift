@@ -78,20 +78,16 @@ struct BranchBeginning {
     /// - Returns: Where that is.
     func fill(_ engine: any LocalEngine) throws -> StateTrail.Mark {
         try CheckpointLoader(parent.checkpoints, file, key: ObjectKey(point.checkpoint)).load(into: engine)
-        var replay = try LogReplay(on: engine)
+        var replay = try EngineReplay(on: engine)
         var time = file.envelope.commitTime
         let last = point.index ?? file.checkpoint.index
         _ = try parent.chain.read(after: file.checkpoint.position) { entry in
             if entry.position.index > last { return .stop }
             try replay.add(entry)
             time = entry.time
-            if replay.byteCount >= Recovery.batchBytesMax {
-                try engine.apply(replay.finish(), at: replay.position)
-                replay = try LogReplay(on: engine)
-            }
             return entry.position.index == last ? .stop : .next
         }
-        if try replay.position != engine.appliedPosition { try engine.apply(replay.finish(), at: replay.position) }
+        try replay.apply()
         try engine.sync()
         let position = try engine.appliedPosition
         guard position.index == last else {

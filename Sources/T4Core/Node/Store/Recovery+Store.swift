@@ -6,25 +6,26 @@ extension Recovery {
     private static let tailBytesMax = 1 << 20
 
     func run(with store: Store) throws -> Recovered {
-        var head = try store.checkpoints.head()?.head
+        var head = try newestHead(store)
         if head == nil, let branch = try store.branch() {
             try begin(branch)
-            head = try store.checkpoints.head()?.head
+            head = try newestHead(store)
         }
-        if head == nil { try checkBeginning(store) }
         var base = head?.position ?? .zero
         let isLeftBehind = try isLeftBehind(by: base, store)
         if let head, try engine.appliedPosition.index < base.index, try !replayLog(upTo: base) {
             base = try restore(store, head)
         }
-        if let head, isLogEmpty, time == 0 { time = try store.checkpoints.manifest(of: head).envelope.commitTime }
+        if let head, base == head.position, isLogEmpty, time == 0 {
+            time = try store.checkpoints.manifest(of: head).envelope.commitTime
+        }
         let (chain, isContradicted) = try replayChain(store, after: base)
         if let head, chain.position.index < head.index {
             throw Failure(
-                description: "the log in the store leads from the checkpoint at entry \(base.index) to "
-                    + "\(chain.position.index) only, and not to \(head.checkpoint), which is damaged, at entry "
-                    + "\(head.index): objects below \(StoreLayout.log) are missing; t4 restore list shows what can be "
-                    + "restored")
+                description: "the log in the store leads from entry \(base.index) to \(chain.position.index) only, and "
+                    + "not to \(head.checkpoint) at entry \(head.index), which is damaged: there is no "
+                    + "\(StoreLayout.log(firstIndex: chain.position.index + 1)) that goes on; t4 restore list shows what "
+                    + "can be restored" + text(damage))
         }
         let isSuperseded = isLeftBehind || isContradicted
         time = max(time, chain.time)
@@ -51,13 +52,19 @@ extension Recovery {
         return result
     }
 
-    /// Without a checkpoint the chain counts from its beginning, which collections remove: but never without a checkpoint.
-    private func checkBeginning(_ store: Store) throws {
-        guard let state = try store.checkpoints.collectionState()?.object, state.floor.logIndex > 0 else { return }
-        throw Failure(
-            description: "there is no \(StoreLayout.head) although garbage collections removed the log up to entry "
-                + "\(state.floor.logIndex), which its checkpoint covers: objects in the store were lost; t4 restore list "
-                + "shows what can be restored")
+    /// The head, or one that stands in for a damaged one.
+    private func newestHead(_ store: Store) throws -> Head? {
+        guard let found = try store.checkpoints.headOrStandIn() else { return nil }
+        if let damage = found.damage {
+            logger.error("\(found.head.checkpoint) counts as the newest checkpoint: \(damage)")
+            self.damage.append("\(damage)")
+        }
+        return found.head
+    }
+
+    /// What was passed over on the way to an error.
+    private func text(_ damage: [String]) -> String {
+        damage.isEmpty ? "" : " (" + damage.joined(separator: "; ") + ")"
     }
 
     /// Nothing of the log is in the store yet, and the local log does not reach back to its beginning.
@@ -143,7 +150,8 @@ extension Recovery {
         }
     }
 
-    /// Fills a new generation of the engine from the newest checkpoint that can be read.
+    /// Fills a new generation of the engine from the newest checkpoint that can be read. Where there is none and the log
+    /// was never cut it is left empty, for the log.
     /// - Returns: Where that ends.
     private func restore(_ store: Store, _ head: Head) throws -> LogPosition {
         var keys = [ObjectKey(head.checkpoint)]
@@ -161,14 +169,26 @@ extension Recovery {
                     return file.checkpoint.position
                 }
             } catch let error as CheckpointError where error.code == .corrupted {
-                logger.error("a checkpoint is damaged, the one before it is tried: \(error)")
+                passOver(key, error)
             } catch let error as ObjectStoreError where error.code == .notFound || error.code == .corrupted {
-                logger.error("a checkpoint is not whole, the one before it is tried: \(error)")
+                passOver(key, error)
             }
             if isFirst { keys = try store.checkpoints.checkpoints().filter { $0 != key } }
             isFirst = false
         }
-        throw Failure(description: "no checkpoint in the store can be read; the messages before say what is damaged")
+        guard try store.checkpoints.collectionState()?.object.floor.logIndex ?? 0 == 0 else {
+            throw Failure(
+                description: "no checkpoint in the store can be read, and the log before them was collected"
+                    + text(damage))
+        }
+        logger.error("no checkpoint can be read; the log is replayed from its first entry")
+        engine = try home.replaceEngine(engine) { _ in }
+        return .zero
+    }
+
+    private func passOver(_ key: ObjectKey, _ error: any Error) {
+        logger.error("the checkpoint \(key) cannot be used, the one before it is tried: \(error)")
+        damage.append("\(key): \(error)")
     }
 
     // MARK: - The chain
@@ -180,18 +200,13 @@ extension Recovery {
     ) throws -> (end: LogChain.End, isSuperseded: Bool) {
         let applied = try engine.appliedPosition
         if applied.index == base.index, applied.term != base.term { throw contradiction(applied.index) }
-        var replay = try LogReplay(on: engine)
-        var pending = false
+        var replay = try EngineReplay(on: engine)
         var chainTerm = log.end.index == base.index && !isLogEmpty ? base.term : nil
         let end = try store.chain.read(
             after: base,
             objectDone: { end in
                 guard end.position.index >= applied.index else { return }
-                if pending {
-                    try engine.apply(replay.finish(), at: replay.position)
-                    replay = try LogReplay(on: engine)
-                    pending = false
-                }
+                try replay.apply()
                 let meta = try StateReader(engine.snapshot()).meta
                 store.trail.applied(StateTrail.Mark(position: end.position, meta: meta, time: end.time))
                 store.trail.uploaded(to: end.position)
@@ -203,13 +218,7 @@ extension Recovery {
                 }
                 guard entry.position.index > applied.index else { return .next }
                 try replay.add(entry)
-                pending = true
                 replayed += 1
-                if replay.byteCount >= Recovery.batchBytesMax {
-                    try engine.apply(replay.finish(), at: replay.position)
-                    replay = try LogReplay(on: engine)
-                    pending = false
-                }
                 return .next
             })
         return (end, try isSuperseded(by: end, chainTerm: chainTerm, store))
@@ -253,7 +262,7 @@ extension Recovery {
     private func replayTail(behind end: LogPosition, _ store: Store) throws -> [LogUploader.Batch] {
         guard log.end.index > end.index else { return [] }
         let applied = try engine.appliedPosition
-        var replay = try LogReplay(on: engine)
+        var replay = try EngineReplay(on: engine)
         var batches: [LogUploader.Batch] = []
         var batch: LogUploader.Batch?
         func endBatch(_ time: UInt64) throws {
@@ -261,10 +270,7 @@ extension Recovery {
             batches.append(done)
             batch = nil
             guard done.last.index >= applied.index else { return }
-            if done.last.index > applied.index {
-                try engine.apply(replay.finish(), at: replay.position)
-                replay = try LogReplay(on: engine)
-            }
+            try replay.apply()
             let meta = try StateReader(engine.snapshot()).meta
             store.trail.applied(StateTrail.Mark(position: done.last, meta: meta, time: time))
         }

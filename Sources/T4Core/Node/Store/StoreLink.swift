@@ -94,7 +94,7 @@ final class StoreLink: Sendable {
         var uploads = LogUploader.Settings()
         uploads.isSynchronous = waits
         uploads.ageMax = settings.uploadAgeMax
-        uploads.inFlightMax = settings.uploadsInFlight
+        uploads.inFlightMax = min(settings.uploadsInFlight, LogUploader.Settings.inFlightLimit)
         return LogUploader(
             store: store, databaseID: id, term: term, end: chain.position, endTerm: chain.term, settings: uploads,
             timer: timer, logger: logger, trail: trail,

@@ -20,6 +20,7 @@ struct StoreTie {
     /// Returns who the directory belongs to, once that is written down on both sides.
     func run() throws -> DataDirectory.Identity {
         let there = try store.flatMap { try DatabaseObject.read($0) }
+        if there == nil, let store { try checkIsEmpty(store) }
         try checkBranch(there)
         guard var identity = directory.identity else { return try begin(there) }
         if let there {
@@ -74,6 +75,21 @@ struct StoreTie {
         let origin = DatabaseObject.Branch(
             prefix: branch.prefix, checkpoint: branch.checkpoint, index: branch.index)
         return try DatabaseObject(id, lineage: lineage, branch: origin, created: clock.wall())
+    }
+
+    /// Nothing is written before the object `database`. Where there is something without it that object was lost; with a
+    /// new one nobody could tell any more which database the rest belongs to.
+    private func checkIsEmpty(_ store: BlockingStore) throws {
+        for prefix in [StoreLayout.log, StoreLayout.checkpoints] {
+            let page = try store.start { (store) throws(ObjectStoreError) in
+                try await store.list(prefix: prefix, after: nil, limit: 1)
+            }.wait()
+            guard let first = page.objects.first else { continue }
+            throw Failure(
+                description: "the object \"\(StoreLayout.database)\" is missing from the store although there is "
+                    + "\(first.key): it was lost, or the prefix is not that of a database; put it back from a copy or "
+                    + "an earlier version, or use an empty prefix")
+        }
     }
 
     private func checkBranch(_ there: DatabaseObject?) throws {

@@ -1,0 +1,143 @@
+import EtcdAPI
+import Foundation
+import RPC
+import SwiftProtobuf
+
+/// Where the two servers did not show the same.
+struct Difference: Error, CustomStringConvertible {
+    /// The step; the number of steps where it showed at the end.
+    let index: Int
+    let description: String
+}
+
+/// Runs a script against etcd and t4 side by side, one step after the other, and compares everything they show.
+struct DifferentialRun {
+    /// What came of a script that showed no difference.
+    struct Report: Sendable {
+        var steps = 0
+        /// The names of the known differences that were met.
+        var known: Set<String> = []
+    }
+
+    var etcd: Side
+    var t4: Side
+    /// How long one thing that must come may take.
+    let limit: Duration
+    var model = WatchModel()
+    /// The newest revision that both have named.
+    var revision: Int64 = 1
+    var compacted: Int64 = 0
+    var report = Report()
+    /// When leases could run out, by the step's own names for them.
+    private var expiries: [String: ContinuousClock.Instant] = [:]
+
+    private init(etcd: Side, t4: Side, limit: Duration) {
+        self.etcd = etcd
+        self.t4 = t4
+        self.limit = limit
+    }
+
+    /// Runs `steps` on fresh servers.
+    /// - Throws: `Difference`; anything else is a fault of the script or of the test.
+    static func report(
+        of steps: [Step], engine: String?, within limit: Duration = .seconds(60),
+    ) async throws -> Report {
+        try await withTemporaryDirectory { folder in
+            let etcd = try await ServerUnderTest.start(.etcd, dataDirectory: folder.appending(path: "etcd"))
+            let t4: ServerUnderTest
+            do {
+                t4 = try await ServerUnderTest.start(.t4(engine: engine), dataDirectory: folder.appending(path: "t4"))
+            } catch {
+                await etcd.crash()
+                throw error
+            }
+            let outcome: Result<Report, any Error>
+            do {
+                var run = DifferentialRun(etcd: try await Side(etcd), t4: try await Side(t4), limit: limit)
+                try await run.perform(steps)
+                await run.etcd.client.close()
+                await run.t4.client.close()
+                outcome = .success(run.report)
+            } catch {
+                outcome = .failure(error)
+            }
+            await etcd.crash()
+            await t4.crash()
+            return try outcome.get()
+        }
+    }
+
+    private mutating func perform(_ steps: [Step]) async throws {
+        for (index, step) in steps.enumerated() {
+            do {
+                guard try await perform(step) else { return }
+            } catch let error where error is Mismatch || error is TimedOut {
+                throw Difference(index: index, description: "\(step)\n      \(error)")
+            }
+            report.steps += 1
+        }
+        do {
+            try await finish()
+        } catch let error where error is Mismatch || error is TimedOut {
+            throw Difference(index: steps.count, description: "at the end: \(error)")
+        }
+    }
+
+    /// - Returns: False when nothing behind this step can be compared.
+    private mutating func perform(_ step: Step) async throws -> Bool {
+        switch step.verb {
+        case .watch: try await watch(step)
+        case .watchEnd: halfClose(step.stream ?? 0)
+        default: return try await call(step)
+        }
+        return true
+    }
+
+    /// - Returns: As `perform`.
+    private mutating func call(_ step: Step) async throws -> Bool {
+        let began = ContinuousClock.now
+        let (left, right) = try await answers(to: step)
+        // A lease that may have run out at one server and not at the other ends what can be compared.
+        let now = ContinuousClock.now
+        if expiries.values.contains(where: { $0 <= now }) { return false }
+        try etcd.learn(step, left)
+        try t4.learn(step, right)
+        if let known = try AnswerComparison.check(step, left, right, etcd: &etcd, t4: &t4) {
+            report.known.insert(known.name)
+            if known.parts { return false }
+        }
+        guard case .message(let bytes) = left else { return true }
+        try note(step, bytes, since: began)
+        let shown = try etcd.cut(bytes).revision ?? 0
+        if shown > revision {
+            revision = shown
+            try await settle()
+        }
+        return true
+    }
+
+    private func answers(to step: Step) async throws -> (etcd: Answer, t4: Answer) {
+        let (etcdClient, t4Client, verb) = (etcd.client, t4.client, step.verb)
+        let wanted = try etcd.message(of: step, revision: revision, compacted: compacted)
+        let got = try t4.message(of: step, revision: revision, compacted: compacted)
+        async let left = Side.call(verb, wanted, on: etcdClient)
+        async let right = Side.call(verb, got, on: t4Client)
+        return (try await left, try await right)
+    }
+
+    /// Remembers what later steps depend on.
+    private mutating func note(_ step: Step, _ answer: [UInt8], since began: ContinuousClock.Instant) throws {
+        let lease = step.fields["ID"]?.scalar ?? ""
+        switch step.verb {
+        case .compact:
+            let message = try etcd.message(of: step, revision: revision, compacted: compacted)
+            compacted = try EtcdCompactionRequest(serializedBytes: message).revision
+        case .leaseGrant:
+            let ttl = try EtcdLeaseGrantResponse(serializedBytes: answer).ttl
+            // Longer ones outlive every script.
+            if ttl < 600 { expiries[lease] = began + .seconds(ttl) }
+        case .leaseRevoke: expiries[lease] = nil
+        default: break
+        }
+    }
+}

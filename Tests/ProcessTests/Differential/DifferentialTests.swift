@@ -1,0 +1,103 @@
+import Foundation
+import Testing
+
+/// Goal: t4 shows what etcd 3.5.1 shows, whatever clients do. Method: one random script against both, step by step, on
+/// every engine, and every field of every answer and event compared. A failure prints the seed and a short script.
+///
+/// `T4_TEST_SEED=N` repeats the script of seed N; `T4_TEST_SLOW=1` runs 100,000 steps on each engine.
+struct DifferentialTests {
+    static let engines = ["lmdb", "rocksdb", "leveldb", "memory"]
+
+    private static let stepsPerScript = TestEnvironment.isSlowAllowed ? 1000 : 250
+
+    @Test(arguments: engines)
+    func randomScriptsShowNoDifference(_ engine: String) async throws {
+        guard try await TestEnvironment.engines().contains(engine) else { return }
+        let seeds = DifferentialTests.seeds(for: engine)
+        var report = DifferentialRun.Report()
+        for seed in seeds {
+            let steps = StepGenerator.script(seed: seed, count: DifferentialTests.stepsPerScript)
+            let done = try await Slots.servers.use {
+                try await DifferentialTests.run(steps, engine: engine, name: "T4_TEST_SEED=\(seed)")
+            }
+            guard let done else { return }
+            report.steps += done.steps
+            report.known.formUnion(done.known)
+        }
+        print(
+            "differential: \(report.steps) steps on \(engine), seeds \(seeds.map(String.init).joined(separator: " ")), "
+                + "known differences met: \(report.known.sorted().joined(separator: ", "))")
+    }
+
+    /// The scripts of one engine: one that is always the same and a new one each time, or as many as there is time for.
+    private static func seeds(for engine: String) -> [UInt64] {
+        if isSeedGiven { return [TestEnvironment.seed] }
+        let place = UInt64(engines.firstIndex(of: engine) ?? 0)
+        let fresh = TestEnvironment.seed % 1_000_000_000 + place * 1_000_000_000
+        guard TestEnvironment.isSlowAllowed else { return [place, fresh] }
+        return (0..<100).map { fresh + $0 }
+    }
+
+    /// Scripts that once showed a difference, and those that show the known ones.
+    @Test(arguments: keptScripts)
+    func keptScriptsShowNoDifference(_ name: String) async throws {
+        let steps = try Step.script(String(contentsOf: scripts.appending(path: name + ".steps"), encoding: .utf8))
+        let report = try await Slots.servers.use {
+            try await DifferentialTests.run(steps, engine: nil, name: name)
+        }
+        guard let report else { return }
+        let known = name.hasPrefix("known-") ? String(name.dropFirst("known-".count)) : nil
+        #expect(report.known == Set([known].compactMap { $0 }), "the known differences that \(name) met")
+    }
+
+    /// An entry that nothing meets would hide what it does not mean.
+    @Test func everyKnownDifferenceHasAScript() {
+        let met = KnownDifference.all.filter { if case .elsewhere = $0.place { false } else { true } }.map(\.name)
+        #expect(Set(keptScripts.filter { $0.hasPrefix("known-") }) == Set(met.map { "known-" + $0 }))
+    }
+
+    /// - Returns: Nil when there was a difference, which has been recorded.
+    private static func run(
+        _ steps: [Step], engine: String?, name: String,
+    ) async throws -> DifferentialRun.Report? {
+        do {
+            return try await DifferentialRun.report(of: steps, engine: engine)
+        } catch let difference as Difference {
+            var found = difference
+            let failing = Array(steps[..<min(steps.count, difference.index + 1)])
+            // What shrinks into another difference shows that one, and not the one to find.
+            let verb = difference.index < steps.count ? steps[difference.index].verb : nil
+            let short = try await Shrinker.shrunk(failing, tries: 80) { candidate in
+                do {
+                    _ = try await DifferentialRun.report(of: candidate, engine: engine, within: .seconds(10))
+                    return false
+                } catch let difference as Difference {
+                    guard verb == nil || difference.index < candidate.count && candidate[difference.index].verb == verb
+                    else { return false }
+                    found = difference
+                    return true
+                } catch is TextSyntaxError {
+                    return false
+                }
+            }
+            Issue.record(
+                """
+                \(name) on \(engine ?? "the default engine"), step \(difference.index): \(difference)
+                ---- the same in short ----
+                \(short.map(\.description).joined(separator: "\n"))
+                ---- what it shows ----
+                \(found)
+                """)
+            return nil
+        }
+    }
+}
+
+private let isSeedGiven = ProcessInfo.processInfo.environment["T4_TEST_SEED"] != nil
+
+private let scripts = TestEnvironment.root.appending(path: "Tests/ProcessTests/Differential/Scripts")
+
+private let keptScripts: [String] = {
+    let files = (try? FileManager.default.contentsOfDirectory(atPath: scripts.path)) ?? []
+    return files.filter { $0.hasSuffix(".steps") }.map { String($0.dropLast(".steps".count)) }.sorted()
+}()

@@ -1,0 +1,68 @@
+/// One thing that a client does, printed as one line of a script: `Put key: "a" value: "1"`,
+/// `Watch#1 create_request { key: "a" }`.
+struct Step: Hashable, Sendable {
+    var verb: Verb
+    /// The watch stream it is for.
+    var stream: Int?
+    var fields: [TextField]
+
+    init(_ verb: Verb, stream: Int? = nil, _ fields: [TextField] = []) {
+        self.verb = verb
+        self.stream = stream
+        self.fields = fields
+    }
+
+    /// Reads a line.
+    init(_ line: String) throws {
+        let parts = line.split(separator: " ", maxSplits: 1)
+        let head = (parts.first ?? "").split(separator: "#", maxSplits: 1)
+        guard let verb = head.first.flatMap({ Verb(rawValue: String($0)) }) else {
+            throw TextSyntaxError(description: "'\(line)' begins with no verb")
+        }
+        let stream = head.count > 1 ? Int(head[1]) : nil
+        guard (stream != nil) == verb.isForStream else {
+            throw TextSyntaxError(description: "'\(line)': a stream number belongs to Watch and WatchEnd")
+        }
+        do {
+            self.init(verb, stream: stream, try [TextField](text: parts.count > 1 ? parts[1] : ""))
+        } catch let error as TextSyntaxError {
+            throw TextSyntaxError(description: "'\(line)': \(error.description)")
+        }
+    }
+
+    /// Reads a script: a step on each line, `#` begins a comment line.
+    static func script(_ text: String) throws -> [Step] {
+        try text.split(separator: "\n").filter { !$0.hasPrefix("#") }.map { try Step(String($0)) }
+    }
+
+    /// Steps that do less than this one: each lacks a field, or has an empty string for a long one.
+    var simpler: [Step] {
+        fields.simpler.map { Step(verb, stream: stream, $0) }
+    }
+}
+
+extension Step: CustomStringConvertible {
+    var description: String {
+        let head = verb.rawValue + (stream.map { "#\($0)" } ?? "")
+        return fields.isEmpty ? head : head + " " + fields.text
+    }
+}
+
+extension [TextField] {
+    fileprivate var simpler: [[TextField]] {
+        var result: [[TextField]] = []
+        for index in indices {
+            var without = self
+            without.remove(at: index)
+            result.append(without)
+        }
+        for index in indices {
+            for inner in self[index].fields.simpler {
+                var changed = self
+                changed[index].value = .message(inner)
+                result.append(changed)
+            }
+        }
+        return result
+    }
+}
