@@ -17,10 +17,11 @@ let fuzzDependencies: [Target.Dependency] = [
 let fuzzing: Target =
     Context.environment["T4_FUZZ"] == "1"
     ? .executableTarget(
-        name: "Fuzz", dependencies: fuzzDependencies, path: "Tests/Fuzz", exclude: ["Corpus", "Replay"],
+        name: "Fuzz", dependencies: fuzzDependencies, path: "Tests/Fuzz", exclude: ["Corpus", "Replay", "README.md"],
         swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])])
     : .testTarget(
-        name: "FuzzTests", dependencies: fuzzDependencies, path: "Tests/Fuzz", exclude: ["Corpus", "Driver"],
+        name: "FuzzTests", dependencies: fuzzDependencies, path: "Tests/Fuzz",
+        exclude: ["Corpus", "Driver", "README.md"],
         swiftSettings: settings)
 
 let package = Package(

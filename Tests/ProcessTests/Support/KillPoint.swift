@@ -85,7 +85,6 @@ struct KillPoint: Sendable {
         KillPoint("refill, head", .refill, get("t4/manifest/latest"), numberMax: 1),
         KillPoint("refill, manifest", .refill, get("t4/checkpoint/"), numberMax: 1),
         KillPoint("refill, table", .refill, get("t4/sst/"), numberMax: 1),
-        KillPoint("refill, listing", .refill, list("t4/wal/"), numberMax: 1),
         KillPoint("refill, log", .refill, get("t4/wal/")),
         KillPoint("refill, fence", .refill, put("t4/wal/", create), numberMax: 1),
 
