@@ -1,5 +1,6 @@
 import Logging
 import T4BuiltIns
+import T4Conformance
 import T4Core
 import T4Protocols
 import Testing

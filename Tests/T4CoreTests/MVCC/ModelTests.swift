@@ -1,4 +1,5 @@
 import T4BuiltIns
+import T4Conformance
 import T4Core
 import T4Protocols
 import Testing

@@ -1,3 +1,4 @@
+import T4Conformance
 import T4Core
 import T4Protocols
 import Testing

@@ -1,3 +1,4 @@
+import T4Conformance
 import T4Core
 
 /// Files in memory that behave like a disk with a page cache.

@@ -1,3 +1,4 @@
+import T4Conformance
 import Testing
 
 @testable import T4Core

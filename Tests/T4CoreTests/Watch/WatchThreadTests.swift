@@ -1,4 +1,5 @@
 import Synchronization
+import T4Conformance
 import Testing
 
 @testable import T4Core
