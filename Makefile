@@ -25,13 +25,8 @@ build: ## Install what is missing and build the release binary, .build/release/t
 test: ## Lint, build and run every test that needs minutes at most
 	@scripts/test
 
-test-all: test ## The above, slow tests, fuzzers, sanitizers, and the test suites of other etcd clients on every engine
-	@T4_TEST_SLOW=1 scripts/test --no-lint
-	scripts/fuzz --seconds 60
-	scripts/sanitize
-	swift build --product t4
-	status=0; for engine in $(ENGINES); do scripts/client-suites --subject t4 --engine $$engine || status=$$?; done; \
-	exit $$status
+test-all: ## The above, slow tests, fuzzers, sanitizers, and the test suites of other etcd clients on every engine
+	@scripts/test-all $(ENGINES)
 
 bench: build ## Measure t4 beside etcd, both on this machine; ENGINE=rocksdb, leveldb or memory instead of lmdb
 	scripts/bench --engine $(ENGINE) $(ARGS)

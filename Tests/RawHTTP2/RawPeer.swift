@@ -74,7 +74,9 @@ package actor RawPeer {
             let count = rest.withUnsafeBytes {
                 send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
             }
-            guard count > 0 else { throw Failure(text: "cannot write") }
+            // A process that was stopped and goes on is told so.
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw Failure(text: "cannot write: \(String(cString: strerror(errno)))") }
             rest = rest.dropFirst(count)
         }
     }
@@ -110,7 +112,8 @@ package actor RawPeer {
             taken = 0
         }
         var buffer = [UInt8](repeating: 0, count: 65536)
-        let count = recv(descriptor, &buffer, buffer.count, flags)
+        var count: Int
+        repeat { count = recv(descriptor, &buffer, buffer.count, flags) } while count < 0 && errno == EINTR
         guard count > 0 else {
             isAtEnd = count == 0 || errno == ECONNRESET
             return false
@@ -121,9 +124,11 @@ package actor RawPeer {
 
     // MARK: HTTP/2
 
+    package static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+
     package func startHTTP2() throws {
-        try write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        try frame(FrameType.settings, 0, 0, [])
+        // In one piece: a server that has little patience gets both or nothing.
+        try write(Self.preface + Self.frame(FrameType.settings, 0, 0, []))
     }
 
     /// Takes the server's settings: from here on it allows streams the windows that it has set.

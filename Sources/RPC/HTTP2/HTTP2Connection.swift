@@ -100,10 +100,11 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
         call.closed.store(true, ordering: .releasing)
     }
 
-    /// The call of a stream, or nil if the stream is gone.
+    /// The call of a stream, or nil if the stream is gone, or the connection: nghttp2 goes on with what it has read, and
+    /// knows pointers to calls that are no more.
     @inline(__always)
     final func call(ofStream streamID: Int32) -> RPCCall? {
-        guard let pointer = nghttp2_session_get_stream_user_data(session, streamID) else { return nil }
+        guard let session, let pointer = nghttp2_session_get_stream_user_data(session, streamID) else { return nil }
         return Unmanaged<RPCCall>.fromOpaque(pointer).takeUnretainedValue()
     }
 
@@ -322,7 +323,8 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
         guard !isClosing, let context else { return }
         isClosing = true
         let channel = context.channel
-        channel.eventLoop.scheduleTask(in: .seconds(Self.flushSeconds)) { channel.close(promise: nil) }
+        let timer = channel.eventLoop.scheduleTask(in: .seconds(Self.flushSeconds)) { channel.close(promise: nil) }
+        channel.closeFuture.whenComplete { _ in timer.cancel() }
         context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in
             channel.close(mode: .output).whenFailure { _ in channel.close(promise: nil) }
             channel.eventLoop.scheduleTask(in: .seconds(Self.lingerSeconds)) { channel.close(promise: nil) }

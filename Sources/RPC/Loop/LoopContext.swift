@@ -48,6 +48,8 @@ final class LoopContext: @unchecked Sendable {
     /// Requests wait until memory is not scarce.
     var isRoomWanted = false
     private var isReliefScheduled = false
+    /// Of the connections of this loop and of the others.
+    var openStreams = OpenStreams()
     /// The time when connections were last looked at for what is overdue.
     var sweptAt = NIODeadline.now()
 

@@ -78,6 +78,8 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     override func protocolBroken() { shared.faults.note(.brokenHTTP2, from: remoteAddress) }
 
     override func connectionGone() {
+        // A call that is kept here keeps the connection.
+        headerCall = nil
         parked.removeAll()
         countFrames()
     }
@@ -92,7 +94,10 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         headerCall = call
         LoopCounters.add(1, to: loop.counters.callsStarted)
         LoopCounters.add(1, to: loop.counters.streamsOpen)
-        if shared.streamsOpen > shared.configuration.openStreamsMax { call.problem = .tooManyStreams }
+        let streamsMax = shared.configuration.openStreamsMax
+        if loop.openStreams.areOver(streamsMax, own: loop.counters, all: shared.counters) {
+            call.problem = .tooManyStreams
+        }
         loop.callBegan(on: self)
     }
 

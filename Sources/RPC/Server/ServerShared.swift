@@ -1,5 +1,4 @@
 import Logging
-import Synchronization
 
 /// What all connections of a server read and nobody changes.
 final class ServerShared: Sendable {
@@ -10,7 +9,8 @@ final class ServerShared: Sendable {
     let pingIntervalMin: Int64
     let logger: Logger
     let faults: ClientFaultLog
-    private let counters: [LoopCounters]
+    /// Of all event loops.
+    let counters: [LoopCounters]
 
     init(configuration: RPCServerConfiguration, router: RPCRouter, counters: [LoopCounters], logger: Logger) {
         self.configuration = configuration
@@ -22,9 +22,6 @@ final class ServerShared: Sendable {
         pingIntervalMin = configuration.pingIntervalMin.nanoseconds
         self.logger = logger
     }
-
-    /// Streams open on all connections; about right while they come and go.
-    var streamsOpen: Int { counters.reduce(0) { $0 + $1.streamsOpen.load(ordering: .relaxed) } }
 }
 
 /// The header names that calls keep; nearly every other header is told apart by its length alone.

@@ -47,6 +47,7 @@ private final class EmbeddedServer {
     private let context: LoopContext
     private let channel: EmbeddedChannel
     private let loop: ServerLoop
+    private weak var connection: ServerConnection?
 
     init() {
         context = LoopContext(eventLoop: eventLoop)
@@ -79,7 +80,17 @@ private final class EmbeddedServer {
             channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
         }
         try channel.writeInbound(ByteBuffer(bytes: bytes))
+        if channel.isActive, connection == nil { connection = try found() }
         try turn()
+    }
+
+    /// The handler of the connection, once the client has shown that it speaks HTTP/2.
+    private func found() throws -> ServerConnection? {
+        do {
+            return try channel.pipeline.syncOperations.handler(type: ServerConnection.self)
+        } catch ChannelPipelineError.notFound {
+            return nil
+        }
     }
 
     func setReading(_ isReading: Bool) {
@@ -104,6 +115,7 @@ private final class EmbeddedServer {
         try FuzzFailure.unless(open == 0, "\(open) streams open without a connection")
         try FuzzFailure.unless(
             context.bufferedBytes == 0, "\(context.bufferedBytes) bytes counted without a connection")
+        try FuzzFailure.unless(connection == nil, "a closed connection is still in memory")
     }
 }
 

@@ -58,6 +58,7 @@ final class Crowd: Sendable {
                 var received: [UInt8] = []
                 while !isEnough(received) {
                     let read = recv(descriptor, &buffer, buffer.count, 0)
+                    if read < 0, errno == EINTR { continue }
                     if read < 0, errno != ECONNRESET { throw ProcessFailure("recv", errno) }
                     guard read > 0 else { break }
                     received += buffer[..<read]

@@ -133,7 +133,7 @@ final class RecordingClientHandler: ClientStreamHandler {
 }
 
 /// Waits for a condition of a running server that gives no signal, as a counter.
-func eventually(_ what: String, within limit: Duration = .seconds(20), _ condition: () -> Bool) async throws {
+func eventually(_ what: String, within limit: Duration = .seconds(120), _ condition: () -> Bool) async throws {
     let end = ContinuousClock.now + limit
     while !condition() {
         guard ContinuousClock.now < end else {
@@ -151,4 +151,11 @@ final class SharedCounter: Sendable {
     var value: Int { number.load(ordering: .sequentiallyConsistent) }
     func add(_ amount: Int) { number.add(amount, ordering: .sequentiallyConsistent) }
     func raise(to least: Int) { _ = number.max(least, ordering: .sequentiallyConsistent) }
+}
+
+/// Tells whether a call is still in memory.
+struct WeakCall<Call: RPCCall>: Sendable {
+    // Weak references are atomic; nobody writes to it.
+    nonisolated(unsafe) weak var call: Call?
+    init(_ call: Call) { self.call = call }
 }
