@@ -32,7 +32,7 @@ package actor RawPeer {
     }
 
     /// How long a read waits; only a server that hangs makes it wait so long.
-    private static let patienceSeconds = 120
+    private static let patienceSeconds = 600
 
     private let executor = BlockingExecutor()
     private let descriptor: Int32

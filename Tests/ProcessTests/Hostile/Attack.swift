@@ -117,7 +117,7 @@ extension Attack {
     private static let short = ["--request-timeout", "1s"]
 
     private static let slow = [
-        Attack(name: "half-open connections", options: ["--handshake-timeout", "3s"]) { port in
+        Attack(name: "half-open connections", options: ["--handshake-timeout", "10s"]) { port in
             let silent = try await RawPeer(port: port)
             let prefaceOnly = try await RawPeer(port: port)
             // On a slow machine the time may be over before.

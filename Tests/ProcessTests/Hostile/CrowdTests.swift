@@ -21,7 +21,7 @@ struct CrowdTests {
             try await withTemporaryDirectory { folder in
                 let server = try await ServerUnderTest.start(
                     .t4(engine: "memory"), dataDirectory: folder.appending(path: "data"),
-                    options: ["--threads", "1"] + options, descriptors: descriptors)
+                    options: ["--threads", "1"] + ServerUnderTest.patience + options, descriptors: descriptors)
                 let bystander = try await Bystander(server)
                 try await bystander.goOn()
                 try await body(server, bystander)
@@ -77,7 +77,7 @@ struct CrowdTests {
     /// Connects and is served, as soon as the server has noticed that others have gone.
     @discardableResult
     private static func untilAccepted(_ server: ServerUnderTest) async throws -> EtcdClient {
-        let end = ContinuousClock.now + .seconds(120)
+        let end = ContinuousClock.now + .seconds(600)
         while true {
             do {
                 let client = try await EtcdClient.connect(to: server)

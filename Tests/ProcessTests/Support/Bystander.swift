@@ -48,7 +48,7 @@ final class Bystander: Sendable {
     /// Returns when the client has been served so many times more.
     func goOn(_ rounds: Int = 20) async throws {
         let goal = progress.value.rounds + rounds
-        try await progress.wait(for: "a well-behaved client to be served", within: .seconds(300)) { progress in
+        try await progress.wait(for: "a well-behaved client to be served", within: .seconds(600)) { progress in
             if let failure = progress.failure { throw failure }
             return progress.rounds >= goal ? () : nil
         }

@@ -28,7 +28,7 @@ final class Crowd: Sendable {
                 let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
                 guard descriptor >= 0 else { throw ProcessFailure("socket", errno) }
                 crowd.sockets.withLock { $0.append(descriptor) }
-                var time = timeval(tv_sec: 120, tv_usec: 0)
+                var time = timeval(tv_sec: 600, tv_usec: 0)
                 setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
                 var address = sockaddr_in()
                 address.sin_family = sa_family_t(AF_INET)

@@ -117,7 +117,7 @@ struct EtcdClient: Sendable {
     ) async throws -> Answer {
         let message: [UInt8] = try request.serializedBytes()
         return try Answer(
-            serializedBytes: try await rpc.unary("/etcdserverpb." + method, message, timeout: .seconds(120)))
+            serializedBytes: try await rpc.unary("/etcdserverpb." + method, message, timeout: .seconds(600)))
     }
 }
 

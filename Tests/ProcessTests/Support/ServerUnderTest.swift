@@ -15,6 +15,10 @@ final class ServerUnderTest: Sendable {
         }
     }
 
+    /// Options with which t4 cuts nobody off because the machine is slow: clients, or the server itself, that get little
+    /// of it look like clients that take their time.
+    static let patience = ["--handshake-timeout", "10m", "--request-timeout", "10m"]
+
     let kind: Kind
     /// Host and port, as in `127.0.0.1:4711`.
     let address: String
@@ -34,7 +38,7 @@ final class ServerUnderTest: Sendable {
     /// - Throws: `StartFailed` when it ends or says nothing of being ready within `limit`; no process is left behind.
     static func start(
         _ kind: Kind, dataDirectory: URL, options: [String] = [], environment: [String: String] = [:],
-        descriptors: Int? = nil, within limit: Duration = .seconds(60),
+        descriptors: Int? = nil, within limit: Duration = .seconds(300),
     ) async throws -> ServerUnderTest {
         let process = try launch(
             kind, dataDirectory: dataDirectory, options: options, environment: environment, descriptors: descriptors)
@@ -101,7 +105,7 @@ final class ServerUnderTest: Sendable {
 
     /// Ends the server as an operator does and waits for it.
     @discardableResult
-    func stop(within limit: Duration = .seconds(30)) async throws -> ExitStatus {
+    func stop(within limit: Duration = .seconds(300)) async throws -> ExitStatus {
         process.signal(SIGTERM)
         return try await process.wait(within: limit)
     }
