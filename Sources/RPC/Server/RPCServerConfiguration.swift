@@ -62,6 +62,9 @@ public struct RPCServerConfiguration: Sendable {
 
     /// Request metadata that `ServerCall.metadata` can tell; lower case, at most 63 bytes each.
     public var metadataKeys = ["token", "authorization", "hasleader", "client-api-version"]
+    /// At a shutdown: how long a client may take to answer that it has been told. Calls that it begins before are served,
+    /// later ones are refused. 1 s.
+    public var shutdownNoticeTime: Duration = .seconds(1)
     /// What streaming calls end with at shutdown, and calls that come too late.
     public var shutdownStatus = RPCStatus(.unavailable, "server is shutting down")
 

@@ -5,8 +5,6 @@ import NIOCore
 final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     /// Marks the ping whose answer says that the client has seen our GOAWAY.
     private static let shutdownPing: [UInt8] = Array("t4-close".utf8)
-    /// How long that answer may take.
-    private static let shutdownPingSeconds: Int64 = 1
 
     let shared: ServerShared
     let remoteAddress: String?
@@ -223,7 +221,8 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         guard let session else { return close() }
         // Two steps, so that calls that cross the first notice are still served.
         nghttp2_submit_shutdown_notice(session)
-        loop.eventLoop.scheduleTask(in: .seconds(Self.shutdownPingSeconds)) { [weak self] in self?.sendFinalGoAway() }
+        let time = TimeAmount.nanoseconds(shared.configuration.shutdownNoticeTime.nanoseconds)
+        loop.eventLoop.scheduleTask(in: time) { [weak self] in self?.sendFinalGoAway() }
         for call in calls {
             let call = Self.serverCall(call)
             if case .stream = call.method?.kind { call.cancel(.shutdown, shared.configuration.shutdownStatus) }

@@ -27,7 +27,10 @@ func withServer(
 func connect(
     _ server: RPCServer, configuration: RPCClientConfiguration = RPCClientConfiguration()
 ) async throws -> RPCClient {
-    try await RPCClient.connect(host: "127.0.0.1", port: server.port, configuration: configuration)
+    var configuration = configuration
+    // On a busy machine the thread of the client may not be run for seconds.
+    configuration.connectTimeout = .seconds(600)
+    return try await RPCClient.connect(host: "127.0.0.1", port: server.port, configuration: configuration)
 }
 
 /// The status a unary call fails with.
