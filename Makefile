@@ -25,11 +25,8 @@ build: ## Install what is missing and build the release binary, .build/release/t
 test: ## Lint, build and run every test that needs minutes at most
 	@scripts/test
 
-test-all: test ## The above, then the slow tests, and the test suites of other etcd clients on every engine
-	@T4_TEST_SLOW=1 scripts/test --no-lint
-	swift build --product t4
-	status=0; for engine in $(ENGINES); do scripts/client-suites --subject t4 --engine $$engine || status=$$?; done; \
-	exit $$status
+test-all: ## The above, slow tests, fuzzers, the address sanitizer, and the test suites of other etcd clients on every engine
+	@scripts/test-all $(ENGINES)
 
 bench: build ## Measure t4 beside etcd, both on this machine; ENGINE=rocksdb, leveldb or memory instead of lmdb
 	scripts/bench --engine $(ENGINE) $(ARGS)

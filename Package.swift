@@ -8,6 +8,22 @@ let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+// Readers of foreign bytes: tests that replay kept inputs, or, for `scripts/fuzz`, a program for libFuzzer.
+let fuzzDependencies: [Target.Dependency] = [
+    "CodingReference", "RPC", "T4Server", "T4Core", "T4Config", "T4BuiltIns", "T4Protocols", "EtcdAPI",
+    .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
+    .product(name: "Logging", package: "swift-log"),
+]
+let fuzzing: Target =
+    Context.environment["T4_FUZZ"] == "1"
+    ? .executableTarget(
+        name: "Fuzz", dependencies: fuzzDependencies, path: "Tests/Fuzz", exclude: ["Corpus", "Replay", "README.md"],
+        swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])])
+    : .testTarget(
+        name: "FuzzTests", dependencies: fuzzDependencies, path: "Tests/Fuzz",
+        exclude: ["Corpus", "Driver", "README.md"],
+        swiftSettings: settings)
+
 let package = Package(
     name: "t4",
     products: [
@@ -156,25 +172,36 @@ let package = Package(
         .testTarget(
             name: "T4ConfigTests", dependencies: ["T4Config", "T4Core", "T4Protocols", "T4BuiltIns"],
             exclude: ["BadFiles"], swiftSettings: settings),
+        // A client that speaks HTTP/2 by hand, to do what no proper one does.
+        .target(name: "RawHTTP2", dependencies: ["CNGHTTP2"], path: "Tests/RawHTTP2", swiftSettings: settings),
         .testTarget(
             name: "RPCTests",
             dependencies: [
-                "RPC", "CNGHTTP2", .product(name: "NIOCore", package: "swift-nio"),
+                "RPC", "RawHTTP2", "CNGHTTP2", .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"), .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .testTarget(
             name: "T4ServerTests",
             dependencies: [
-                "T4Server", "T4Core", "T4Protocols", "T4BuiltIns", "RPC", "EtcdAPI",
+                "CodingReference", "T4Server", "T4Core", "T4Protocols", "T4BuiltIns", "RPC", "EtcdAPI",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: settings),
+        // What the hand-written decoders must read, said through the generated ones.
+        .target(
+            name: "CodingReference",
+            dependencies: [
+                "T4Server", "T4Core", "EtcdAPI", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            path: "Tests/CodingReference", swiftSettings: settings),
         // Whole processes: the built t4 binary, etcd and etcdctl, kill -9.
         .testTarget(
             name: "ProcessTests",
-            dependencies: ["t4", "RPC", "EtcdAPI", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            dependencies: [
+                "t4", "RPC", "RawHTTP2", "EtcdAPI", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
             exclude: ["Scripts", "Differential/Scripts"], swiftSettings: settings),
         .testTarget(
             name: "S3StoreTests",
@@ -184,6 +211,7 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
+        fuzzing,
     ],
     swiftLanguageModes: [.v6]
 )

@@ -109,6 +109,7 @@ public final class Node: Sendable {
         published = PublishedState(engine: engine, meta: reader.meta, index: first.position.index)
         var watchSettings = WatchSettings()
         watchSettings.progressInterval = configuration.watchProgressInterval
+        watchSettings.watchesMax = configuration.watchesMax
         watches = WatchHub(source: published, settings: watchSettings)
         queue = ProposalQueue(countMax: configuration.queueCountMax, bytesMax: configuration.queueBytesMax)
         var leaseSettings = LeaseSettings()
