@@ -84,8 +84,20 @@ package enum StoreLayout {
         return epoch
     }
 
-    /// `branches/ID`, `backups/ID`, `readers/ID`.
-    package static func pin(_ kind: PinKind, id: String) -> ObjectKey { ObjectKey("\(kind.rawValue)/\(id)") }
+    /// `branches/ID/NONCE`, `backups/ID/NONCE`, `readers/ID/NONCE`. A name is used once: what removes a pin and comes late
+    /// does not meet a later pin of that id.
+    package static func pin(_ kind: PinKind, id: String, nonce: String) -> ObjectKey {
+        ObjectKey("\(kind.rawValue)/\(id)/\(nonce)")
+    }
+
+    /// The id and nonce in the name of a pin; nil for other names. Pins were written without a nonce in the name once.
+    package static func pin(_ key: ObjectKey, of kind: PinKind) -> (id: String, nonce: String?)? {
+        let prefix = pins(kind).rawValue
+        guard key.rawValue.hasPrefix(prefix) else { return nil }
+        let parts = key.rawValue.dropFirst(prefix.count).split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count <= 2, parts.allSatisfy({ Pin.isValid(id: String($0)) }), let id = parts.first else { return nil }
+        return (String(id), parts.count == 2 ? String(parts[1]) : nil)
+    }
 
     /// What the names of all pins of a kind start with.
     package static func pins(_ kind: PinKind) -> ObjectKey { ObjectKey("\(kind.rawValue)/") }
