@@ -24,7 +24,7 @@ public struct SettingDefinition: Sendable {
     /// True when a running node takes a new value on SIGHUP; false when the value counts from its next start on.
     public let isReloadable: Bool
     /// True for what is left out where it is not meant. An empty value is refused then, that of a variable too: it is more
-    /// likely a mistake, and going on without would do something else than was asked for.
+    /// likely a mistake, and going on without it would do something else than was asked for.
     let isNeverEmpty: Bool
 
     let readTOML: @Sendable (TOMLNode, inout Configuration) throws(Refusal) -> Void
@@ -73,7 +73,8 @@ public struct SettingDefinition: Sendable {
         _ key: String, flag: String, _ field: any WritableKeyPath<Configuration, Value> & Sendable,
         placeholder: String? = nil, unitOfPlainNumber: String? = nil,
         machineDefault: (text: String, exampleTOML: String)? = nil, aliases: [Alias] = [], isReloadable: Bool = false,
-        isNeverEmpty: Bool = false, adjust: @escaping @Sendable (Value) -> Value = { $0 }, check: (@Sendable (Value) -> Refusal?)? = nil,
+        isNeverEmpty: Bool = false, adjust: @escaping @Sendable (Value) -> Value = { $0 },
+        check: (@Sendable (Value) -> Refusal?)? = nil,
         _ summary: String
     ) {
         @Sendable func assign(_ value: Value, to configuration: inout Configuration) throws(Refusal) {
@@ -95,7 +96,8 @@ public struct SettingDefinition: Sendable {
         self.defaultText = machineDefault?.text ?? (plainDefault.isEmpty ? emptyText : plainDefault)
         self.exampleTOML = machineDefault?.exampleTOML ?? defaultTOML
         @Sendable func checkIsThere(_ isEmpty: Bool) throws(Refusal) {
-            if isNeverEmpty, isEmpty { throw Refusal("it is empty", hint: "leave it out where none is meant") }
+            guard isNeverEmpty, isEmpty else { return }
+            throw Refusal("it is empty", hint: "leave it out where none is meant")
         }
         readTOML = { node, configuration throws(Refusal) in
             if case .string(let text) = node { try checkIsThere(text.isEmpty) }

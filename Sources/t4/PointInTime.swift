@@ -6,7 +6,9 @@ import T4Protocols
 enum CheckpointName {
     /// Nobody who names a checkpoint and leaves the name empty by mistake means the newest one.
     static func parse(_ text: String) throws -> String {
-        if text.isEmpty { throw ValidationError("the name of the checkpoint is empty; t4 restore list shows the names") }
+        if text.isEmpty {
+            throw ValidationError("the name of the checkpoint is empty; t4 restore list shows the names")
+        }
         return text
     }
 }

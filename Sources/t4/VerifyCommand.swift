@@ -94,7 +94,8 @@ private enum VerifyText {
         }
         lines.append("")
         if !report.later.isEmpty {
-            lines.append("\(report.later.count) object(s) of a later version of t4 are not damaged: verify with that version")
+            lines.append(
+                "\(report.later.count) object(s) of a later version of t4 are not damaged: verify with that version")
         }
         if report.isClean {
             lines.append("Nothing is wrong")

@@ -67,7 +67,8 @@ import Testing
         let byDefault = try load()
         let byMachine = ["node.id": "testhost", "wal.durability": "local"]
         #expect(
-            value(byDefault) == byMachine[setting.key] ?? (["empty", "none"].contains(setting.defaultText) ? "" : setting.defaultText))
+            value(byDefault) == byMachine[setting.key]
+                ?? (["empty", "none"].contains(setting.defaultText) ? "" : setting.defaultText))
         #expect(origin(byDefault) == nil)
 
         let fromFile = try load(file, flags: companion)

@@ -214,7 +214,9 @@ import Testing
             try messages("[store.s3]\nas_of = \"\"\n", flags: s3, registry: .builtIn)
                 == "t4.toml:2:1: store.s3.as_of: \(hint)")
         // Other variables that are empty still count as not set.
-        #expect(try messages(environment: ["T4_S3_REGION": "", "T4_BRANCH_PREFIX": ""], flags: s3, registry: .builtIn) == "")
+        #expect(
+            try messages(environment: ["T4_S3_REGION": "", "T4_BRANCH_PREFIX": ""], flags: s3, registry: .builtIn) == ""
+        )
     }
 
     @Test func whatThisVersionDoesAnyhowIsTaken() throws {

@@ -36,7 +36,8 @@ extension Configuration {
         }
         if flags["config"]?.isEmpty == true {
             throw ConfigurationError(
-                .init(at: .flag("config"), reason: "the file's name is empty", hint: "leave it out where there is none"))
+                .init(at: .flag("config"), reason: "the file's name is empty", hint: "leave it out where there is none")
+            )
         }
         return flags
     }

@@ -57,7 +57,9 @@ private enum JSONValue: Codable {
 
     init(from decoder: any Decoder) throws {
         if let container = try JSONValue.attempt({ try decoder.container(keyedBy: Name.self) }) {
-            let members = try container.allKeys.map { ($0.stringValue, try container.decode(JSONValue.self, forKey: $0)) }
+            let members = try container.allKeys.map {
+                ($0.stringValue, try container.decode(JSONValue.self, forKey: $0))
+            }
             self = .members(Dictionary(members) { first, _ in first })
         } else if var container = try JSONValue.attempt({ try decoder.unkeyedContainer() }) {
             var list: [JSONValue] = []

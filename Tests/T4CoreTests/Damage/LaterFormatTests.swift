@@ -23,15 +23,19 @@ import Testing
         }
     }
 
-    @Test(arguments: DamageWorld.Kind.allCases) func restoresAndStartsAreRefused(_ kind: DamageWorld.Kind) async throws {
+    @Test(arguments: DamageWorld.Kind.allCases) func restoresAndStartsAreRefused(_ kind: DamageWorld.Kind) async throws
+    {
         try await forEach(kind) { store, _ in try await store.expectLaterIsRefused(Self.words) }
     }
 
-    @Test(arguments: DamageWorld.Kind.allCases) func verificationsTellItFromDamage(_ kind: DamageWorld.Kind) async throws {
+    @Test(arguments: DamageWorld.Kind.allCases) func verificationsTellItFromDamage(_ kind: DamageWorld.Kind)
+        async throws
+    {
         try await forEach(kind) { store, _ in try await store.expectIsLater(Self.words) }
     }
 
-    @Test(arguments: DamageWorld.Kind.allCases) func collectionsDeleteNothingElse(_ kind: DamageWorld.Kind) async throws {
+    @Test(arguments: DamageWorld.Kind.allCases) func collectionsDeleteNothingElse(_ kind: DamageWorld.Kind) async throws
+    {
         let world = try await DamageWorld(kind)
         let base = try await world.makeStore()
         let intact = try await DamagedStore(world, Damage(key: "db/database", change: .none), in: base)

@@ -14,7 +14,7 @@ enum LaterObject {
 
     private static func raised(_ json: Substring, _ grows: Bool) -> String {
         let text = json.replacing("\"format\":1,", with: "\"format\":2,", maxReplacements: 1)
-        return grows ? text.dropLast() + ",\"zeal\":7}" : String(text)
+        return grows ? "\(text.dropLast()),\"zeal\":7}" : String(text)
     }
 
     private static func ofSealed(_ text: String, _ grows: Bool) -> String {
@@ -27,7 +27,8 @@ enum LaterObject {
         guard let parts else { preconditionFailure("no manifest: \(text)") }
         let (checkpoint, envelope) = (raised(parts.1, grows), raised(parts.2, grows))
         let id = hash(checkpoint)
-        return "{\"checkpoint\":\(checkpoint),\"envelope\":\(envelope),\"id\":\"\(id)\",\"sum\":\"\(hash(id + envelope))\"}"
+        return
+            "{\"checkpoint\":\(checkpoint),\"envelope\":\(envelope),\"id\":\"\(id)\",\"sum\":\"\(hash(id + envelope))\"}"
     }
 
     private static func hash(_ text: String) -> String {
@@ -45,9 +46,10 @@ enum LaterObject {
     }
 
     private static func ofTable(_ bytes: [UInt8]) -> [UInt8] {
-        var footer = Array(bytes.suffix(TableFormat.footerSize).dropLast(16))
+        let start = bytes.count - TableFormat.footerSize
+        var footer = Array(bytes[start..<bytes.count - 16])
         footer.appendLittleEndian(UInt32(2))
         footer.appendLittleEndian(CRC32C.checksum(footer.span.bytes))
-        return bytes.dropLast(TableFormat.footerSize) + footer + TableFormat.magic
+        return Array(bytes[..<start]) + footer + TableFormat.magic
     }
 }
