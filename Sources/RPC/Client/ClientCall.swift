@@ -105,7 +105,7 @@ public final class ClientCall: RPCCall, @unchecked Sendable {
         guard let session = client.session else { return end(client.lostStatus) }
         if let timeout {
             let now = NIODeadline.now()
-            loop.deadlines.insert(self, deadline: now + .nanoseconds(timeout), now: now)
+            loop.deadlines.insert(self, of: loop, deadline: now + .nanoseconds(timeout), now: now)
         }
         var provider = SessionSupport.dataProvider(for: self)
         let pointer = Unmanaged.passUnretained(self).toOpaque()

@@ -12,15 +12,16 @@ final class DeadlineWheel: @unchecked Sendable {
     private var count = 0
     private var isArmed = false
     private var lastTick: UInt64 = 0
-    private unowned let loop: LoopContext
 
-    init(loop: LoopContext) {
-        self.loop = loop
+    init() {
         slots = Array(repeating: [], count: Self.slotCount)
     }
 
-    /// Sets the deadline of a call that has none.
-    func insert(_ call: RPCCall, deadline: NIODeadline, now: NIODeadline) {
+    // The context of the loop owns the wheel and may go with its last connection, on whichever thread lets go of that,
+    // also in the middle of a turn. So the wheel has no way back to it, and is given it where it needs it.
+
+    /// Sets the deadline of a call of `loop` that has none.
+    func insert(_ call: RPCCall, of loop: LoopContext, deadline: NIODeadline, now: NIODeadline) {
         precondition(call.wheelSlot < 0)
         // The tick after the deadline, so that the deadline has passed when the slot is looked at.
         let tick = max(Self.tick(deadline), Self.tick(now)) + 1
@@ -32,7 +33,7 @@ final class DeadlineWheel: @unchecked Sendable {
         count += 1
         if !isArmed {
             lastTick = Self.tick(now)
-            arm()
+            arm(loop)
         }
     }
 
@@ -54,16 +55,15 @@ final class DeadlineWheel: @unchecked Sendable {
         count -= 1
     }
 
-    private func arm() {
+    private func arm(_ loop: LoopContext) {
         isArmed = true
-        // The loop's context owns the wheel, and may go with its last connection while the timer runs: it is held until
-        // the turn is done.
         loop.eventLoop.scheduleTask(in: .nanoseconds(Int64(Self.grainNanoseconds))) { [weak loop] in
-            loop?.deadlines.advance()
+            guard let loop else { return }
+            loop.deadlines.advance(loop)
         }
     }
 
-    private func advance() {
+    private func advance(_ loop: LoopContext) {
         isArmed = false
         let now = NIODeadline.now()
         let tick = Self.tick(now)
@@ -83,7 +83,7 @@ final class DeadlineWheel: @unchecked Sendable {
             call.deadlineExpired()
         }
         loop.flushDirty()
-        if count > 0, !isArmed { arm() }
+        if count > 0, !isArmed { arm(loop) }
     }
 
     private static func tick(_ deadline: NIODeadline) -> UInt64 {

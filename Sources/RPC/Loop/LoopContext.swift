@@ -27,7 +27,7 @@ final class LoopContext: @unchecked Sendable {
 
     let eventLoop: any EventLoop
     let counters = LoopCounters()
-    private(set) var deadlines: DeadlineWheel! = nil
+    let deadlines = DeadlineWheel()
     private let mailbox = Mutex(Mailbox())
     private var taken: [(RPCCall, CallWork)] = []
     private var dirty: [HTTP2Connection] = []
@@ -41,7 +41,6 @@ final class LoopContext: @unchecked Sendable {
 
     init(eventLoop: any EventLoop) {
         self.eventLoop = eventLoop
-        deadlines = DeadlineWheel(loop: self)
     }
 
     /// A client's call arrives.

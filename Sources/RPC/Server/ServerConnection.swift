@@ -69,7 +69,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         call.remoteEnded = endsStream
         if let timeout = call.timeout {
             let now = NIODeadline.now()
-            loop.deadlines.insert(call, deadline: now + .nanoseconds(timeout), now: now)
+            loop.deadlines.insert(call, of: loop, deadline: now + .nanoseconds(timeout), now: now)
         }
         guard let method = accept(call) else { return }
         call.begin(method)

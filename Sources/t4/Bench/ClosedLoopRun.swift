@@ -25,7 +25,7 @@ final class ClosedLoopRun: LoadRun, @unchecked Sendable {
         let connection: BenchConnection
         var startedAt: UInt64 = 0
         var isPut = false
-        /// Made once, so that a call costs no closure.
+        /// Made once, so that a call costs no closure. Holds the run, which calls in flight may outlive, until it is over.
         var completion: @Sendable (Result<[UInt8], RPCStatus>) -> Void = { _ in }
 
         init(connection: BenchConnection) { self.connection = connection }
@@ -45,7 +45,7 @@ final class ClosedLoopRun: LoadRun, @unchecked Sendable {
         for _ in 0..<workload.streams {
             for connection in connections {
                 let lane = Lane(connection: connection)
-                lane.completion = { [unowned self, unowned lane] in finished(lane, $0) }
+                lane.completion = { [self, unowned lane] in finished(lane, $0) }
                 lanes.append(lane)
             }
         }
@@ -147,6 +147,7 @@ final class ClosedLoopRun: LoadRun, @unchecked Sendable {
     private func over() {
         guard let whenOver else { return }
         self.whenOver = nil
+        for lane in lanes { lane.completion = { _ in } }
         window.close(BenchClock.now())
         whenOver()
     }
