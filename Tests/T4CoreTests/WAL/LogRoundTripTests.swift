@@ -1,6 +1,7 @@
-import T4Core
 import T4Protocols
 import Testing
+
+@testable import T4Core
 
 /// Goal: what is appended is read back, over segments, restarts and terms, and rules of use are enforced.
 /// Method: logs in the simulated file system, read by `Log.open` and `LogReader`.
