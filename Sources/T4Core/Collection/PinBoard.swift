@@ -78,11 +78,11 @@ package struct PinBoard: Sendable {
         if !names.isEmpty { try store.delete(names) }
     }
 
-    /// All pins of a kind, ordered by their names.
+    /// All pins of a kind, ordered by id.
     /// - Throws: `.unsupported` when an object lies there whose name is no pin's.
-    package func pins(_ kind: PinKind) throws -> [Pin] { try placed(kind).map(\.pin) }
+    package func pins(_ kind: PinKind) throws -> [Pin] { try placed(kind).map(\.pin).sorted { $0.id < $1.id } }
 
-    /// The same with their names.
+    /// The same with their names, ordered by these.
     func placed(_ kind: PinKind) throws -> [(key: ObjectKey, pin: Pin)] {
         var names: [ObjectKey] = []
         try store.list(StoreLayout.pins(kind)) { object in

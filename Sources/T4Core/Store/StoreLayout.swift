@@ -95,10 +95,9 @@ package enum StoreLayout {
         let prefix = pins(kind).rawValue
         guard key.rawValue.hasPrefix(prefix) else { return nil }
         let parts = key.rawValue.dropFirst(prefix.count).split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.count <= 2, parts.allSatisfy({ Pin.isValid(id: String($0)) }), let id = parts.first else {
-            return nil
-        }
-        return (String(id), parts.count == 2 ? String(parts[1]) : nil)
+        guard let id = parts.first, Pin.isValid(id: String(id)), parts.count <= 2 else { return nil }
+        guard parts.count == 2 else { return (String(id), nil) }
+        return DatabaseID(hex: String(parts[1])).map { _ in (String(id), String(parts[1])) }
     }
 
     /// What the names of all pins of a kind start with.

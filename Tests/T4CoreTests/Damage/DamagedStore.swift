@@ -86,7 +86,9 @@ struct DamagedStore: Sendable {
             }.run()
         }
         #expect(report.problems.isEmpty, "\(damage): \(report.text)")
-        #expect(!report.isClean && report.text.contains(words), "\(damage): \(report.text)")
+        // A table that nobody uses is not read.
+        let isRead = !name.hasPrefix(StoreLayout.tables.rawValue) || !objects.garbage.contains(damage.key)
+        #expect(report.isClean != isRead && report.text.contains(words) == isRead, "\(damage): \(report.text)")
     }
 
     // MARK: - Restores and starts
