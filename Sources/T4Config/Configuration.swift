@@ -87,6 +87,8 @@ public struct Configuration: Sendable {
         public var retention = Duration.seconds(86_400)
         /// Whether the node deletes what does not stay, and what only that used.
         public var collects = true
+        /// Whether the first one of a run is written anew from the rows of the engine.
+        public var beginsAnew = false
     }
 
     /// The database that a new one begins as a branch of; nothing for one that exists.

@@ -233,6 +233,7 @@ extension NodeStore {
         let interval = configuration.checkpoint.interval
         checkpoints.interval = interval == .zero ? nil : interval
         checkpoints.entries = UInt64(configuration.checkpoint.entries)
+        checkpoints.beginsAnew = configuration.checkpoint.beginsAnew
         if configuration.checkpoint.collects { collection = CollectionPolicy(configuration) }
     }
 }

@@ -24,6 +24,7 @@ import Testing
         "checkpoint.keep": ["1", "2", "4"],
         "checkpoint.retain": ["1h", "0s", "3h"],
         "checkpoint.collect": ["false", "true", "false"],
+        "checkpoint.anew": ["true", "false", "true"],
         "branch.prefix": ["a/", "b/", "c/"],
         "branch.checkpoint": (1...3).map { "checkpoint/0000000001/0000000000000000000\($0)/manifest.json" },
         "restore.point_time": ["2024-06-01T12:00:00Z", "2024-06-01T12:00:00.1Z", "1970-01-01T00:00:00Z"],
@@ -76,7 +77,8 @@ import Testing
         let byDefault = try load()
         let byMachine = ["node.id": "testhost", "wal.durability": "local"]
         #expect(
-            value(byDefault) == byMachine[setting.key] ?? (setting.defaultText == "empty" ? "" : setting.defaultText))
+            value(byDefault) == byMachine[setting.key]
+                ?? (["empty", "none"].contains(setting.defaultText) ? "" : setting.defaultText))
         #expect(origin(byDefault) == nil)
 
         let fromFile = try load(file, flags: companion)

@@ -9,7 +9,9 @@ import T4Core
 struct InspectOptions: ParsableArguments {
     @OptionGroup var store: StoreOptions
 
-    @Option(help: "Look into a checkpoint in the object store instead: its name, or latest.")
+    @Option(
+        help: "Look into a checkpoint in the object store instead: its name, or latest.",
+        transform: CheckpointName.parse)
     var checkpoint: String?
 
     @Flag(help: "Print JSON.")
