@@ -73,6 +73,9 @@ let package = Package(
             name: "MemoryEngine", dependencies: ["T4Protocols"], path: "Sources/Backends/Memory",
             swiftSettings: settings),
         .target(
+            name: "WriteBehindEngine", dependencies: ["T4Protocols", "MemoryEngine"],
+            path: "Sources/Backends/WriteBehind", swiftSettings: settings),
+        .target(
             name: "LMDBEngine", dependencies: ["T4Protocols", "CLMDB"], path: "Sources/Backends/LMDB",
             swiftSettings: settings),
         .target(
@@ -101,7 +104,7 @@ let package = Package(
         .target(
             name: "T4BuiltIns",
             dependencies: [
-                "T4Protocols", "MemoryEngine", "MemoryStore", "FilesystemStore",
+                "T4Protocols", "MemoryEngine", "WriteBehindEngine", "MemoryStore", "FilesystemStore",
                 .target(name: "LMDBEngine", condition: .when(traits: ["LMDB"])),
                 .target(name: "RocksDBEngine", condition: .when(traits: ["RocksDB"])),
                 .target(name: "LevelDBEngine", condition: .when(traits: ["LevelDB"])),
@@ -146,7 +149,7 @@ let package = Package(
         .target(
             name: "ConformanceMutants",
             dependencies: [
-                "T4Conformance", "T4BuiltIns", "T4Protocols", "ExampleEngine",
+                "T4Conformance", "T4BuiltIns", "T4Protocols", "ExampleEngine", "WriteBehindEngine",
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Tests/Conformance/Runner/Mutants", swiftSettings: settings),
@@ -158,7 +161,7 @@ let package = Package(
             name: "ConformanceRunner",
             dependencies: [
                 "T4Conformance", "ConformanceMutants", "CrashChild", "StoreRaceChild", "T4BuiltIns", "T4Core",
-                "T4Protocols", .product(name: "Logging", package: "swift-log"),
+                "T4Protocols", "WriteBehindEngine", .product(name: "Logging", package: "swift-log"),
             ],
             path: "Tests/Conformance/Runner", exclude: ["Mutants"], swiftSettings: settings),
         // A process of its own for the filesystem store: a second writer, one that is killed, one that meets limits.

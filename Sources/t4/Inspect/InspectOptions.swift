@@ -4,6 +4,7 @@ import Logging
 import T4BuiltIns
 import T4Config
 import T4Core
+import T4Protocols
 
 /// Where an inspection looks, and how it answers.
 struct InspectOptions: ParsableArguments {
