@@ -1,4 +1,5 @@
 import Foundation
+import T4Conformance
 import T4Protocols
 import Testing
 
