@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all bench bench-store format lint
+.PHONY: help run build test test-all bench bench-compare bench-store format lint
 
 # Arguments for `t4 run` and for the benchmark: make run ARGS="--listen 127.0.0.1:2379"
 ARGS ?=
@@ -11,6 +11,8 @@ ARGS ?=
 ENGINES := lmdb rocksdb leveldb memory
 # The engine that the benchmark measures: make bench ENGINE=rocksdb
 ENGINE ?= lmdb
+# The commit that `make bench-compare` measures beside this tree.
+REF ?=
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,14 +27,16 @@ build: ## Install what is missing and build the release binary, .build/release/t
 test: ## Lint, build and run every test that needs minutes at most
 	@scripts/test
 
-test-all: test ## The above, then the slow tests, and the test suites of other etcd clients on every engine
-	@T4_TEST_SLOW=1 scripts/test --no-lint
-	swift build --product t4
-	status=0; for engine in $(ENGINES); do scripts/client-suites --subject t4 --engine $$engine || status=$$?; done; \
-	exit $$status
+test-all: ## The above, slow tests, fuzzers, the address sanitizer, and the test suites of other etcd clients on every engine
+	@scripts/test-all $(ENGINES)
 
 bench: build ## Measure t4 beside etcd, both on this machine; ENGINE=rocksdb, leveldb or memory instead of lmdb
 	scripts/bench --engine $(ENGINE) $(ARGS)
+
+bench-compare: ## Measure this tree beside the commit REF: make bench-compare REF=HEAD~1
+	@[[ -n "$(REF)" ]] || { echo "make bench-compare REF=COMMIT: say what to compare with, such as HEAD~1" >&2; exit 64; }
+	@scripts/setup build
+	scripts/bench-compare "$(REF)" --engine $(ENGINE) $(ARGS)
 
 bench-store: build ## Measure checkpoints, restores and durability in an object store
 	scripts/bench-store $(ARGS)

@@ -8,6 +8,22 @@ let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+// Readers of foreign bytes: tests that replay kept inputs, or, for `scripts/fuzz`, a program for libFuzzer.
+let fuzzDependencies: [Target.Dependency] = [
+    "CodingReference", "RPC", "T4Server", "T4Core", "T4Config", "T4BuiltIns", "T4Protocols", "EtcdAPI",
+    .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
+    .product(name: "Logging", package: "swift-log"),
+]
+let fuzzing: Target =
+    Context.environment["T4_FUZZ"] == "1"
+    ? .executableTarget(
+        name: "Fuzz", dependencies: fuzzDependencies, path: "Tests/Fuzz", exclude: ["Corpus", "Replay", "README.md"],
+        swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])])
+    : .testTarget(
+        name: "FuzzTests", dependencies: fuzzDependencies, path: "Tests/Fuzz",
+        exclude: ["Corpus", "Driver", "README.md"],
+        swiftSettings: settings)
+
 let package = Package(
     name: "t4",
     products: [
@@ -57,6 +73,9 @@ let package = Package(
             name: "MemoryEngine", dependencies: ["T4Protocols"], path: "Sources/Backends/Memory",
             swiftSettings: settings),
         .target(
+            name: "WriteBehindEngine", dependencies: ["T4Protocols", "MemoryEngine"],
+            path: "Sources/Backends/WriteBehind", swiftSettings: settings),
+        .target(
             name: "LMDBEngine", dependencies: ["T4Protocols", "CLMDB"], path: "Sources/Backends/LMDB",
             swiftSettings: settings),
         .target(
@@ -85,7 +104,7 @@ let package = Package(
         .target(
             name: "T4BuiltIns",
             dependencies: [
-                "T4Protocols", "MemoryEngine", "MemoryStore", "FilesystemStore",
+                "T4Protocols", "MemoryEngine", "WriteBehindEngine", "MemoryStore", "FilesystemStore",
                 .target(name: "LMDBEngine", condition: .when(traits: ["LMDB"])),
                 .target(name: "RocksDBEngine", condition: .when(traits: ["RocksDB"])),
                 .target(name: "LevelDBEngine", condition: .when(traits: ["LevelDB"])),
@@ -130,7 +149,7 @@ let package = Package(
         .target(
             name: "ConformanceMutants",
             dependencies: [
-                "T4Conformance", "T4BuiltIns", "T4Protocols", "ExampleEngine",
+                "T4Conformance", "T4BuiltIns", "T4Protocols", "ExampleEngine", "WriteBehindEngine",
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Tests/Conformance/Runner/Mutants", swiftSettings: settings),
@@ -142,7 +161,7 @@ let package = Package(
             name: "ConformanceRunner",
             dependencies: [
                 "T4Conformance", "ConformanceMutants", "CrashChild", "StoreRaceChild", "T4BuiltIns", "T4Core",
-                "T4Protocols", .product(name: "Logging", package: "swift-log"),
+                "T4Protocols", "WriteBehindEngine", .product(name: "Logging", package: "swift-log"),
             ],
             path: "Tests/Conformance/Runner", exclude: ["Mutants"], swiftSettings: settings),
         // A process of its own for the filesystem store: a second writer, one that is killed, one that meets limits.
@@ -156,25 +175,36 @@ let package = Package(
         .testTarget(
             name: "T4ConfigTests", dependencies: ["T4Config", "T4Core", "T4Protocols", "T4BuiltIns"],
             exclude: ["BadFiles"], swiftSettings: settings),
+        // A client that speaks HTTP/2 by hand, to do what no proper one does.
+        .target(name: "RawHTTP2", dependencies: ["CNGHTTP2"], path: "Tests/RawHTTP2", swiftSettings: settings),
         .testTarget(
             name: "RPCTests",
             dependencies: [
-                "RPC", "CNGHTTP2", .product(name: "NIOCore", package: "swift-nio"),
+                "RPC", "RawHTTP2", "CNGHTTP2", .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"), .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .testTarget(
             name: "T4ServerTests",
             dependencies: [
-                "T4Server", "T4Core", "T4Protocols", "T4BuiltIns", "RPC", "EtcdAPI",
+                "CodingReference", "T4Server", "T4Core", "T4Protocols", "T4BuiltIns", "RPC", "EtcdAPI",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: settings),
+        // What the hand-written decoders must read, said through the generated ones.
+        .target(
+            name: "CodingReference",
+            dependencies: [
+                "T4Server", "T4Core", "EtcdAPI", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            path: "Tests/CodingReference", swiftSettings: settings),
         // Whole processes: the built t4 binary, etcd and etcdctl, kill -9.
         .testTarget(
             name: "ProcessTests",
-            dependencies: ["t4", "RPC", "EtcdAPI", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            dependencies: [
+                "t4", "RPC", "RawHTTP2", "EtcdAPI", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
             exclude: ["Scripts", "Differential/Scripts"], swiftSettings: settings),
         .testTarget(
             name: "S3StoreTests",
@@ -184,6 +214,7 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
+        fuzzing,
     ],
     swiftLanguageModes: [.v6]
 )

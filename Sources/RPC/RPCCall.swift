@@ -50,16 +50,20 @@ public class RPCCall: @unchecked Sendable {
     /// Bytes of this call that wait to be sent, prefixes included; 0 for unary answers.
     public final var pendingBytes: Int { pending.load(ordering: .relaxed) }
 
-    /// True while less than the high-water mark of the configuration waits to be sent.
+    /// True while less than the high-water mark of the configuration waits to be sent, and the connection is not full.
     ///
-    /// False promises a call of `onWritable` of the handler, on the event loop, once half of that mark is reached.
-    /// Messages may still be sent; it is the caller who bounds the memory.
+    /// False promises a call of `onWritable` of the handler, on the event loop, once half of that mark is reached and
+    /// the connection has room. Messages may still be sent; it is the caller who bounds the memory.
     public final var isWritable: Bool {
-        let high = connection.settings.pendingBytesHigh
-        if pending.load(ordering: .sequentiallyConsistent) < high { return true }
+        if hasRoom { return true }
         wantsWritable.store(true, ordering: .sequentiallyConsistent)
         // Looked at again: the last bytes may have left between the two lines.
-        return pending.load(ordering: .sequentiallyConsistent) < high
+        return hasRoom
+    }
+
+    private var hasRoom: Bool {
+        pending.load(ordering: .sequentiallyConsistent) < connection.settings.pendingBytesHigh
+            && !connection.isOutputFull.load(ordering: .sequentiallyConsistent)
     }
 
     /// True once the call has ended, for whatever reason: work for it may be dropped.
@@ -103,7 +107,7 @@ public class RPCCall: @unchecked Sendable {
 
     final func enqueue(_ message: [UInt8]) {
         outbound.append(message)
-        connection.outputBytesQueued += MessageAssembler.prefixLength + message.count
+        connection.outputQueued(MessageAssembler.prefixLength + message.count)
     }
 
     /// Tells nghttp2 that there is data, or the end, if it waits for that.
@@ -116,23 +120,28 @@ public class RPCCall: @unchecked Sendable {
     /// Moves bytes from the queue to the connection's output.
     final func move(_ count: Int, to buffer: inout ByteBuffer) {
         outbound.move(count, to: &buffer)
-        connection.outputBytesQueued -= count
-        connection.dataLeaves()
+        connection.outputLeft(count)
+        connection.dataLeaves(count)
         if countsPending { noteSent(count) }
     }
 
     private func noteSent(_ count: Int) {
         let left = pending.subtract(count, ordering: .sequentiallyConsistent).newValue
-        guard left < connection.settings.pendingBytesHigh / 2,
-            wantsWritable.load(ordering: .sequentiallyConsistent),
-            wantsWritable.exchange(false, ordering: .sequentiallyConsistent)
-        else { return }
-        connection.becameWritable.append(self)
+        if left < connection.settings.pendingBytesHigh / 2, takeWish() { connection.becameWritable.append(self) }
     }
+
+    /// Whether somebody waits to hear that the call is writable; they do no longer.
+    final func takeWish() -> Bool {
+        wantsWritable.load(ordering: .sequentiallyConsistent)
+            && wantsWritable.exchange(false, ordering: .sequentiallyConsistent)
+    }
+
+    /// Puts a wish back that could not be granted.
+    final func returnWish() { wantsWritable.store(true, ordering: .sequentiallyConsistent) }
 
     /// Drops what waits to be sent.
     final func dropOutbound() {
-        connection.outputBytesQueued -= outbound.removeAll()
+        connection.outputLeft(outbound.removeAll())
     }
 
     final func applyReading(_ reading: Bool) {

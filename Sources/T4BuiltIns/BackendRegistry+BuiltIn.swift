@@ -5,6 +5,7 @@ public import T4Protocols
 
 #if LMDB
     import LMDBEngine
+    import WriteBehindEngine
 #endif
 #if RocksDB
     import RocksDBEngine
@@ -32,7 +33,9 @@ extension BackendRegistry {
         #if LMDB
             register(engine: "lmdb", settings: LMDBSettings.self, describedBy: LMDBSettings.descriptions) {
                 settings, context in
-                try LMDBEngine(settings, context: context)
+                let engine = try LMDBEngine(settings, context: context)
+                guard !context.isReadOnly, settings.writeBufferBytes > 0 else { return engine }
+                return try WriteBehindEngine(engine, bufferBytes: settings.writeBufferBytes)
             }
         #endif
         #if RocksDB

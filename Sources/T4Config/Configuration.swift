@@ -87,6 +87,8 @@ public struct Configuration: Sendable {
         public var retention = Duration.seconds(86_400)
         /// Whether the node deletes what does not stay, and what only that used.
         public var collects = true
+        /// Whether the first one of a run is written anew from the rows of the engine.
+        public var beginsAnew = false
     }
 
     /// The database that a new one begins as a branch of; nothing for one that exists.
@@ -111,8 +113,27 @@ public struct Configuration: Sendable {
         public var txnOperationsMax = 128
         /// Most requests and streams that one connection may have open at once: 1 ... 2^31 - 1.
         public var concurrentStreamsMax = 65_536
+        /// Most requests and streams that all connections together may have open: 1 ... 2^31 - 1.
+        public var openStreamsMax = 262_144
         /// Most connections at once: 1 ... 1,000,000. Further ones are closed at once.
         public var connectionsMax = 10_000
+        /// Largest header list of a request, 32 bytes for each field counted on top: 4 ... 1024 KiB.
+        public var headerListSizeMax = ByteCount.kibibytes(64)
+        /// Most bytes of unread answers of one connection: 256 KiB ... 1 GiB. Beyond it the connection's requests wait.
+        public var unreadBytesMax = ByteCount.mebibytes(16)
+        /// Most bytes of incomplete and waiting requests of one connection: 1 MiB ... 16 GiB, and at least
+        /// twice `requestSizeMax`. Further ones are refused.
+        public var incompleteBytesMax = ByteCount.mebibytes(128)
+        /// Most bytes of both on all connections: 8 MiB ... 64 GiB. Beyond it the connection with the most is closed.
+        public var bufferedBytesMax = ByteCount.mebibytes(512)
+        /// How many streams a client may reset in a second: 1 ... 1,000,000; ten times that in one go.
+        public var resetsPerSecond = 1_000
+        /// How many frames that ask for nothing a client may send in a second: 1 ... 1,000,000; ten times that in one go.
+        public var controlFramesPerSecond = 1_000
+        /// Time for a client to begin to speak HTTP/2: 100 ms ... 1 h.
+        public var handshakeTimeout = Duration.seconds(20)
+        /// Time for a request to arrive: 100 ms ... 24 h.
+        public var requestTimeout = Duration.seconds(60)
         /// Event loops: 1 ... 1024; 0 chooses by the number of processors.
         public var threads = 0
         /// A client that pings more often than this is cut off: 0 ... 24 h, 0 for never.
@@ -129,6 +150,8 @@ public struct Configuration: Sendable {
     public struct Watch: Hashable, Sendable {
         /// How often an idle watch that asks for progress hears of it: 100 ms ... 24 h.
         public var progressInterval = Duration.seconds(600)
+        /// Most watches at once: 1 ... 2^31 - 1.
+        public var watchesMax = 1_000_000
     }
 
     /// Leases.

@@ -23,6 +23,9 @@ public struct SettingDefinition: Sendable {
     let aliases: [Alias]
     /// True when a running node takes a new value on SIGHUP; false when the value counts from its next start on.
     public let isReloadable: Bool
+    /// True for what is left out where it is not meant. An empty value is refused then, that of a variable too: it is more
+    /// likely a mistake, and going on without it would do something else than was asked for.
+    let isNeverEmpty: Bool
 
     let readTOML: @Sendable (TOMLNode, inout Configuration) throws(Refusal) -> Void
     let readText: @Sendable (String, inout Configuration) throws(Refusal) -> Void
@@ -70,7 +73,8 @@ public struct SettingDefinition: Sendable {
         _ key: String, flag: String, _ field: any WritableKeyPath<Configuration, Value> & Sendable,
         placeholder: String? = nil, unitOfPlainNumber: String? = nil,
         machineDefault: (text: String, exampleTOML: String)? = nil, aliases: [Alias] = [], isReloadable: Bool = false,
-        adjust: @escaping @Sendable (Value) -> Value = { $0 }, check: (@Sendable (Value) -> Refusal?)? = nil,
+        isNeverEmpty: Bool = false, adjust: @escaping @Sendable (Value) -> Value = { $0 },
+        check: (@Sendable (Value) -> Refusal?)? = nil,
         _ summary: String
     ) {
         @Sendable func assign(_ value: Value, to configuration: inout Configuration) throws(Refusal) {
@@ -83,16 +87,24 @@ public struct SettingDefinition: Sendable {
         self.summary = summary
         self.unitOfPlainNumber = unitOfPlainNumber
         self.isReloadable = isReloadable
+        self.isNeverEmpty = isNeverEmpty
         self.aliases = aliases
         let defaultTOML = Configuration()[keyPath: field].tomlText
-        self.defaultTOML = machineDefault == nil ? defaultTOML : nil
+        self.defaultTOML = machineDefault == nil && !isNeverEmpty ? defaultTOML : nil
         let plainDefault = defaultTOML.filter { $0 != "\"" }
-        self.defaultText = machineDefault?.text ?? (plainDefault.isEmpty ? "empty" : plainDefault)
+        let emptyText = isNeverEmpty ? "none" : "empty"
+        self.defaultText = machineDefault?.text ?? (plainDefault.isEmpty ? emptyText : plainDefault)
         self.exampleTOML = machineDefault?.exampleTOML ?? defaultTOML
+        @Sendable func checkIsThere(_ isEmpty: Bool) throws(Refusal) {
+            guard isNeverEmpty, isEmpty else { return }
+            throw Refusal("it is empty", hint: "leave it out where none is meant")
+        }
         readTOML = { node, configuration throws(Refusal) in
+            if case .string(let text) = node { try checkIsThere(text.isEmpty) }
             try assign(Value(toml: node), to: &configuration)
         }
         readText = { text, configuration throws(Refusal) in
+            try checkIsThere(text.isEmpty)
             let isPlainNumber = !text.isEmpty && text.allSatisfy { $0.isASCII && $0.isNumber }
             try assign(
                 Value(text: isPlainNumber ? text + (unitOfPlainNumber ?? "") : text), to: &configuration)

@@ -67,6 +67,10 @@ extension SettingDefinition {
             "checkpoint.collect", flag: "checkpoint-collect", \.checkpoint.collects,
             "Whether the node itself deletes what does not stay any more, after a checkpoint and at most once in five "
                 + "minutes. With false somebody has to run `t4 gc` now and then."),
+        SettingDefinition(
+            "checkpoint.anew", flag: "checkpoint-anew", \.checkpoint.beginsAnew,
+            "Writes the first checkpoint of a run anew, all of it, from the rows of the engine. For one start, when `t4 "
+                + "verify` has found tables of the newest checkpoint damaged or missing."),
     ]
 
     static let branch = [
@@ -77,13 +81,13 @@ extension SettingDefinition {
                 + "the first start only, with branch.checkpoint."),
         SettingDefinition(
             "branch.checkpoint", flag: "branch-checkpoint", \.branch.checkpoint, placeholder: "NAME",
-            check: isCheckpointOrEmpty,
+            isNeverEmpty: true, check: isCheckpoint,
             "The checkpoint below branch.prefix with which the branch begins, as `t4 branch fork` prints it."),
     ]
 
     static let restore = [
         SettingDefinition(
-            "restore.point_time", flag: "restore-point-time", \.restore.pointTime,
+            "restore.point_time", flag: "restore-point-time", \.restore.pointTime, isNeverEmpty: true,
             "Starts a new data directory with what the database below store.prefix held at that moment, written as RFC "
                 + "3339 has it: 2024-06-01T12:00:00Z. Counts at the first start only.")
     ]
@@ -104,8 +108,8 @@ extension SettingDefinition {
         ? Refusal("\(quoted(prefix)) has a part that is empty, \".\" or \"..\"") : nil
 }
 
-@Sendable private func isCheckpointOrEmpty(_ name: String) -> Refusal? {
-    name.isEmpty || BranchPoint(prefix: "", name).map { StoreLayout.isCheckpoint(ObjectKey($0.checkpoint)) } ?? false
+@Sendable private func isCheckpoint(_ name: String) -> Refusal? {
+    BranchPoint(prefix: "", name).map { StoreLayout.isCheckpoint(ObjectKey($0.checkpoint)) } ?? false
         ? nil
         : Refusal(
             Refusal.expected("the name of a checkpoint", foundText: name).reason,

@@ -42,8 +42,43 @@ extension SettingDefinition {
             "server.max_concurrent_streams", flag: "max-concurrent-streams", \.server.concurrentStreamsMax,
             check: within(1...Int(Int32.max)), "Most requests and watches that one connection may have open at once."),
         SettingDefinition(
+            "server.max_open_streams", flag: "max-open-streams", \.server.openStreamsMax,
+            check: within(1...Int(Int32.max)),
+            "Most requests and watches that all connections together may have open. Further ones are refused."),
+        SettingDefinition(
             "server.max_connections", flag: "max-connections", \.server.connectionsMax, check: within(1...1_000_000),
-            "Most client connections at once."),
+            "Most client connections at once. Fewer where the system gives the process too few file descriptors."),
+        SettingDefinition(
+            "server.max_header_bytes", flag: "max-header-bytes", \.server.headerListSizeMax,
+            check: within(.kibibytes(4)...(.mebibytes(1))), "Largest headers of a request."),
+        SettingDefinition(
+            "server.max_unread_bytes", flag: "max-unread-bytes", \.server.unreadBytesMax,
+            check: within(.kibibytes(256)...(.mebibytes(1024))),
+            "Most bytes of answers that one connection leaves unread. Beyond it its requests wait and its watches lag."),
+        SettingDefinition(
+            "server.max_incomplete_bytes", flag: "max-incomplete-bytes", \.server.incompleteBytesMax,
+            check: within(.mebibytes(1)...(.mebibytes(16_384))),
+            "Most bytes of requests of one connection that have not come whole, or wait. Further ones are refused."),
+        SettingDefinition(
+            "server.max_buffered_bytes", flag: "max-buffered-bytes", \.server.bufferedBytesMax,
+            check: within(.mebibytes(8)...(.mebibytes(65_536))),
+            "Most bytes of both on all connections. Beyond it the connection that holds the most is closed."),
+        SettingDefinition(
+            "server.max_resets_per_second", flag: "max-resets-per-second", \.server.resetsPerSecond,
+            check: within(1...1_000_000),
+            "How often a client may reset requests, ten times that in one go. Beyond it the connection is closed."),
+        SettingDefinition(
+            "server.max_control_frames_per_second", flag: "max-control-frames-per-second",
+            \.server.controlFramesPerSecond, check: within(1...1_000_000),
+            "How many HTTP/2 frames that ask for nothing a client may send, ten times that in one go. As above."),
+        SettingDefinition(
+            "server.handshake_timeout", flag: "handshake-timeout", \.server.handshakeTimeout,
+            check: within(.milliseconds(100)...(.seconds(3600))),
+            "A connection that does not begin to speak HTTP/2 within this time is closed."),
+        SettingDefinition(
+            "server.request_timeout", flag: "request-timeout", \.server.requestTimeout,
+            check: within(.milliseconds(100)...(.seconds(86_400))),
+            "A request that does not arrive whole within this time fails."),
         SettingDefinition(
             "server.threads", flag: "threads", \.server.threads, check: withinOrZero(1...1024),
             "Threads that serve connections; 0 chooses by the number of processors."),
@@ -67,7 +102,10 @@ extension SettingDefinition {
         SettingDefinition(
             "watch.progress_interval", flag: "watch-progress-notify-interval", \.watch.progressInterval,
             check: within(.milliseconds(100)...(.seconds(86_400))),
-            "How often an idle watch that asks for progress is told the current revision.")
+            "How often an idle watch that asks for progress is told the current revision."),
+        SettingDefinition(
+            "watch.max_watches", flag: "max-watches", \.watch.watchesMax, check: within(1...Int(Int32.max)),
+            "Most watches at once. Further ones are refused."),
     ]
 
     private static let lease = [

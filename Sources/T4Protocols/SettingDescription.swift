@@ -10,6 +10,9 @@ public struct SettingDescription: Hashable, Sendable {
     public var defaultText: String
     /// One or two sentences for an operator.
     public var summary: String
+    /// Whether an empty environment variable is handed to the backend, which refuses it, instead of counting as not set: for
+    /// keys whose absence means something that nobody must get by mistake.
+    public var isNeverEmpty = false
 
     /// A key with a fixed default.
     public init(_ key: String, value: String, defaultTOML: String, _ summary: String) {
@@ -21,11 +24,12 @@ public struct SettingDescription: Hashable, Sendable {
     }
 
     /// A key that is required, or whose default takes a few words.
-    public init(_ key: String, value: String, defaultText: String, _ summary: String) {
+    public init(_ key: String, value: String, defaultText: String, isNeverEmpty: Bool = false, _ summary: String) {
         self.key = key
         self.value = value
         self.defaultTOML = nil
         self.defaultText = defaultText
+        self.isNeverEmpty = isNeverEmpty
         self.summary = summary
     }
 }

@@ -1,4 +1,5 @@
 import T4Core
+import T4Protocols
 
 /// One thread for requests that read the whole database, so that event loops stay free. Started with the first.
 final class BackgroundQueue: Sendable {

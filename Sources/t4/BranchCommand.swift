@@ -28,7 +28,7 @@ struct BranchForkCommand: AsyncParsableCommand {
     @Option(help: "The branch's name: 1 to 128 letters, digits, dots, hyphens and underscores.")
     var branchId: String
 
-    @Option(help: "Begin at this checkpoint, named as `t4 restore list` shows it.")
+    @Option(help: "Begin at this checkpoint, named as `t4 restore list` shows it.", transform: CheckpointName.parse)
     var checkpoint: String?
 
     @Option(help: "Begin behind the write that made this revision.")

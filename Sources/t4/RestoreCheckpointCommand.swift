@@ -25,7 +25,7 @@ struct RestoreCheckpointCommand: AsyncParsableCommand {
             command line or the configuration is wrong.
             """)
 
-    @Option(help: "The checkpoint's name, as `t4 restore list` shows it.")
+    @Option(help: "The checkpoint's name, as `t4 restore list` shows it.", transform: CheckpointName.parse)
     var checkpoint: String?
 
     @Flag(help: "Restore everything that is in the store.")

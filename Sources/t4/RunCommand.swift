@@ -69,6 +69,7 @@ struct RunCommand: AsyncParsableCommand {
         }
         defer { for source in signals { source.cancel() } }
 
+        let descriptors = DescriptorLimit.raise(logger)
         let node: Node
         let server: EtcdServer
         do {
@@ -84,9 +85,11 @@ struct RunCommand: AsyncParsableCommand {
         }
         do {
             let listen = configuration.node.listen
+            var settings = EtcdServerSettings(configuration)
+            settings.transport.connectionsMax = descriptors.connections(
+                wished: settings.transport.connectionsMax, logger)
             server = try await EtcdServer.start(
-                node: node, host: listen.host, port: listen.port, settings: EtcdServerSettings(configuration),
-                logger: logger)
+                node: node, host: listen.host, port: listen.port, settings: settings, logger: logger)
         } catch {
             do { try await node.stop() } catch { logger.error("the node did not close cleanly: \(error)") }
             throw fail(error)
@@ -201,6 +204,7 @@ extension NodeConfiguration {
         queueBytesMax = configuration.commit.queueBytesMax.bytes
         leaseTTLMin = configuration.lease.ttlMin.components.seconds
         watchProgressInterval = configuration.watch.progressInterval
+        watchesMax = configuration.watch.watchesMax
         durability = choice == .inside ? .local : configuration.wal.durability
         name = configuration.node.id
         software = "t4 \(Version.text)"
@@ -229,6 +233,7 @@ extension NodeStore {
         let interval = configuration.checkpoint.interval
         checkpoints.interval = interval == .zero ? nil : interval
         checkpoints.entries = UInt64(configuration.checkpoint.entries)
+        checkpoints.beginsAnew = configuration.checkpoint.beginsAnew
         if configuration.checkpoint.collects { collection = CollectionPolicy(configuration) }
     }
 }
@@ -246,7 +251,18 @@ extension EtcdServerSettings {
         threads = configuration.server.threads > 0 ? configuration.server.threads : EtcdServerSettings.defaultThreads
         transport.messageSizeMax = requestSizeMax + 512 * 1024
         transport.concurrentStreamsMax = configuration.server.concurrentStreamsMax
+        transport.openStreamsMax = configuration.server.openStreamsMax
         transport.connectionsMax = configuration.server.connectionsMax
+        transport.headerListSizeMax = configuration.server.headerListSizeMax.bytes
+        transport.outputBytesMax = configuration.server.unreadBytesMax.bytes
+        transport.requestBytesMax = max(configuration.server.incompleteBytesMax.bytes, 2 * transport.messageSizeMax)
+        transport.bufferedBytesMax = configuration.server.bufferedBytesMax.bytes
+        transport.resetsPerSecond = configuration.server.resetsPerSecond
+        transport.resetsBurst = 10 * configuration.server.resetsPerSecond
+        transport.uselessFramesPerSecond = configuration.server.controlFramesPerSecond
+        transport.uselessFramesBurst = 10 * configuration.server.controlFramesPerSecond
+        transport.handshakeTimeout = configuration.server.handshakeTimeout
+        transport.requestTimeout = configuration.server.requestTimeout
         transport.keepaliveTime = configuration.server.keepaliveInterval
         transport.keepaliveTimeout = configuration.server.keepaliveTimeout
         transport.pingIntervalMin = configuration.server.keepaliveTimeMin

@@ -66,6 +66,11 @@ private enum VerifyText {
     /// Notes that are printed; orphans may be many.
     private static let notesMax = 20
 
+    private static let tablesHint = """
+        hint: a node whose data directory is whole has the rows of these tables; start it once with --checkpoint-anew, which \
+        writes a checkpoint with all tables anew
+        """
+
     static func of(_ report: VerificationReport) -> String {
         let rows = VerificationReport.Kind.allCases.map { kind in
             let count = report.counts[kind, default: VerificationReport.Count()]
@@ -77,14 +82,26 @@ private enum VerifyText {
             lines.append(
                 "Added up \(report.digests) checkpoint(s), and \(report.stretches) stretch(es) of the log between two.")
         }
-        if !report.notes.isEmpty || !report.problems.isEmpty { lines.append("") }
+        if !report.notes.isEmpty || !report.isClean { lines.append("") }
         lines += report.notes.prefix(notesMax).map { "note: \($0.object): \($0.what)" }
         if report.notes.count > notesMax {
             lines.append("note: and \(report.notes.count - notesMax) more; --json has all")
         }
+        lines += report.later.map { "NOT VERIFIED: \($0.object): \($0.what)" }
         lines += report.problems.map { "DAMAGED: \($0.object): \($0.what)" }
+        if report.problems.contains(where: { $0.object.contains(StoreLayout.tables.rawValue) }) {
+            lines.append(tablesHint)
+        }
         lines.append("")
-        lines.append(report.isClean ? "Nothing is wrong" : "Found \(report.problems.count) problem(s)")
+        if !report.later.isEmpty {
+            lines.append(
+                "\(report.later.count) object(s) of a later version of t4 are not damaged: verify with that version")
+        }
+        if report.isClean {
+            lines.append("Nothing is wrong")
+        } else if !report.problems.isEmpty {
+            lines.append("Found \(report.problems.count) problem(s)")
+        }
         return lines.joined(separator: "\n")
     }
 }
@@ -109,6 +126,7 @@ private struct VerifyJSON: Encodable {
     var checkpoints_added_up: Int
     var log_stretches_compared: Int
     var problems: [Finding]
+    var later_versions: [Finding]
     var notes: [Finding]
 
     init(_ report: VerificationReport, store: String) {
@@ -122,6 +140,7 @@ private struct VerifyJSON: Encodable {
         (term, last_index) = (report.end?.term, report.end?.index)
         (checkpoints_added_up, log_stretches_compared) = (report.digests, report.stretches)
         problems = report.problems.map { Finding(object: $0.object, what: $0.what) }
+        later_versions = report.later.map { Finding(object: $0.object, what: $0.what) }
         notes = report.notes.map { Finding(object: $0.object, what: $0.what) }
     }
 }

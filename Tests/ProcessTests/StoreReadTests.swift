@@ -137,6 +137,15 @@ struct StoreReadTests {
         ["inspect", "get", "a", "--s3-bucket", "b"], ["inspect", "diff", "--with-checkpoint", "latest"],
         ["inspect", "diff", "--checkpoint", "latest", "--with-checkpoint", "latest", "--from-rev", "1"],
         ["verify", "--latest-only"], ["verify", "stray"], ["status", "stray"],
+        // What names a moment, a checkpoint or a file and is empty must not mean the present, the newest or none.
+        ["status", "--s3-bucket", "b", "--s3-as-of", ""], ["status", "--config", ""],
+        ["inspect", "meta", "--checkpoint", ""], ["branch", "fork", "--branch-id", "a", "--checkpoint", ""],
+        ["branch", "fork", "--branch-id", "a", "--to-time", ""],
+        ["restore", "checkpoint", "--data-dir", "/nonexistent/d", "--checkpoint", ""],
+        ["restore", "checkpoint", "--data-dir", "/nonexistent/d", "--to-time", ""],
+        ["restore", "checkpoint", "--data-dir", "/nonexistent/d", "--to-revision", ""],
+        ["run", "--data-dir", "/nonexistent/d", "--restore-point-time", ""],
+        ["run", "--data-dir", "/nonexistent/d", "--branch-checkpoint", ""],
     ])
     func aWrongCommandLineEndsWith64(_ arguments: [String]) async throws {
         let ended = try await Self.t4(arguments)
@@ -202,6 +211,7 @@ struct StoreReadTests {
                 let text = try await t4(["verify"])
                 #expect(text.status == .code(1))
                 #expect(text.output.contains("\nDAMAGED: \(name): "), "\(text)")
+                #expect(text.output.contains("--checkpoint-anew") == (name == table))
                 #expect(text.output.hasSuffix("\n\nFound 1 problem(s)\n"), "\(text)")
                 let json = try await t4(["verify", "--deep", "--latest-only", "--json"])
                 #expect(json.status == .code(1))

@@ -1,5 +1,6 @@
 import Logging
 import RPC
+import RawHTTP2
 import Testing
 
 @Suite struct ShutdownTests {
@@ -48,12 +49,14 @@ import Testing
     }
 
     @Test func clientsAreToldBeforeTheConnectionCloses() async throws {
-        try await withServer { _ in
+        var configuration = RPCServerConfiguration()
+        configuration.shutdownNoticeTime = .seconds(600)
+        try await withServer(configuration: configuration) { _ in
         } _: { server in
             let peer = try await RawPeer(port: server.port)
             try await peer.startHTTP2()
             _ = try await peer.next(RawPeer.FrameType.settings)
-            async let stopped: Void = server.shutdownGracefully(deadline: .seconds(60))
+            async let stopped: Void = server.shutdownGracefully(deadline: .seconds(600))
             let notice = try await peer.next(RawPeer.FrameType.goAway)
             #expect(notice.payload == [0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0])
             // A call that crosses the notice is served.

@@ -1,4 +1,5 @@
 import RPC
+import RawHTTP2
 import Testing
 
 @Suite struct StreamTests {
@@ -62,7 +63,7 @@ import Testing
 
     @Test func lostConnectionsReleaseTheirCalls() async throws {
         let heard = Box<StreamEvent>()
-        let held = Box<WeakCall>()
+        let held = Box<WeakCall<ServerCall>>()
         try await withServer { router in
             router.stream("/test.Stream/Idle") { call in
                 held.add(WeakCall(call))
@@ -198,12 +199,6 @@ import Testing
             #expect(!client.isConnected)
         }
     }
-}
-
-private struct WeakCall: Sendable {
-    // Weak references are atomic; nobody writes to it.
-    nonisolated(unsafe) weak var call: ServerCall?
-    init(_ call: ServerCall) { self.call = call }
 }
 
 private final class CountingHandler: ClientStreamHandler {

@@ -1,5 +1,6 @@
 import Foundation
 import RPC
+import RawHTTP2
 import Synchronization
 import Testing
 

@@ -15,7 +15,6 @@ import Testing
         #expect(settings.addressing == .auto && settings.endpoint == nil && !settings.isAnonymous)
         #expect(settings.partSizeBytes == 16 << 20 && settings.multipartThresholdBytes == 64 << 20)
         #expect(settings.connectionsMax == 64 && settings.requestTimeout == .seconds(120) && settings.asOf == nil)
-        #expect(try decode(#"{"bucket": "b", "as_of": ""}"#).asOf == nil)
     }
 
     @Test func everyKey() throws {
@@ -49,7 +48,7 @@ import Testing
         #"{"bucket": "b", "anonymous": true, "profile": "p"}"#,
         #"{"bucket": "b", "endpoint": "http://example.org", "unsigned_payload": true}"#,
         #"{"bucket": "b", "as_of": "yesterday"}"#, #"{"bucket": "b", "as_of": "2024-06-01T12:00:00"}"#,
-        #"{"bucket": "b", "as_of": 1717243200}"#,
+        #"{"bucket": "b", "as_of": 1717243200}"#, #"{"bucket": "b", "as_of": ""}"#,
     ])
     func refuses(_ json: String) { #expect(throws: DecodingError.self) { try decode(json) } }
 

@@ -24,19 +24,30 @@ import Testing
         "checkpoint.keep": ["1", "2", "4"],
         "checkpoint.retain": ["1h", "0s", "3h"],
         "checkpoint.collect": ["false", "true", "false"],
+        "checkpoint.anew": ["true", "false", "true"],
         "branch.prefix": ["a/", "b/", "c/"],
         "branch.checkpoint": (1...3).map { "checkpoint/0000000001/0000000000000000000\($0)/manifest.json" },
         "restore.point_time": ["2024-06-01T12:00:00Z", "2024-06-01T12:00:00.1Z", "1970-01-01T00:00:00Z"],
         "server.max_request_bytes": ["1MiB", "2MiB", "3MiB"],
         "server.max_txn_operations": ["1", "2", "3"],
         "server.max_concurrent_streams": ["1", "2", "3"],
+        "server.max_open_streams": ["1", "2", "3"],
         "server.max_connections": ["1", "2", "3"],
+        "server.max_header_bytes": ["4KiB", "5KiB", "6KiB"],
+        "server.max_unread_bytes": ["1MiB", "2MiB", "3MiB"],
+        "server.max_incomplete_bytes": ["1MiB", "2MiB", "3MiB"],
+        "server.max_buffered_bytes": ["8MiB", "9MiB", "10MiB"],
+        "server.max_resets_per_second": ["1", "2", "3"],
+        "server.max_control_frames_per_second": ["1", "2", "3"],
+        "server.handshake_timeout": ["1s", "2s", "3s"],
+        "server.request_timeout": ["1s", "2s", "3s"],
         "server.threads": ["1", "2", "3"],
         "server.keepalive_min_time": ["1s", "0s", "3s"],
         "server.keepalive_interval": ["1h", "3h", "4h"],
         "server.keepalive_timeout": ["1s", "2s", "3s"],
         "server.keepalive_permit_without_stream": ["false", "true", "false"],
         "watch.progress_interval": ["1s", "2s", "3s"],
+        "watch.max_watches": ["1", "2", "3"],
         "lease.min_ttl": ["1s", "3s", "4s"],
         "commit.queue_max_requests": ["1", "2", "3"],
         "commit.queue_max_bytes": ["64MiB", "65MiB", "66MiB"],
@@ -66,7 +77,8 @@ import Testing
         let byDefault = try load()
         let byMachine = ["node.id": "testhost", "wal.durability": "local"]
         #expect(
-            value(byDefault) == byMachine[setting.key] ?? (setting.defaultText == "empty" ? "" : setting.defaultText))
+            value(byDefault) == byMachine[setting.key]
+                ?? (["empty", "none"].contains(setting.defaultText) ? "" : setting.defaultText))
         #expect(origin(byDefault) == nil)
 
         let fromFile = try load(file, flags: companion)

@@ -184,7 +184,39 @@ import Testing
         #expect(root.branch.prefix == "" && root.branch.checkpoint == name)
         let point = try load(environment: ["T4_RESTORE_POINT_TIME": "2024-06-01T14:00:00.000000001+02:00"])
         #expect(point.restore.pointTime?.nanoseconds == 1_717_243_200_000_000_001)
-        #expect(try load("[restore]\npoint_time = \"\"\n").restore.pointTime == nil)
+        #expect(try load().restore.pointTime == nil && load().branch.checkpoint == "")
+    }
+
+    /// Whoever names a moment or a checkpoint and leaves it empty by mistake must not get the present, or a new database.
+    @Test func whatIsNamedIsNeverEmpty() throws {
+        let hint = "it is empty; leave it out where none is meant"
+        for (key, flag) in [("restore.point_time", "restore-point-time"), ("branch.checkpoint", "branch-checkpoint")] {
+            let variable = SettingDefinition.variable(ofFlag: flag)
+            #expect(try messages(environment: [variable: ""]) == "\(variable): \(key): \(hint)")
+            #expect(try messages(flags: [flag: ""]) == "--\(flag): \(key): \(hint)")
+            let parts = key.split(separator: ".")
+            #expect(
+                try messages("[\(parts[0])]\n\(parts[1]) = \"\"\n") == "t4.toml:2:1: \(key): \(hint)")
+        }
+    }
+
+    @Test(.enabled(if: BackendRegistry.builtIn.storeNames.contains("s3")))
+    func theMomentOfABucketIsNeverEmpty() throws {
+        let hint = "it is empty; leave it out where the present is meant, or write a time such as 2024-06-01T12:00:00Z"
+        let s3 = ["s3-bucket": "b"]
+        #expect(
+            try messages(flags: s3.merging(["s3-as-of": ""]) { $1 }, registry: .builtIn)
+                == "--s3-as-of: store.s3.as_of: \(hint)")
+        #expect(
+            try messages(environment: ["T4_S3_AS_OF": ""], flags: s3, registry: .builtIn)
+                == "T4_S3_AS_OF: store.s3.as_of: \(hint)")
+        #expect(
+            try messages("[store.s3]\nas_of = \"\"\n", flags: s3, registry: .builtIn)
+                == "t4.toml:2:1: store.s3.as_of: \(hint)")
+        // Other variables that are empty still count as not set.
+        #expect(
+            try messages(environment: ["T4_S3_REGION": "", "T4_BRANCH_PREFIX": ""], flags: s3, registry: .builtIn) == ""
+        )
     }
 
     @Test func whatThisVersionDoesAnyhowIsTaken() throws {

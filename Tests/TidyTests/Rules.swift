@@ -129,6 +129,7 @@ private let allowedImports: [String: Set<String>] = [
     "T4Protocols": [],
     "CLMDB": [], "CRocksDB": [], "CLevelDB": [], "CCurl": [], "CNGHTTP2": [], "COpenSSL": [],
     "MemoryEngine": ["T4Protocols"],
+    "WriteBehindEngine": ["T4Protocols", "MemoryEngine"],
     "LMDBEngine": ["T4Protocols", "CLMDB"],
     "RocksDBEngine": ["T4Protocols", "CRocksDB"],
     "LevelDBEngine": ["T4Protocols", "CLevelDB"],
@@ -138,8 +139,8 @@ private let allowedImports: [String: Set<String>] = [
     "T4Core": ["T4Protocols", "COpenSSL"],
     "T4Config": ["T4Protocols", "T4Core"],
     "T4BuiltIns": [
-        "T4Protocols", "MemoryEngine", "LMDBEngine", "RocksDBEngine", "LevelDBEngine", "MemoryStore", "FilesystemStore",
-        "S3Store",
+        "T4Protocols", "MemoryEngine", "WriteBehindEngine", "LMDBEngine", "RocksDBEngine", "LevelDBEngine",
+        "MemoryStore", "FilesystemStore", "S3Store",
     ],
     "EtcdAPI": [],
     "RPC": ["CNGHTTP2"],
@@ -159,6 +160,7 @@ private let backends: Set = [
 /// Modules whose folder is not `Sources/NAME`.
 private let foldersOfModules = [
     "Sources/Backends/Memory/": "MemoryEngine",
+    "Sources/Backends/WriteBehind/": "WriteBehindEngine",
     "Sources/Backends/LMDB/": "LMDBEngine",
     "Sources/Backends/RocksDB/": "RocksDBEngine",
     "Sources/Backends/LevelDB/": "LevelDBEngine",

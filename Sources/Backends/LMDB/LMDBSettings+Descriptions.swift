@@ -15,5 +15,9 @@ extension LMDBSettings {
             "max_readers", value: "NUMBER", defaultTOML: "1024",
             "Snapshots that may be open at once, over all processes: 1 ... 100000. Each takes 64 bytes of the lock file."
         ),
+        SettingDescription(
+            "write_buffer_size", value: "SIZE", defaultTOML: "\"4MiB\"",
+            "Memory for changes before they are written to the file in one go: 0 ... \"1GiB\". Up to five times as much is in "
+                + "use while the file is slower than the writers. 0 writes each group of changes at once."),
     ]
 }

@@ -15,6 +15,12 @@ public struct LMDBSettings: Decodable, Sendable {
     ///
     /// Each takes 64 bytes of the lock file.
     public var maxReaders = 1024
+    /// Bytes of rows that are gathered in memory before they are written to the file in one go; 0 ... 1 GiB.
+    /// `write_buffer_size`, default 4 MiB; 0 writes each batch at once.
+    ///
+    /// Up to five times as much is in memory while the file is slower than the writers, and has to be read again from the
+    /// log after a crash. Used where the engine is made by its name; `LMDBEngine` itself gathers nothing.
+    public var writeBufferBytes = 4 << 20
 
     /// The defaults.
     public init() {}
@@ -23,6 +29,7 @@ public struct LMDBSettings: Decodable, Sendable {
         case mapSizeBytesMax = "map_size_max"
         case mapSizeBytesInitial = "map_size_initial"
         case maxReaders = "max_readers"
+        case writeBufferBytes = "write_buffer_size"
     }
 
     /// Reads the keys that are there; sizes are integers (bytes) or strings such as `"64GiB"`.
@@ -37,5 +44,6 @@ public struct LMDBSettings: Decodable, Sendable {
             mapSizeBytesInitial = size
         }
         try values.read(&maxReaders, .maxReaders, in: 1...100_000)
+        try values.read(&writeBufferBytes, .writeBufferBytes, sizeIn: 0...(1 << 30))
     }
 }

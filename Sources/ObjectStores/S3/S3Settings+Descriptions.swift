@@ -27,7 +27,7 @@ extension S3Settings {
 
     private static let past = [
         SettingDescription(
-            "as_of", value: "TIME", defaultText: "what is there now",
+            "as_of", value: "TIME", defaultText: "what is there now", isNeverEmpty: true,
             "Shows a bucket that keeps versions as it was at this time, written as RFC 3339 has it: 2024-06-01T12:00:00Z. "
                 + "For commands that only read, `t4 restore` for instance; others refuse it.")
     ]

@@ -142,9 +142,14 @@ extension KeyedDecodingContainer {
         return duration
     }
 
-    /// A time; nil when there is none or the text is empty.
+    /// A time; nil when there is none.
     fileprivate func moment(_ key: Key) throws -> Timestamp? {
-        guard let text = try decodeIfPresent(String.self, forKey: key), !text.isEmpty else { return nil }
+        guard let text = try decodeIfPresent(String.self, forKey: key) else { return nil }
+        if text.isEmpty {
+            throw failure(
+                key,
+                "it is empty; leave it out where the present is meant, or write a time such as 2024-06-01T12:00:00Z")
+        }
         guard let moment = Timestamp(text) else {
             throw failure(key, "\"\(text)\" is not a time such as 2024-06-01T12:00:00Z or 2024-06-01T14:00:00+02:00")
         }

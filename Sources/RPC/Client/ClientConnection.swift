@@ -29,6 +29,9 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
 
     override func connectionLost(_ call: RPCCall) { Self.clientCall(call).end(lostStatus) }
 
+    /// A call that is kept here keeps the connection.
+    override func connectionGone() { headerCall = nil }
+
     /// Every call of a client's connection is a `ClientCall`.
     @inline(__always)
     static func clientCall(_ call: RPCCall) -> ClientCall { unsafeDowncast(call, to: ClientCall.self) }

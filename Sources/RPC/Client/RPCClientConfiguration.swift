@@ -26,8 +26,8 @@ public struct RPCClientConfiguration: Sendable {
     var connectionSettings: ConnectionSettings {
         ConnectionSettings(
             streamWindow: streamWindow, connectionWindow: connectionWindow, concurrentStreamsMax: 0,
-            headerListSizeMax: headerListSizeMax, pendingBytesHigh: pendingBytesHigh, resetsBurst: 0,
-            resetsPerSecond: 0, keepaliveTime: keepaliveTime?.nanoseconds,
+            headerListSizeMax: headerListSizeMax, pendingBytesHigh: pendingBytesHigh, outputBytesMax: .max,
+            resetsBurst: 0, resetsPerSecond: 0, keepaliveTime: keepaliveTime?.nanoseconds,
             keepaliveTimeout: keepaliveTimeout.nanoseconds)
     }
 }

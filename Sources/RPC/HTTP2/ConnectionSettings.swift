@@ -5,6 +5,8 @@ struct ConnectionSettings: Sendable {
     var concurrentStreamsMax: Int
     var headerListSizeMax: Int
     var pendingBytesHigh: Int
+    /// Bytes in the queues of all calls at which the connection counts as full.
+    var outputBytesMax: Int
     /// Burst and refill per second of stream resets by the peer (servers only).
     var resetsBurst: Int
     var resetsPerSecond: Int

@@ -17,6 +17,8 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     static let outputChunk = 64 * 1024
     /// How long the peer may take to close its side after the last bytes for it have left.
     private static let lingerSeconds: Int64 = 1
+    /// How long the peer may take to read the last bytes.
+    private static let flushSeconds: Int64 = 20
 
     let loop: LoopContext
     let settings: ConnectionSettings
@@ -25,7 +27,13 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     /// Open calls; each knows its position.
     final private(set) var calls: ContiguousArray<RPCCall> = []
     /// Bytes in the queues of all calls.
-    final var outputBytesQueued = 0
+    final private(set) var outputBytesQueued = 0
+    /// More than `outputBytesMax` waits; true until half of that has left. Written on the loop.
+    final let isOutputFull = Atomic<Bool>(false)
+    /// The connection was full and has room; calls are to be told.
+    private var hasRoomAgain = false
+    /// Position of the call that is told first the next time there is room again.
+    private var nextTold = 0
     /// Calls whose handler is to be told that it may send again.
     final var becameWritable: [RPCCall] = []
     /// The connection is to be closed once what nghttp2 holds now has been sent.
@@ -60,7 +68,13 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     /// After each drain; the place to find out that nothing is left to do.
     func drained() {}
     /// A DATA frame goes out.
-    func dataLeaves() {}
+    func dataLeaves(_ count: Int) {}
+    /// So many received bytes have been dealt with.
+    func received(_ count: Int) {}
+    /// The peer broke the protocol beyond repair.
+    func protocolBroken() {}
+    /// There is room for output; the place to go on with what waits for it. True if something was done.
+    func useRoom() -> Bool { false }
     /// The connection is gone and all its calls have been told.
     func connectionGone() {}
 
@@ -86,10 +100,11 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
         call.closed.store(true, ordering: .releasing)
     }
 
-    /// The call of a stream, or nil if the stream is gone.
+    /// The call of a stream, or nil if the stream is gone, or the connection: nghttp2 goes on with what it has read, and
+    /// knows pointers to calls that are no more.
     @inline(__always)
     final func call(ofStream streamID: Int32) -> RPCCall? {
-        guard let pointer = nghttp2_session_get_stream_user_data(session, streamID) else { return nil }
+        guard let session, let pointer = nghttp2_session_get_stream_user_data(session, streamID) else { return nil }
         return Unmanaged<RPCCall>.fromOpaque(pointer).takeUnretainedValue()
     }
 
@@ -114,7 +129,7 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard let session, !isClosing else { return }
+        guard let session, !isClosing, !closesAfterDrain else { return }
         isInReadCycle = true
         keepalive.sawRead = true
         let buffer = unwrapInboundIn(data)
@@ -125,7 +140,12 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
         }
         isInSession = false
         if isGone { return freeSession() }
-        if consumed < 0 { closesAfterDrain = true }
+        if consumed < 0 {
+            closesAfterDrain = true
+            protocolBroken()
+        } else {
+            received(buffer.readableBytes)
+        }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -201,7 +221,12 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
         guard let session, !isGone else { return }
         drained()
         let isDone = nghttp2_session_want_read(session) == 0 && nghttp2_session_want_write(session) == 0
-        if isDone || (closesAfterDrain && context?.channel.isWritable == true) { closeAfterFlush() }
+        if closesAfterDrain, context?.channel.isWritable != true {
+            // A peer that does not read cannot be told why.
+            close()
+        } else if isDone || closesAfterDrain {
+            closeAfterFlush()
+        }
     }
 
     private func sendWhileWritable() {
@@ -238,11 +263,51 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
 
     /// Tells the calls that may send more; false when there were none.
     private func tellWritable() -> Bool {
+        let told = tellOfRoom()
         let calls = becameWritable
-        guard !calls.isEmpty else { return false }
+        guard !calls.isEmpty else { return told }
         becameWritable = []
         for call in calls where !call.hasEnded { call.becameWritable() }
         return true
+    }
+
+    /// Tells the calls that waited because the connection was full, until it is full again. They take turns.
+    private func tellOfRoom() -> Bool {
+        guard hasRoomAgain else { return false }
+        hasRoomAgain = false
+        var told = useRoom()
+        let first = nextTold < calls.count ? nextTold : 0
+        let waiting = (calls[first...] + calls[..<first]).filter { $0.countsPending && $0.takeWish() }
+        var isOver = false
+        for call in waiting where !call.hasEnded {
+            if !isOutputFull.load(ordering: .relaxed) {
+                call.becameWritable()
+                told = true
+            } else {
+                call.returnWish()
+                if !isOver { nextTold = max(0, call.index) }
+                isOver = true
+            }
+        }
+        return told
+    }
+
+    /// Bytes were put into the queue of a call.
+    final func outputQueued(_ count: Int) {
+        outputBytesQueued += count
+        loop.buffered(count)
+        guard outputBytesQueued > settings.outputBytesMax, !isOutputFull.load(ordering: .relaxed) else { return }
+        isOutputFull.store(true, ordering: .sequentiallyConsistent)
+    }
+
+    /// Bytes have left the queue of a call, sent or dropped.
+    final func outputLeft(_ count: Int) {
+        outputBytesQueued -= count
+        loop.buffered(-count)
+        guard isOutputFull.load(ordering: .relaxed), outputBytesQueued <= settings.outputBytesMax / 2 else { return }
+        isOutputFull.store(false, ordering: .sequentiallyConsistent)
+        hasRoomAgain = true
+        setNeedsDrain()
     }
 
     // MARK: Closing
@@ -258,6 +323,8 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
         guard !isClosing, let context else { return }
         isClosing = true
         let channel = context.channel
+        let timer = channel.eventLoop.scheduleTask(in: .seconds(Self.flushSeconds)) { channel.close(promise: nil) }
+        channel.closeFuture.whenComplete { _ in timer.cancel() }
         context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in
             channel.close(mode: .output).whenFailure { _ in channel.close(promise: nil) }
             channel.eventLoop.scheduleTask(in: .seconds(Self.lingerSeconds)) { channel.close(promise: nil) }

@@ -38,6 +38,20 @@ final class LoopContext: @unchecked Sendable {
     private(set) var callsInARow = 0
     /// Output is gathered here, then written; one buffer serves all connections of the loop.
     var output = ByteBuffer()
+    /// Bytes of incomplete requests and of unsent answers, of all connections of the loop.
+    private(set) var bufferedBytes = 0
+    /// Beyond half of this, requests wait; beyond all of it, somebody must go.
+    var bufferedBytesMax = Int.max
+    /// Called at the end of a turn in which memory became scarce, or in which there was some again for requests that
+    /// wait for it.
+    var relieve: (() -> Void)?
+    /// Requests wait until memory is not scarce.
+    var isRoomWanted = false
+    private var isReliefScheduled = false
+    /// Of the connections of this loop and of the others.
+    var openStreams = OpenStreams()
+    /// The time when connections were last looked at for what is overdue.
+    var sweptAt = NIODeadline.now()
 
     init(eventLoop: any EventLoop) {
         self.eventLoop = eventLoop
@@ -51,6 +65,28 @@ final class LoopContext: @unchecked Sendable {
         } else {
             latestCaller = caller
             callsInARow = 1
+        }
+    }
+
+    /// Counts memory that connections take, or give back.
+    @inline(__always)
+    func buffered(_ change: Int) {
+        let wasScarce = isMemoryScarce
+        bufferedBytes += change
+        // Scarce memory alone is looked after by the sweeps: each look goes over all connections.
+        let isReliefDue = isMemoryScarce ? isMemoryUsedUp || !wasScarce : isRoomWanted
+        if isReliefDue { scheduleRelief() }
+    }
+
+    var isMemoryScarce: Bool { bufferedBytes > bufferedBytesMax / 2 }
+    var isMemoryUsedUp: Bool { bufferedBytes > bufferedBytesMax }
+
+    private func scheduleRelief() {
+        guard !isReliefScheduled else { return }
+        isReliefScheduled = true
+        eventLoop.execute {
+            self.isReliefScheduled = false
+            self.relieve?()
         }
     }
 

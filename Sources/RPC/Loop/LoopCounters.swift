@@ -8,6 +8,7 @@ final class LoopCounters: Sendable {
     let callsStarted = Atomic<Int>(0)
     let callsEnded = Atomic<Int>(0)
     let callsFailed = Atomic<Int>(0)
+    let streamsOpen = Atomic<Int>(0)
     let bytesReceived = Atomic<Int>(0)
     let bytesSent = Atomic<Int>(0)
 

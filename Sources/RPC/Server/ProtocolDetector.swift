@@ -14,13 +14,15 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
     private static let telling = 3
 
     private let shared: ServerShared
+    private let remoteAddress: String?
     private let installHTTP2: (any Channel) throws -> Void
     private var received = ByteBuffer()
     private var isDecided = false
     private var timeout: Scheduled<Void>?
 
-    init(shared: ServerShared, installHTTP2: @escaping (any Channel) throws -> Void) {
+    init(shared: ServerShared, remoteAddress: String?, installHTTP2: @escaping (any Channel) throws -> Void) {
         self.shared = shared
+        self.remoteAddress = remoteAddress
         self.installHTTP2 = installHTTP2
     }
 
@@ -28,7 +30,10 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
         let channel = context.channel
         timeout = context.eventLoop.scheduleTask(
             in: .nanoseconds(shared.configuration.handshakeTimeout.nanoseconds)
-        ) { channel.close(promise: nil) }
+        ) { [shared, remoteAddress] in
+            shared.faults.note(.noHandshake, from: remoteAddress)
+            channel.close(promise: nil)
+        }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) { timeout?.cancel() }
@@ -54,6 +59,9 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
             }
         } else {
             isDecided = true
+            // A handshake record, and the first byte of its version.
+            let isTLS = received.readableBytesView.starts(with: [0x16, 0x03])
+            shared.faults.note(isTLS ? .tlsOnPlainPort : .noHTTP2, from: remoteAddress)
             received.clear()
             context.close(promise: nil)
         }

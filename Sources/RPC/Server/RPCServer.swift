@@ -73,9 +73,11 @@ public final class RPCServer: Sendable {
     ) async throws(RPCError) -> RPCServer {
         precondition(threads > 0)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
-        let shared = ServerShared(configuration: configuration, router: router, logger: logger)
+        let contexts = group.makeIterator().map { LoopContext(eventLoop: $0) }
+        let shared = ServerShared(
+            configuration: configuration, router: router, counters: contexts.map(\.counters), logger: logger)
         let registry = ConnectionRegistry(limit: configuration.connectionsMax)
-        let loops = group.makeIterator().map { ServerLoop(eventLoop: $0) }
+        let loops = contexts.map { ServerLoop(context: $0, shared: shared, registry: registry, loopCount: threads) }
         let byEventLoop = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.context.eventLoop), $0) })
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
@@ -86,11 +88,12 @@ public final class RPCServer: Sendable {
                     return channel.eventLoop.makeFailedFuture(ConnectionRefused())
                 }
                 return channel.eventLoop.makeCompletedFuture {
-                    try loop.open(channel, shared: shared, registry: registry)
+                    try loop.open(channel)
                 }
             }
         do {
             let listener = try await bootstrap.bind(host: host, port: port).get()
+            for loop in loops { loop.context.eventLoop.execute { loop.startSweeping() } }
             return RPCServer(
                 group: group, listener: listener, loops: loops, registry: registry, logger: logger, host: host)
         } catch {

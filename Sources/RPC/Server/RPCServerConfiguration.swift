@@ -12,11 +12,17 @@ public struct RPCServerConfiguration: Sendable {
     /// goes over is reset. 64 KiB.
     public var headerListSizeMax = 64 * 1024
     /// Requests of one connection that are not yet complete, in bytes altogether; calls that go over fail with
-    /// RESOURCE_EXHAUSTED. 256 MiB.
-    public var requestBytesMax = 256 * 1024 * 1024
-    /// Answers of one connection that wait because the client does not read, in bytes altogether; new calls beyond
-    /// it fail with RESOURCE_EXHAUSTED. 512 MiB.
-    public var outputBytesMax = 512 * 1024 * 1024
+    /// RESOURCE_EXHAUSTED. 128 MiB.
+    public var requestBytesMax = 128 * 1024 * 1024
+    /// Answers of one connection that wait because the client does not read, in bytes altogether. Beyond it
+    /// `isWritable` of its streaming calls is false and its unary requests wait, until half has left. 16 MiB.
+    public var outputBytesMax = 16 * 1024 * 1024
+    /// Incomplete requests and unread answers of all connections, in bytes. Beyond half of it unary requests wait, and
+    /// connections that neither send nor read are closed; beyond all of it the connection that holds the most is
+    /// closed (GOAWAY). Each event loop has an equal share. 512 MiB.
+    public var bufferedBytesMax = 512 * 1024 * 1024
+    /// Streams that may be open on all connections; calls beyond it fail with RESOURCE_EXHAUSTED. 262,144.
+    public var openStreamsMax = 262_144
     /// Bytes of one streaming call that wait to be sent at which `isWritable` turns false. 256 KiB.
     public var pendingBytesHigh = 256 * 1024
     /// Flow-control window of each stream for received data, in bytes; 64 KiB ... 1 GiB. 1 MiB.
@@ -29,6 +35,12 @@ public struct RPCServerConfiguration: Sendable {
     public var resetsBurst = 10_000
     /// Resets that the allowance regains each second. 1,000.
     public var resetsPerSecond = 1_000
+    /// Frames that ask for nothing (SETTINGS, PRIORITY, DATA without data) or that are invalid, and
+    /// streams that the server resets for what the client did, allowed in one go; beyond it the connection is closed
+    /// (GOAWAY). 10,000.
+    public var uselessFramesBurst = 10_000
+    /// What that allowance regains each second. 1,000.
+    public var uselessFramesPerSecond = 1_000
 
     /// Time without received bytes after which the client is pinged; nil: never. Two hours.
     public var keepaliveTime: Duration? = .seconds(2 * 60 * 60)
@@ -41,11 +53,18 @@ public struct RPCServerConfiguration: Sendable {
     public var permitsPingsWithoutCalls = true
     /// Strikes that are forgiven; one more is answered with GOAWAY ENHANCE_YOUR_CALM "too_many_pings". 2.
     public var pingStrikesMax = 2
-    /// Time in which a new connection must show its protocol. 20 s.
+    /// Time in which a new connection must show its protocol and, with HTTP/2, send its settings. 20 s.
     public var handshakeTimeout: Duration = .seconds(20)
+    /// Time in which the headers of a request must have come, a unary request must have come whole, and each message
+    /// of a stream, once begun. A call that takes longer fails with DEADLINE_EXCEEDED, and headers that do end the
+    /// connection; up to a quarter of the time later. 60 s.
+    public var requestTimeout: Duration = .seconds(60)
 
     /// Request metadata that `ServerCall.metadata` can tell; lower case, at most 63 bytes each.
     public var metadataKeys = ["token", "authorization", "hasleader", "client-api-version"]
+    /// At a shutdown: how long a client may take to answer that it has been told. Calls that it begins before are served,
+    /// later ones are refused. 1 s.
+    public var shutdownNoticeTime: Duration = .seconds(1)
     /// What streaming calls end with at shutdown, and calls that come too late.
     public var shutdownStatus = RPCStatus(.unavailable, "server is shutting down")
 
@@ -61,8 +80,9 @@ public struct RPCServerConfiguration: Sendable {
         ConnectionSettings(
             streamWindow: streamWindow, connectionWindow: connectionWindow,
             concurrentStreamsMax: concurrentStreamsMax, headerListSizeMax: headerListSizeMax,
-            pendingBytesHigh: pendingBytesHigh, resetsBurst: resetsBurst, resetsPerSecond: resetsPerSecond,
-            keepaliveTime: keepaliveTime?.nanoseconds, keepaliveTimeout: keepaliveTimeout.nanoseconds)
+            pendingBytesHigh: pendingBytesHigh, outputBytesMax: outputBytesMax, resetsBurst: resetsBurst,
+            resetsPerSecond: resetsPerSecond, keepaliveTime: keepaliveTime?.nanoseconds,
+            keepaliveTimeout: keepaliveTimeout.nanoseconds)
     }
 }
 

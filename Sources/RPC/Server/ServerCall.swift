@@ -14,6 +14,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         case timeout(String)
         case encoding(String)
         case tooLarge
+        case tooManyStreams
     }
 
     private unowned(unsafe) let server: ServerConnection
@@ -33,13 +34,17 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     private(set) var handler: (any ServerStreamHandler)?
     /// The one message of a unary call, when it came in pieces.
     private var request: [UInt8]?
-    /// Bytes held for this call in `assembler` and `request`, as counted by the connection.
+    /// Bytes held for this call in `assembler`, `request` and `metadataValues`, as counted by the connection.
     private var heldBytes = 0
+    private var metadataBytes = 0
+    /// When the part of the request began that has not come whole, as of the loop's last sweep.
+    private var begun: NIODeadline
     private var headersSent = false
     private var status = RPCStatus.ok
 
     init(server: ServerConnection, streamID: Int32) {
         self.server = server
+        begun = server.loop.sweptAt
         super.init(connection: server, streamID: streamID)
     }
 
@@ -126,6 +131,8 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
 
     func addMetadata(_ key: Int, _ value: UnsafeBufferPointer<UInt8>) {
         metadataValues.append((key, Array(value)))
+        metadataBytes += value.count
+        updateHeldBytes()
     }
 
     /// Answers; what comes later for the call is ignored.
@@ -171,6 +178,11 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         handler = nil
         request = nil
         assembler.reset()
+        // What the client does not read may keep the call for long: it keeps nothing more than its metadata, which
+        // other threads may be reading.
+        unknownPath = nil
+        requestMethod = nil
+        contentType = nil
         updateHeldBytes()
         loop.deadlines.remove(self)
         closed.store(true, ordering: .releasing)
@@ -202,10 +214,18 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
 
     /// The stream or the connection is gone; the call is no longer in `calls`.
     func gone(_ reason: CancelReason) {
+        LoopCounters.add(-1, to: loop.counters.streamsOpen)
+        metadataBytes = 0
         guard !hasEnded else { return updateHeldBytes() }
         let handler = handler
         ended()
         handler?.onCancel(reason)
+    }
+
+    /// The request did not come in time.
+    func overdue() {
+        let status = RPCStatus(.deadlineExceeded, ClientFault.slowRequest.text)
+        cancel(.violation(status), status)
     }
 
     override func deadlineExpired() {
@@ -236,9 +256,11 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// Bytes of the body have come.
     func received(_ chunk: UnsafeRawBufferPointer) {
         guard !hasEnded else { return }
+        if assembler.isAtBoundary, request == nil, handler != nil { begun = loop.sweptAt }
         do throws(MessageAssembler.Problem) {
             try assemble(chunk, limit: server.shared.configuration.messageSizeMax) { message in
                 if let handler {
+                    begun = loop.sweptAt
                     handler.onMessage(message)
                 } else if request == nil {
                     request = message.withUnsafeBytes { Array($0) }
@@ -258,7 +280,8 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         }
         updateHeldBytes()
         if !hasEnded, server.requestBytesHeld > server.shared.configuration.requestBytesMax {
-            violation(.resourceExhausted, "too many bytes of incomplete requests on this connection")
+            server.shared.faults.note(.tooManyIncomplete, from: remoteAddress)
+            violation(.resourceExhausted, ClientFault.tooManyIncomplete.text)
         }
     }
 
@@ -268,12 +291,37 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         guard assembler.isAtBoundary else { return violation(.internal, "unexpected EOF") }
         switch method.kind {
         case .stream: handler?.onHalfClose()
-        case .unary(let handle):
-            guard let message = request else { return violation(.internal, Self.noMessage) }
-            request = nil
-            updateHeldBytes()
-            message.withUnsafeBytes { handle(self, $0.bytes) }
+        case .unary:
+            guard request != nil else { return violation(.internal, Self.noMessage) }
+            if server.mustWait {
+                server.park(self)
+            } else {
+                handle()
+            }
         }
+    }
+
+    /// Hands the request of a unary call, which has come whole, to its handler.
+    func handle() {
+        guard !hasEnded, case .unary(let handle) = method?.kind, let message = request else { return }
+        request = nil
+        updateHeldBytes()
+        message.withUnsafeBytes { handle(self, $0.bytes) }
+    }
+
+    /// Something of the request is on its way for longer than it may be.
+    func isOverdue(since time: NIODeadline) -> Bool {
+        guard !hasEnded, !remoteEnded, begun < time else { return false }
+        if case .stream = method?.kind { return !assembler.isAtBoundary }
+        return true
+    }
+
+    /// Ends the call for what its client did: the handler hears of it, and what waits is dropped.
+    func cutOff() {
+        guard !hasEnded else { return reset(NGHTTP2_ENHANCE_YOUR_CALM) }
+        let handler = handler
+        handler?.onCancel(.connectionLost)
+        reset(NGHTTP2_ENHANCE_YOUR_CALM)
     }
 
     private func violation(_ code: RPCStatus.Code, _ text: String) {
@@ -282,8 +330,10 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     }
 
     private func updateHeldBytes() {
-        let now = assembler.partial.count + (request?.count ?? 0)
+        let now = assembler.partial.count + (request?.count ?? 0) + metadataBytes
+        guard now != heldBytes else { return }
         server.requestBytesHeld += now - heldBytes
+        loop.buffered(now - heldBytes)
         heldBytes = now
     }
 

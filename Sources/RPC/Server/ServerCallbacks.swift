@@ -9,6 +9,7 @@ enum ServerCallbacks {
         nghttp2_session_callbacks_set_on_header_callback(raw, onHeader)
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(raw, onDataChunk)
         nghttp2_session_callbacks_set_on_frame_recv_callback(raw, onFrame)
+        nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(raw, onInvalidFrame)
         nghttp2_session_callbacks_set_on_frame_send_callback(raw, onFrameSent)
         nghttp2_session_callbacks_set_on_stream_close_callback(raw, onStreamClose)
     }
@@ -30,11 +31,26 @@ enum ServerCallbacks {
     private static let dataType = UInt8(NGHTTP2_DATA.rawValue)
     private static let headersType = UInt8(NGHTTP2_HEADERS.rawValue)
     private static let pingType = UInt8(NGHTTP2_PING.rawValue)
-
+    private static let settingsType = UInt8(NGHTTP2_SETTINGS.rawValue)
+    private static let priorityType = UInt8(NGHTTP2_PRIORITY.rawValue)
     private static let goAwayType = UInt8(NGHTTP2_GOAWAY.rawValue)
 
     private static let onBeginFrame: nghttp2_on_begin_frame_callback = { _, header, userData in
-        with(userData) { $0.frameLength = header?.pointee.length ?? 0 }
+        guard let hd = header?.pointee else { return 0 }
+        with(userData) { connection in
+            connection.frameLength = hd.length
+            switch hd.type {
+            case dataType where hd.length > 0 || hd.flags & endStream != 0: break
+            case dataType, priorityType: connection.askedForNothing()
+            case settingsType where hd.flags & ack == 0: connection.askedForNothing()
+            default: break
+            }
+        }
+        return 0
+    }
+
+    private static let onInvalidFrame: nghttp2_on_invalid_frame_recv_callback = { _, _, _, userData in
+        with(userData) { $0.askedForNothing() }
         return 0
     }
 
@@ -92,6 +108,7 @@ enum ServerCallbacks {
                     withUnsafeBytes(of: frame.pointee.ping.opaque_data) { connection.pingAnswered($0) }
                 }
             }
+        case settingsType: with(userData) { $0.hasHandshake = true }
         default: break
         }
         return 0

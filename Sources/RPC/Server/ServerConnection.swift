@@ -5,8 +5,6 @@ import NIOCore
 final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     /// Marks the ping whose answer says that the client has seen our GOAWAY.
     private static let shutdownPing: [UInt8] = Array("t4-close".utf8)
-    /// How long that answer may take.
-    private static let shutdownPingSeconds: Int64 = 1
 
     let shared: ServerShared
     let remoteAddress: String?
@@ -14,8 +12,18 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     var headerCall: ServerCall?
     /// Payload length and flags of the frame that is being read.
     var frameLength = 0
-    /// Bytes of requests that are not complete yet.
+    /// Bytes of requests that are not complete yet, of those that wait, and of metadata.
     var requestBytesHeld = 0
+    /// The client's SETTINGS have come.
+    var hasHandshake = false
+    let openedAt: NIODeadline
+    var parked = ParkedCalls()
+    var uselessFrames: Allowance
+    /// Frames that wait in nghttp2, as counted in the loop's memory.
+    var framesCounted = 0
+    /// Bytes received and sent since the last sweep, and whether those before it were hardly any.
+    var traffic = 0
+    var isStalled = false
     private var pingPolicy = PingPolicy()
     private var isShuttingDown = false
     private var isShutdownPingSent = false
@@ -24,6 +32,9 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     init(loop: LoopContext, shared: ServerShared, remoteAddress: String?) {
         self.shared = shared
         self.remoteAddress = remoteAddress
+        openedAt = .now()
+        uselessFrames = Allowance(
+            burst: shared.configuration.uselessFramesBurst, perSecond: shared.configuration.uselessFramesPerSecond)
         super.init(loop: loop, settings: shared.settings)
     }
 
@@ -51,7 +62,25 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     }
 
     /// Clients measure the bandwidth with pings while a large answer arrives: each DATA frame allows one, as in grpc-go.
-    override func dataLeaves() { pingPolicy.sentSomething() }
+    override func dataLeaves(_ count: Int) {
+        pingPolicy.sentSomething()
+        traffic += count
+    }
+
+    override func received(_ count: Int) { tookBytes(count) }
+
+    override func drained() { countFrames() }
+
+    override func useRoom() -> Bool { handleParked() }
+
+    override func protocolBroken() { shared.faults.note(.brokenHTTP2, from: remoteAddress) }
+
+    override func connectionGone() {
+        // A call that is kept here keeps the connection.
+        headerCall = nil
+        parked.removeAll()
+        countFrames()
+    }
 
     // MARK: Requests
 
@@ -62,6 +91,11 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         nghttp2_session_set_stream_user_data(session, streamID, Unmanaged.passUnretained(call).toOpaque())
         headerCall = call
         LoopCounters.add(1, to: loop.counters.callsStarted)
+        LoopCounters.add(1, to: loop.counters.streamsOpen)
+        let streamsMax = shared.configuration.openStreamsMax
+        if loop.openStreams.areOver(streamsMax, own: loop.counters, all: shared.counters) {
+            call.problem = .tooManyStreams
+        }
         loop.callBegan(on: self)
     }
 
@@ -82,6 +116,11 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         case nil: break
         case .tooLarge:
             call.reset(NGHTTP2_ENHANCE_YOUR_CALM)
+            askedForNothing()
+            return nil
+        case .tooManyStreams:
+            shared.faults.note(.tooManyStreams, from: remoteAddress)
+            call.end(nil, RPCStatus(.resourceExhausted, ClientFault.tooManyStreams.text))
             return nil
         case .timeout(let text):
             call.reject(httpStatus: 400, RPCStatus(.internal, "malformed grpc-timeout: \(text)"))
@@ -110,8 +149,9 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
             call.end(nil, shared.configuration.shutdownStatus)
             return nil
         }
-        guard outputBytesQueued <= shared.configuration.outputBytesMax else {
-            call.end(nil, RPCStatus(.resourceExhausted, "too many unread answers on this connection"))
+        guard requestBytesHeld <= shared.configuration.requestBytesMax else {
+            shared.faults.note(.tooManyIncomplete, from: remoteAddress)
+            call.end(nil, RPCStatus(.resourceExhausted, ClientFault.tooManyIncomplete.text))
             return nil
         }
         return method
@@ -122,7 +162,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         if let call, !call.hasEnded {
             // The usual request: one frame, one message, the end. It is lent to the handler where it lies.
             if endsStream, frameLength == chunk.count, case .unary(let handle) = call.method?.kind,
-                call.hasNoRequest,
+                call.hasNoRequest, !mustWait,
                 let message = MessageAssembler.wholeMessage(in: chunk, limit: shared.configuration.messageSizeMax)
             {
                 call.remoteEnded = true
@@ -181,7 +221,8 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         guard let session else { return close() }
         // Two steps, so that calls that cross the first notice are still served.
         nghttp2_submit_shutdown_notice(session)
-        loop.eventLoop.scheduleTask(in: .seconds(Self.shutdownPingSeconds)) { [weak self] in self?.sendFinalGoAway() }
+        let time = TimeAmount.nanoseconds(shared.configuration.shutdownNoticeTime.nanoseconds)
+        loop.eventLoop.scheduleTask(in: time) { [weak self] in self?.sendFinalGoAway() }
         for call in calls {
             let call = Self.serverCall(call)
             if case .stream = call.method?.kind { call.cancel(.shutdown, shared.configuration.shutdownStatus) }

@@ -8,9 +8,14 @@ final class ServerShared: Sendable {
     let metadataKeys: MetadataKeys
     let pingIntervalMin: Int64
     let logger: Logger
+    let faults: ClientFaultLog
+    /// Of all event loops.
+    let counters: [LoopCounters]
 
-    init(configuration: RPCServerConfiguration, router: RPCRouter, logger: Logger) {
+    init(configuration: RPCServerConfiguration, router: RPCRouter, counters: [LoopCounters], logger: Logger) {
         self.configuration = configuration
+        self.counters = counters
+        faults = ClientFaultLog(logger: logger)
         settings = configuration.connectionSettings
         routes = RouteTable(router)
         metadataKeys = MetadataKeys(configuration.metadataKeys)

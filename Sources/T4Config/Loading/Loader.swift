@@ -12,9 +12,24 @@ struct Loader {
     var problems: [ConfigurationError.Problem] = []
 
     init(environment: [String: String], flags: [String: String], registry: BackendRegistry?) {
-        self.environment = environment.filter { $0.key.hasPrefix("T4_") && !$0.value.isEmpty }
+        let neverEmpty = Loader.variablesThatAreNeverEmpty(registry)
+        self.environment = environment.filter { name, value in
+            name.hasPrefix("T4_") && (!value.isEmpty || neverEmpty.contains(name))
+        }
         self.flags = flags
         self.registry = registry
+    }
+
+    /// An empty variable counts as not set, except where the value names what is to be done.
+    private static func variablesThatAreNeverEmpty(_ registry: BackendRegistry?) -> Set<String> {
+        var flags = SettingDefinition.all.filter(\.isNeverEmpty).flatMap { $0.names.map(\.flag) }
+        for kind in BackendKind.allCases {
+            for name in registry.map(kind.names) ?? [] {
+                let settings = registry.map { kind.descriptions(of: name, in: $0) } ?? []
+                flags += settings.filter(\.isNeverEmpty).map { kind.flag(of: $0.key, name) }
+            }
+        }
+        return Set(flags.map(SettingDefinition.variable(ofFlag:)))
     }
 
     mutating func load(hostName: () -> String) throws(ConfigurationError) -> Configuration {

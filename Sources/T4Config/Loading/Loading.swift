@@ -6,7 +6,8 @@ extension Configuration {
     ///
     /// - Parameters:
     ///   - file: The TOML file; nil for none.
-    ///   - environment: Environment variables; those that do not start with `T4_` and empty ones are ignored.
+    ///   - environment: Environment variables; those that do not start with `T4_` are ignored, and so are empty ones
+    ///     but for settings that are never empty, where they are an error.
     ///   - flags: Values by flag name without dashes, as `parseFlags` gives them.
     ///   - registry: The backends that can be chosen. The settings of each engine that it knows are read as the engine
     ///     itself would, and nothing is opened. Nil leaves that to whoever opens the engine.

@@ -1,7 +1,7 @@
 /// Where each key and table of a TOML text stands.
 ///
-/// The parser gives positions only for syntax errors, so the text is read a second time, for keys alone. It has been
-/// accepted by the parser before; on a text that has not, positions may be missing or wrong, but reading ends.
+/// The parser gives positions only for syntax errors, so the text is read a second time, for keys alone. In a text that
+/// the parser does not accept, positions behind the error may be missing or wrong, but reading ends.
 struct KeyPositions: Sendable {
     struct Position: Hashable, Sendable {
         /// From 1.
@@ -22,6 +22,14 @@ struct KeyPositions: Sendable {
         all.last { $0.position.line == place.line && $0.position.column <= place.column }
     }
 
+    /// The first place where a table header has neither a key nor its end. The parser ends the process there instead
+    /// of giving an error, so it must not see such a text.
+    private(set) var headerWithoutKey: (position: Position, found: Unicode.Scalar)?
+    /// Values around the one that is read.
+    private var depth = 0
+    /// The parser refuses deeper ones.
+    private static let depthMax = 256
+
     /// Reads a whole file.
     init(of text: String) {
         var reader = Reader(text: text)
@@ -31,6 +39,7 @@ struct KeyPositions: Sendable {
             guard let next = reader.peek else { return }
             let start = reader.position
             if next == "[" {
+                readBrackets(&reader)
                 reader.skip(while: { $0 == "[" })
                 reader.skipBlanks(andNewlines: false)
                 let keyStart = reader.position
@@ -45,6 +54,17 @@ struct KeyPositions: Sendable {
         }
     }
 
+    /// Reads what is before the key of a table header.
+    private mutating func readBrackets(_ reader: inout Reader) {
+        reader.advance()
+        let isArray = reader.peek == "["
+        if isArray { reader.advance() }
+        reader.skip(while: { $0 == " " || $0 == "\t" })
+        guard headerWithoutKey == nil, let next = reader.peek, next != "]", isArray || next != "[" else { return }
+        let isKey = next == "\"" || next == "'" || next.isASCII && (next.properties.isAlphabetic || "0"..."9" ~= next)
+        if !isKey, next != "-", next != "_" { headerWithoutKey = (reader.position, next) }
+    }
+
     private mutating func readPair(_ reader: inout Reader, below table: [String]) {
         reader.skipBlanks(andNewlines: false)
         let start = reader.position
@@ -56,6 +76,9 @@ struct KeyPositions: Sendable {
     }
 
     private mutating func readValue(_ reader: inout Reader, of path: [String]) {
+        guard depth < Self.depthMax else { return }
+        depth += 1
+        defer { depth -= 1 }
         reader.skipBlanks(andNewlines: false)
         switch reader.peek {
         case "\"", "'": reader.skipString()

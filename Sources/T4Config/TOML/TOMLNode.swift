@@ -91,6 +91,13 @@ struct TOMLDocument: Sendable {
                     at: .file(file, line: lines.count, column: (lines.last?.count ?? 0) + 1),
                     reason: "the file holds a NUL character"))
         }
+        if let header = KeyPositions(of: text).headerWithoutKey {
+            let found = header.found == "\n" || header.found == "\r" ? "a line end" : "'\(header.found)'"
+            throw ConfigurationError(
+                .init(
+                    at: .file(file, line: header.position.line, column: header.position.column),
+                    reason: "syntax error in a table header: expected a key, saw \(found)"))
+        }
         let table: TOMLTable
         do {
             table = try TOMLTable(string: text)

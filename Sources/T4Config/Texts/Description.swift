@@ -13,7 +13,10 @@ extension Configuration {
                 text += "\(text.isEmpty ? "" : "\n")[\(table)]\n"
             }
             let origin = origins[setting.key].map(name) ?? "default"
-            text += "\(setting.path[1]) = \(setting.writeTOML(self))  # \(origin)\n"
+            text +=
+                setting.isNeverEmpty && origins[setting.key] == nil
+                ? "# \(setting.path[1]): \(setting.defaultText)  # \(origin)\n"
+                : "\(setting.path[1]) = \(setting.writeTOML(self))  # \(origin)\n"
         }
         return text
     }

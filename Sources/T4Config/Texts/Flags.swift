@@ -5,7 +5,7 @@ extension Configuration {
     ///
     /// - Returns: Values by flag name without dashes; unknown names are kept for `load` to refuse. A flag that stands
     ///   twice counts with its last value.
-    /// - Throws: A word that is no flag, or a flag without its value.
+    /// - Throws: A word that is no flag, or a flag without its value, a `--config` that names no file.
     public static func parseFlags(_ arguments: [String]) throws(ConfigurationError) -> [String: String] {
         var flags: [String: String] = [:]
         var rest = arguments[...]
@@ -33,6 +33,11 @@ extension Configuration {
                         at: .flag(name), reason: "the value is missing",
                         hint: "write --\(name) \(setting?.placeholder ?? "")"))
             }
+        }
+        if flags["config"]?.isEmpty == true {
+            throw ConfigurationError(
+                .init(at: .flag("config"), reason: "the file's name is empty", hint: "leave it out where there is none")
+            )
         }
         return flags
     }

@@ -1,6 +1,6 @@
 import T4Protocols
 
-/// A setting that is either a moment or, as an empty text, none.
+/// A setting that is a moment where it is there.
 extension Timestamp?: SettingValue {
     static var placeholder: String { "TIME" }
     private static var wanted: String { "a time such as \"2024-06-01T12:00:00Z\"" }
@@ -15,12 +15,12 @@ extension Timestamp?: SettingValue {
     }
 
     init(text: String) throws(Refusal) {
-        guard text.isEmpty || Timestamp(text) != nil else {
+        guard let moment = Timestamp(text) else {
             throw Refusal(
                 Refusal.expected(Timestamp?.wanted, foundText: text).reason,
                 hint: "date, T, time and Z or an offset such as +02:00, as RFC 3339 has them")
         }
-        self = Timestamp(text)
+        self = moment
     }
 
     var tomlText: String { quoted(map(\.description) ?? "") }

@@ -68,10 +68,11 @@ package struct CheckpointBuilder {
         deltas.insert(Manifest.Delta(from: from, to: to, tables: tables), at: 0)
     }
 
-    /// Begins with the rows of a complete state as the base, instead of `add` and `finish`.
-    package mutating func begin(_ rows: some TableRows) throws {
+    /// Begins with the rows of a complete state as the base. Only where what came behind it is added, `finish` follows.
+    /// - Parameter end: The last entry of that state; nil for that of the checkpoint.
+    package mutating func begin(_ rows: some TableRows, upTo end: UInt64? = nil) throws {
         if cut == nil { cut = TableCut(meanRowSize: CheckpointBuilder.usualRowSize) }
-        base = try write(RetainedRows(rows, compacted: compacted, isComplete: true), upTo: index)
+        base = try write(RetainedRows(rows, compacted: compacted, isComplete: true), upTo: end ?? index)
     }
 
     /// Merges what is due. Call once, after the last `add`.

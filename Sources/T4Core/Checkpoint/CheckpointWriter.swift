@@ -85,6 +85,30 @@ package struct CheckpointWriter: Sendable {
         return written
     }
 
+    /// Writes the checkpoint that ends at `mark` anew, from the state itself and the log behind it: no table of the newest
+    /// one is read or used again, as some may be damaged or lost. Everything else is as in `write`.
+    /// - Parameter state: Ends at `mark` or before it.
+    /// - Throws: Also `.corrupted` when the rows of the state do not add up to what it says.
+    package func writeAnew(_ mark: StateTrail.Mark, from state: EngineState) throws -> Written? {
+        try write(mark, after: checkpoints.headOrStandIn, usesTables: false) { last, uploads in
+            var builder = CheckpointBuilder(
+                previous: nil, index: mark.position.index, compacted: mark.meta.compacted,
+                firstCut: last?.checkpoint.parameters.cut, open: uploads.open, put: uploads.put)
+            let sum = StateSum()
+            try builder.begin(SummedRows(SnapshotTableRows(state.snapshot), sum), upTo: state.position.index)
+            guard sum.matches(state.meta) else {
+                throw CheckpointError(
+                    .corrupted, "the rows of the engine at entry \(state.position) do not add up to their digest")
+            }
+            if state.position != mark.position {
+                try fold(
+                    into: &builder, after: state.position, state.meta.revision, compacted: state.meta.compacted, mark)
+                try builder.finish()
+            }
+            return builder
+        }
+    }
+
     /// Writes the first checkpoint of a branch: the tables of its parent's checkpoint where they lie, and on top what the
     /// parent's log made of them up to `mark`. `readLog` must read that log.
     /// - Parameter prefix: Of the parent.
@@ -105,7 +129,7 @@ package struct CheckpointWriter: Sendable {
     }
 
     private func write(
-        _ mark: StateTrail.Mark, after readHead: () throws -> CheckpointStore.FoundHead?,
+        _ mark: StateTrail.Mark, after readHead: () throws -> CheckpointStore.FoundHead?, usesTables: Bool = true,
         build: (_ last: ManifestFile?, Uploads) throws -> CheckpointBuilder
     ) throws -> Written? {
         for _ in 0..<CheckpointWriter.attemptsMax {
@@ -113,7 +137,7 @@ package struct CheckpointWriter: Sendable {
             let previous = try readHead()
             if let previous, previous.head.index >= mark.position.index { return nil }
             let last = try previous.map { try checkpoints.newest(of: $0.head) }
-            let uploads = Uploads(checkpoints, known: last?.file, epoch: epoch)
+            let uploads = Uploads(checkpoints, known: usesTables ? last?.file : nil, epoch: epoch)
             let written = try put(build(last?.file, uploads), uploads, mark, after: previous?.head, behind: last?.key)
             guard try checkpoints.epoch() == epoch else { continue }
             var random = SystemRandomNumberGenerator()
@@ -150,10 +174,16 @@ package struct CheckpointWriter: Sendable {
     private func fold(
         into builder: inout CheckpointBuilder, after last: Manifest?, _ mark: StateTrail.Mark
     ) throws {
-        let start = last?.position ?? .zero
-        var fold = Fold(
-            after: start, revision: last.map { Revision($0.revision) } ?? .initial,
-            compacted: last.map { Revision($0.compacted) } ?? .none)
+        try fold(
+            into: &builder, after: last?.position ?? .zero, last.map { Revision($0.revision) } ?? .initial,
+            compacted: last.map { Revision($0.compacted) } ?? .none, mark)
+    }
+
+    private func fold(
+        into builder: inout CheckpointBuilder, after start: LogPosition, _ revision: Revision, compacted: Revision,
+        _ mark: StateTrail.Mark
+    ) throws {
+        var fold = Fold(after: start, revision: revision, compacted: compacted)
         var from = start.index
         try readLog(start) { entry in
             guard entry.position.index <= mark.position.index else { return .stop }
@@ -167,8 +197,9 @@ package struct CheckpointWriter: Sendable {
         guard fold.position == mark.position, fold.revision == mark.meta.revision,
             fold.compacted == mark.meta.compacted
         else {
+            // No table is to blame: whoever would write everything anew would hide it.
             throw CheckpointError(
-                .corrupted,
+                .invalidArgument,
                 "the log leads to \(fold.position), revision \(fold.revision), compacted \(fold.compacted)"
                     + "; the state at \(mark.position) is at \(mark.meta.revision), \(mark.meta.compacted)")
         }

@@ -25,16 +25,22 @@ extension SealedObject {
     package func encoded() throws -> [UInt8] { try CanonicalJSON.encode(sealed()) }
 
     /// Reads the object and checks everything in it.
-    /// - Throws: `.corrupted` with the object's name, `.unsupported` for a later format.
+    /// - Throws: `.corrupted` with the object's name, `.laterVersion` for a later format.
     package static func decode(_ bytes: [UInt8], key: ObjectKey) throws -> Self {
-        let name = key.rawValue
+        do {
+            return try decodeKnown(bytes, name: key.rawValue)
+        } catch let damage as CheckpointError {
+            throw LaterFormat.ofSealed(bytes, name: key.rawValue, known: 1) ?? damage
+        }
+    }
+
+    private static func decodeKnown(_ bytes: [UInt8], name: String) throws -> Self {
         let object = try CanonicalJSON.decode(Self.self, bytes, name: name)
         guard try object.sealed().sum == object.sum else {
             throw CheckpointError(.corrupted, "the hash in \(name) does not match its content")
         }
-        // Only now: a format that was changed by damage is no later one.
         guard object.format == 1 else {
-            throw CheckpointError(.unsupported, "\(name) has format \(object.format), this build knows 1")
+            throw CheckpointError(.corrupted, "\(name) has format \(object.format), which there never was")
         }
         return object
     }

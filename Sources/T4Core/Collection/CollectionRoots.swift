@@ -96,11 +96,11 @@ struct CollectionRoots {
     private mutating func markPins() throws {
         let board = PinBoard(checkpoints)
         for kind in PinKind.allCases {
-            for pin in try board.pins(kind) { try mark(pin, name: StoreLayout.pin(kind, id: pin.id).rawValue) }
+            for (key, pin) in try board.placed(kind) { try mark(pin, at: key, name: "\(kind.rawValue)/\(pin.id)") }
         }
     }
 
-    private mutating func mark(_ pin: Pin, name: String) throws {
+    private mutating func mark(_ pin: Pin, at place: ObjectKey, name: String) throws {
         let key = ObjectKey(pin.checkpoint)
         // Where it may not hold its writer will see that, too, and give up.
         guard before.holds(key, index: pin.index), !pin.keepsLog || before.logIndex <= pin.index else {
@@ -119,7 +119,8 @@ struct CollectionRoots {
         } catch let error as ObjectStoreError where error.code == .notFound {
             throw CheckpointError(
                 .corrupted,
-                "\(name) pins \(key), which is not there although no collection deleted it; if nobody needs it remove \(name)"
+                "\(place) pins \(key), which is not there although no collection deleted it; if nobody needs it remove "
+                    + "\(place)"
             )
         }
         if pin.keepsLog { logCut = min(logCut, pin.index) }

@@ -10,7 +10,7 @@ package enum PinKind: String, Hashable, Sendable, Codable, CaseIterable {
     case reader = "readers"
 }
 
-/// The object `branches/ID`, `backups/ID` or `readers/ID`: a checkpoint that collections keep. Written once.
+/// The object `branches/ID/NONCE`, `backups/ID/NONCE` or `readers/ID/NONCE`: a checkpoint that collections keep. Written once.
 package struct Pin: SealedObject {
     package var format = 1
     package var database: String
@@ -42,6 +42,14 @@ package struct Pin: SealedObject {
         revision = file.checkpoint.revision
         self.keepsLog = keepsLog
         self.createdTime = createdTime
+    }
+
+    /// Whether it lies under a name of its own.
+    package func belongs(at key: ObjectKey) -> Bool {
+        PinKind.allCases.contains { kind in
+            guard let name = StoreLayout.pin(key, of: kind) else { return false }
+            return name.id == id && name.nonce ?? nonce == nonce
+        }
     }
 
     /// 1 to 128 letters, digits, dots, hyphens and underscores of ASCII.

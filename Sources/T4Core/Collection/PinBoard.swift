@@ -30,17 +30,15 @@ package struct PinBoard: Sendable {
         let pin = Pin(
             file, key: key, id: id, nonce: DatabaseID.random(using: &random).description, keepsLog: keepsLog,
             createdTime: time)
-        let name = StoreLayout.pin(kind, id: id)
+        try checkIsFree(kind, id)
+        let name = StoreLayout.pin(kind, id: id, nonce: pin.nonce)
         do {
-            let swap = try store.swap(name, to: pin, from: nil, of: checkpoints.databaseID)
-            if case .lost(let other) = swap {
-                // Nothing of this call's is there.
-                throw Taken(checkpoint: other?.checkpoint)
+            guard case .won = try store.swap(name, to: pin, from: nil, of: checkpoints.databaseID) else {
+                throw CheckpointError(.interrupted, "\(name) was changed by somebody else; try again")
             }
+            // Of two that are quick at once each may see the other, and then both give up.
+            try checkIsFree(kind, id, but: name)
             try check(pin, key)
-        } catch let taken as Taken {
-            throw CheckpointError(
-                .invalidArgument, "\(name) exists already" + (taken.checkpoint.map { " and pins \($0)" } ?? ""))
         } catch {
             do {
                 try store.delete([name])
@@ -53,42 +51,66 @@ package struct PinBoard: Sendable {
         return (pin, file)
     }
 
-    private struct Taken: Error {
-        var checkpoint: String?
+    private func checkIsFree(_ kind: PinKind, _ id: String, but own: ObjectKey? = nil) throws {
+        guard let other = try names(kind, id: id).first(where: { $0 != own }) else { return }
+        let pin = try read(other)
+        throw CheckpointError(
+            .invalidArgument,
+            "\(kind.rawValue)/\(id) exists already" + (pin.map { " and pins \($0.checkpoint)" } ?? "")
+                + (own == nil ? "" : ", or is being made at this moment by somebody else"))
     }
 
-    /// The pin of that name; nil when there is none.
+    /// A pin of that id; nil when there is none.
     package func find(_ kind: PinKind, id: String) throws -> Pin? {
-        guard Pin.isValid(id: id) else { return nil }
-        return try store.find(Pin.self, StoreLayout.pin(kind, id: id), of: checkpoints.databaseID)?.object
+        for name in try names(kind, id: id) {
+            if let pin = try read(name) { return pin }
+        }
+        return nil
     }
 
-    /// Removes a pin; the next collection may delete what only it kept. An absent one counts as removed.
+    /// Removes the pin of that id, and what a fork that was cut off may have left beside it; the next collection may delete
+    /// what only it kept. An absent one counts as removed.
+    ///
+    /// A deletion that is carried out late, when somebody else has pinned with the same id, does not meet that pin: no two
+    /// have one name.
     package func remove(_ kind: PinKind, id: String) throws {
-        guard Pin.isValid(id: id) else { return }
-        try store.delete([StoreLayout.pin(kind, id: id)])
+        let names = try names(kind, id: id)
+        if !names.isEmpty { try store.delete(names) }
     }
 
     /// All pins of a kind, ordered by id.
     /// - Throws: `.unsupported` when an object lies there whose name is no pin's.
-    package func pins(_ kind: PinKind) throws -> [Pin] {
-        let prefix = StoreLayout.pins(kind)
-        var ids: [String] = []
-        try store.list(prefix) { object in
-            let id = String(object.key.rawValue.dropFirst(prefix.rawValue.count))
-            guard Pin.isValid(id: id) else {
+    package func pins(_ kind: PinKind) throws -> [Pin] { try placed(kind).map(\.pin).sorted { $0.id < $1.id } }
+
+    /// The same with their names, ordered by these.
+    func placed(_ kind: PinKind) throws -> [(key: ObjectKey, pin: Pin)] {
+        var names: [ObjectKey] = []
+        try store.list(StoreLayout.pins(kind)) { object in
+            guard StoreLayout.pin(object.key, of: kind) != nil else {
                 throw CheckpointError(.unsupported, "\(object.key) is no pin that this build knows")
             }
-            ids.append(id)
+            names.append(object.key)
         }
         // One that was removed since the listing keeps nothing any more.
-        return try ids.compactMap { id in
-            guard let pin = try find(kind, id: id) else { return nil }
-            guard pin.id == id else {
-                throw CheckpointError(.corrupted, "\(StoreLayout.pin(kind, id: id)) says that its id is \(pin.id)")
-            }
-            return pin
+        return try names.compactMap { name in try read(name).map { (name, $0) } }
+    }
+
+    /// Names of the pins of an id.
+    private func names(_ kind: PinKind, id: String) throws -> [ObjectKey] {
+        guard Pin.isValid(id: id) else { return [] }
+        var names: [ObjectKey] = []
+        try store.list(ObjectKey("\(StoreLayout.pins(kind))\(id)")) { object in
+            if StoreLayout.pin(object.key, of: kind)?.id == id { names.append(object.key) }
         }
+        return names
+    }
+
+    private func read(_ name: ObjectKey) throws -> Pin? {
+        guard let pin = try store.find(Pin.self, name, of: checkpoints.databaseID)?.object else { return nil }
+        guard pin.belongs(at: name) else {
+            throw CheckpointError(.corrupted, "\(name) says that its id is \(pin.id), its nonce \(pin.nonce)")
+        }
+        return pin
     }
 
     private func find(_ key: ObjectKey) throws -> ManifestFile? {

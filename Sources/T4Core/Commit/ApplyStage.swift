@@ -38,6 +38,21 @@ package struct CommittedGroup: Sendable {
     }
 }
 
+/// What an engine holds after one entry.
+package struct EngineState: Sendable {
+    package var snapshot: any EngineSnapshot
+    /// The last entry whose changes are in.
+    package var position: LogPosition
+    /// What the rows add up to.
+    package var meta: MetaRow
+
+    package init(snapshot: any EngineSnapshot, position: LogPosition, meta: MetaRow) {
+        self.snapshot = snapshot
+        self.position = position
+        self.meta = meta
+    }
+}
+
 /// Applies committed groups to the engine, publishes and answers them. Groups pass strictly in order.
 ///
 /// A group is applied by the commit thread itself when nothing else waits (saving a thread switch), and by a thread of
@@ -71,8 +86,16 @@ package final class ApplyStage: Sendable {
 
     /// Work on the engine that changes nothing that a reader can see.
     private struct Maintenance: Sendable {
-        /// Compacted rows to remove; nil to sync what was applied.
-        var batch: WriteBatch?
+        enum Task: Sendable {
+            /// Removes compacted rows.
+            case remove(WriteBatch)
+            /// Makes durable what was applied.
+            case sync
+            /// Shows what was applied.
+            case show(@Sendable (EngineState) -> Void)
+        }
+
+        var task: Task
         var done: @Sendable (Result<Void, EngineError>) -> Void
     }
 
@@ -142,12 +165,28 @@ package final class ApplyStage: Sendable {
 
     /// Hands over rows to remove; `done` comes from the applying thread.
     package func maintain(_ batch: WriteBatch, done: @escaping @Sendable (Result<Void, EngineError>) -> Void) {
-        maintain(Maintenance(batch: batch, done: done))
+        maintain(Maintenance(task: .remove(batch), done: done))
     }
 
     /// Makes what was applied survive a crash of the process; `done` comes from the applying thread.
     package func sync(done: @escaping @Sendable (Result<Void, EngineError>) -> Void) {
-        maintain(Maintenance(batch: nil, done: done))
+        maintain(Maintenance(task: .sync, done: done))
+    }
+
+    /// Waits for a view of the engine between two groups. Not on a thread of this stage.
+    package func look() throws -> EngineState {
+        let found = Monitor<Result<EngineState, EngineError>?>(nil)
+        let shown = Monitor<EngineState?>(nil)
+        maintain(
+            Maintenance(task: .show { state in shown.withLock { $0 = state } }) { result in
+                found.withLock { found in
+                    found = result.map { _ in shown.withLock { $0 } }.flatMap { state in
+                        state.map { .success($0) } ?? .failure(EngineError(.closed, "the node is stopping"))
+                    }
+                }
+                found.broadcast()
+            })
+        return try found.wait { $0 }.get()
     }
 
     private func maintain(_ work: Maintenance) {
@@ -216,7 +255,12 @@ package final class ApplyStage: Sendable {
             }
             openGroups = []
             while let work = openMaintenance.first {
-                if let batch = work.batch { try engine.apply(batch, at: newPosition) } else { try engine.sync() }
+                switch work.task {
+                case .remove(let batch): try engine.apply(batch, at: newPosition)
+                case .sync: try engine.sync()
+                case .show(let show):
+                    show(EngineState(snapshot: try engine.snapshot(), position: newPosition, meta: meta))
+                }
                 openMaintenance.removeFirst()
                 work.done(.success(()))
             }

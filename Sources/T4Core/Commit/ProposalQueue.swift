@@ -1,3 +1,5 @@
+import T4Protocols
+
 /// Proposals on their way to be committed, bounded by count and bytes.
 ///
 /// One at a time commits what the queue hands out: the commit thread, or a caller that found nothing before its own

@@ -109,6 +109,7 @@ public final class Node: Sendable {
         published = PublishedState(engine: engine, meta: reader.meta, index: first.position.index)
         var watchSettings = WatchSettings()
         watchSettings.progressInterval = configuration.watchProgressInterval
+        watchSettings.watchesMax = configuration.watchesMax
         watches = WatchHub(source: published, settings: watchSettings)
         queue = ProposalQueue(countMax: configuration.queueCountMax, bytesMax: configuration.queueBytesMax)
         var leaseSettings = LeaseSettings()
@@ -167,17 +168,15 @@ public final class Node: Sendable {
             let trail = link.trail
             let joiner = ChainJoiner(
                 link.merger(opened.identity.database, wal: directory.wal, term: term), uploader: uploader, trail: trail)
+            let maker = CheckpointMaker(
+                writer, stage: stage, uploader: uploader, trail: trail, joiner: joiner,
+                beginsAnew: link.settings.checkpoints.beginsAnew || opened.recovered.hasPassedOver, logger: logger)
             let collection = link.collection(opened.identity.database, clock: clock)
             let checkpointer = Checkpointer(
                 schedule: link.settings.checkpoints, timer: timer, uploader: uploader, published: published,
                 covered: opened.covered, logger: logger,
                 work: Checkpointer.Work(
-                    write: {
-                        guard let mark = trail.newest else { return nil }
-                        joiner.checkpointBegins(at: mark.position.index)
-                        return try writer.write(mark)
-                    },
-                    merge: { try joiner.join() }, prune: { try pruner.run(covered: $0) },
+                    write: { try maker.make() }, merge: { try joiner.join() }, prune: { try pruner.run(covered: $0) },
                     collect: { collection?.run($0) }))
             publisher.checkpointer.withLock { $0 = checkpointer }
             storeThreads.append(SystemThread(name: "t4-checkpoint", isBackground: true) { checkpointer.run() })

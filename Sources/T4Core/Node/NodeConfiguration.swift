@@ -25,6 +25,8 @@ public struct NodeConfiguration: Sendable {
     public var leaseTTLMin: Int64 = 2
     /// How often an idle watch that asked for progress hears of it.
     public var watchProgressInterval = Duration.seconds(600)
+    /// Watches that there may be at once; further ones are refused.
+    public var watchesMax = 1_000_000
     /// The object store for log and checkpoints; nil for a node that keeps everything on its own disk alone.
     public var store: NodeStore?
     /// When a write is acknowledged. `.objectStore` needs a store.

@@ -53,6 +53,10 @@ public struct CheckpointSchedule: Hashable, Sendable {
     /// Entries of the log from one to the next; 0 for none by number.
     public var entries: UInt64 = 0
 
+    /// The first one is written anew from the rows of the engine, with no table of an earlier one: for a store in which some
+    /// are damaged or lost.
+    public var beginsAnew = false
+
     /// Every 15 minutes.
     public init() {}
 }

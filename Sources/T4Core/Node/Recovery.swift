@@ -26,6 +26,8 @@ final class Recovery {
         var term: UInt64
         /// The chain can only begin behind `end`, after a checkpoint that is made there first.
         var needsSeed = false
+        /// A checkpoint could not be loaded, and others are not to use its tables again.
+        var hasPassedOver = false
     }
 
     /// Why a log, an engine and a store do not belong together.
@@ -56,6 +58,7 @@ final class Recovery {
     var replayed: UInt64 = 0
     /// What was wrong with checkpoints that others stand in for, an object each.
     var damage: [String] = []
+    var hasPassedOver = false
     private let files: any LogFileSystem
     private let configuration: LogConfiguration
 

@@ -50,7 +50,7 @@ struct CheckpointCatalog {
         // In this order: what the head names is there when the names are listed, unless it is removed.
         do {
             head = try checkpoints.head()?.head
-        } catch let error as CheckpointError where error.code != .invalidArgument {
+        } catch let error as CheckpointError where error.code == .corrupted {
             warnings.append("\(error); the newest checkpoint that can be read counts instead")
         }
         var kept: [String] = []
@@ -58,7 +58,7 @@ struct CheckpointCatalog {
             let floor = try checkpoints.collectionState()?.object.floor
             collectedIndex = floor?.logIndex ?? 0
             kept = floor?.kept ?? []
-        } catch let error as CheckpointError where error.code != .invalidArgument {
+        } catch let error as CheckpointError where error.code == .corrupted {
             isCollectedIndexLost = true
             warnings.append("\(error); whether the log reaches back is seen by its objects alone")
         }
@@ -134,10 +134,11 @@ struct CheckpointCatalog {
         return low
     }
 
-    /// Whether an error means that the object is not what it must be, or is missing.
+    /// Whether an error means that the object is not what it must be, or is missing. One of a later version is what it must
+    /// be.
     static func isDamage(_ error: any Error) -> Bool {
         switch error {
-        case let error as CheckpointError: error.code != .invalidArgument
+        case let error as CheckpointError: error.code == .corrupted
         case let error as ObjectStoreError: error.code == .notFound || error.code == .corrupted
         default: false
         }

@@ -145,7 +145,7 @@ struct Restorer {
             return object.end == file.checkpoint.position
                 && object.entries.last?.revision.rawValue == file.checkpoint.revision
         } catch {
-            guard error.code == .corrupted || error.code == .unsupported else { throw error }
+            guard error.code == .corrupted else { throw error }
             return false
         }
     }

@@ -51,9 +51,17 @@ package struct DatabaseObject: Hashable, Sendable, Codable {
     package func encoded() throws -> [UInt8] { try CanonicalJSON.encode(self) }
 
     /// Reads the object and checks everything in it.
-    /// - Throws: `CheckpointError`: `.corrupted` with the object's name, `.unsupported` for a later format.
+    /// - Throws: `CheckpointError`: `.corrupted` with the object's name, `.laterVersion` for a later format.
     package static func decode(_ bytes: [UInt8]) throws -> DatabaseObject {
         let name = StoreLayout.database.rawValue
+        do {
+            return try decodeKnown(bytes, name: name)
+        } catch let damage as CheckpointError {
+            throw LaterFormat.ofSealed(bytes, name: name, known: 1) ?? damage
+        }
+    }
+
+    private static func decodeKnown(_ bytes: [UInt8], name: String) throws -> DatabaseObject {
         let object = try CanonicalJSON.decode(DatabaseObject.self, bytes, name: name)
         var unsigned = object
         unsigned.sum = ""
@@ -61,7 +69,7 @@ package struct DatabaseObject: Hashable, Sendable, Codable {
             throw CheckpointError(.corrupted, "the hash in \(name) does not match its content")
         }
         guard object.format == 1 else {
-            throw CheckpointError(.unsupported, "\(name) has format \(object.format), this build knows 1")
+            throw CheckpointError(.corrupted, "\(name) has format \(object.format), which there never was")
         }
         return object
     }

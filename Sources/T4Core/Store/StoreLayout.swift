@@ -84,8 +84,21 @@ package enum StoreLayout {
         return epoch
     }
 
-    /// `branches/ID`, `backups/ID`, `readers/ID`.
-    package static func pin(_ kind: PinKind, id: String) -> ObjectKey { ObjectKey("\(kind.rawValue)/\(id)") }
+    /// `branches/ID/NONCE`, `backups/ID/NONCE`, `readers/ID/NONCE`. A name is used once: what removes a pin and comes late
+    /// does not meet a later pin of that id.
+    package static func pin(_ kind: PinKind, id: String, nonce: String) -> ObjectKey {
+        ObjectKey("\(kind.rawValue)/\(id)/\(nonce)")
+    }
+
+    /// The id and nonce in the name of a pin; nil for other names. Pins were written without a nonce in the name once.
+    package static func pin(_ key: ObjectKey, of kind: PinKind) -> (id: String, nonce: String?)? {
+        let prefix = pins(kind).rawValue
+        guard key.rawValue.hasPrefix(prefix) else { return nil }
+        let parts = key.rawValue.dropFirst(prefix.count).split(separator: "/", omittingEmptySubsequences: false)
+        guard let id = parts.first, Pin.isValid(id: String(id)), parts.count <= 2 else { return nil }
+        guard parts.count == 2 else { return (String(id), nil) }
+        return DatabaseID(hex: String(parts[1])).map { _ in (String(id), String(parts[1])) }
+    }
 
     /// What the names of all pins of a kind start with.
     package static func pins(_ kind: PinKind) -> ObjectKey { ObjectKey("\(kind.rawValue)/") }

@@ -80,15 +80,17 @@ package struct SegmentHeader: Hashable, Sendable {
             throw damaged("the segment ends inside its header", at: UInt64(bytes.count))
         }
         guard Array(bytes[..<8]) == LogFormat.magic else { throw damaged("not a log segment") }
-        let version: UInt32 = bytes.littleEndian(at: 8)
-        guard version == LogFormat.version else {
-            throw LogError(
-                .unsupported, "format version \(version) of the log; this build knows \(LogFormat.version)", path: path,
-                offset: 8)
-        }
         let checksum: UInt32 = bytes.littleEndian(at: 68)
         guard CRC32C.checksum(bytes.span.bytes.extracting(0..<68)) == checksum else {
             throw damaged("the checksum of the segment header does not match")
+        }
+        // Only now: a version that was changed by damage is no later one.
+        let version: UInt32 = bytes.littleEndian(at: 8)
+        guard version == LogFormat.version else {
+            throw LogError(
+                .unsupported,
+                "log format \(version), written by a later version of t4; this one reads up to \(LogFormat.version): "
+                    + "use a newer t4", path: path, offset: 8)
         }
         databaseID = DatabaseID(low: bytes.littleEndian(at: 16), high: bytes.littleEndian(at: 24))
         term = bytes.littleEndian(at: 32)

@@ -81,6 +81,10 @@ struct SegmentCursor: ~Copyable {
         guard frame.position.index == last.index + 1 else {
             throw damaged("entry \(frame.position) where index \(last.index + 1) belongs")
         }
+        // Readers count one further than the last entry.
+        guard frame.position.index < .max else {
+            throw damaged("entry \(frame.position) has the index that none may have")
+        }
         guard frame.position.term >= last.term else {
             throw damaged("entry \(frame.position) has a lower term than the one before, \(last)")
         }

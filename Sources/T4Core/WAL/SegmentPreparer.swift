@@ -1,3 +1,5 @@
+import T4Protocols
+
 /// Makes the file of the next segment ahead of use: created, filled with zeros and synced under a temporary name.
 ///
 /// Writing into blocks that are allocated and initialized spares each fdatasync the file system's journal. At most one

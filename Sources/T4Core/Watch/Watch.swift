@@ -24,6 +24,11 @@ struct WatchedRange: Hashable, Sendable {
         }
     }
 
+    /// Bytes of its keys.
+    var byteCount: Int {
+        if case .before(let end) = extent { key.count + end.count } else { key.count }
+    }
+
     func contains(_ other: [UInt8]) -> Bool {
         switch extent {
         case .key: key == other

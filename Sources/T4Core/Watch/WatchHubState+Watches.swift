@@ -51,6 +51,10 @@ extension WatchHubState {
             return (.refused(reason), effects)
         }
         guard spec.startRevision >= 0 else { return refused(.negativeStart) }
+        let keyBytes = spec.key.count + spec.rangeEnd.count
+        guard watchCount < settings.watchesMax, self.keyBytes + keyBytes <= settings.keyBytesMax else {
+            return refused(.refused("t4: too many watches on this node"))
+        }
         guard let range = WatchedRange(key: spec.key, rangeEnd: spec.rangeEnd) else { return refused(.emptyRange) }
         var id = spec.id
         if id == 0 {
@@ -72,6 +76,7 @@ extension WatchHubState {
             spec: spec, stream: stream, next: spec.startRevision == 0 ? current + 1 : spec.startRevision,
             floor: max(current, spec.startRevision))
         watchCount += 1
+        self.keyBytes += watch.filter.range.byteCount
         stream.watches[id] = watch
         stream.progressFloor = max(stream.progressFloor, watch.progressFloor)
         if watch.progressNotify { scheduleTicks(stream, now: now, &effects) }
@@ -137,6 +142,7 @@ extension WatchHubState {
         }
         watch.phase = .gone
         watchCount -= 1
+        keyBytes -= watch.filter.range.byteCount
         stream.watches[watch.id] = nil
         if watch.progressFloor == stream.progressFloor, watch.progressFloor > published {
             stream.progressFloor = stream.watches.values.reduce(0) { max($0, $1.progressFloor) }

@@ -25,6 +25,8 @@ struct WatchHubState {
 
     var streams: [Int: StreamState] = [:]
     var watchCount = 0
+    /// Bytes of the keys of all watches.
+    var keyBytes = 0
     var lagging: [Int: Watch] = [:]
     /// Lagging watches for the worker, oldest request first; may hold gone ones.
     var ready = FIFO<Watch>()

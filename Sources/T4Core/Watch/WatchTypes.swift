@@ -113,6 +113,10 @@ package struct WatchSettings: Hashable, Sendable {
     package var ringRevisionsMax = 8192
     /// Bytes of history read and delivered at a time to a watch that catches up.
     package var replayBytesMax = 1 << 20
+    /// Watches that there may be; further ones are refused.
+    package var watchesMax = 1_000_000
+    /// Bytes of the keys that all watches together may be about; further ones are refused.
+    package var keyBytesMax = 256 << 20
     /// Idle time after which a watch that asked for progress notices gets one; a tenth of jitter is added.
     package var progressInterval = Duration.seconds(600)
 

@@ -1,5 +1,6 @@
 import RPC
 import T4Core
+import T4Protocols
 
 /// One call of `Snapshot` on its thread: makes the file from one engine snapshot, lets go of that, and sends the file as
 /// fast as the client takes it.

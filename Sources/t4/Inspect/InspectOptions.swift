@@ -4,12 +4,15 @@ import Logging
 import T4BuiltIns
 import T4Config
 import T4Core
+import T4Protocols
 
 /// Where an inspection looks, and how it answers.
 struct InspectOptions: ParsableArguments {
     @OptionGroup var store: StoreOptions
 
-    @Option(help: "Look into a checkpoint in the object store instead: its name, or latest.")
+    @Option(
+        help: "Look into a checkpoint in the object store instead: its name, or latest.",
+        transform: CheckpointName.parse)
     var checkpoint: String?
 
     @Flag(help: "Print JSON.")

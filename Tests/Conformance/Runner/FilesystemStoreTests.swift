@@ -1,4 +1,5 @@
 import Foundation
+import T4Conformance
 import T4Protocols
 import Testing
 
@@ -182,7 +183,7 @@ import Testing
             for child in children { child.write("go\n") }
             for child in children { #expect(await child.waitForLines { $0.contains("done") }) }
             for child in children {
-                _ = await child.waitUntilOver()
+                await child.waitUntilOver()
                 #expect(child.hasSucceeded)
             }
             var wins: [String: Int] = [:]
@@ -207,7 +208,7 @@ import Testing
                 let child = try StoreChild("write", folder: "\(folder)/\(round)")
                 #expect(await child.waitForLines { $0.count > round * 7 })
                 child.kill()
-                #expect(await child.waitUntilOver() == .uncaughtSignal)
+                #expect(await child.waitUntilOver() == .signal(SIGKILL))
                 let acknowledged = child.lines.compactMap { Int($0) }
                 let store = try await Self.open("\(folder)/\(round)")
                 for number in acknowledged {
@@ -234,12 +235,12 @@ import Testing
             let full = try StoreChild("full", folder: "\(folder)/full")
             #expect(await full.waitForLines { $0.count == 3 })
             #expect(full.lines == ["ready", "noSpace", "ok"])
-            _ = await full.waitUntilOver()
+            await full.waitUntilOver()
             #expect(try Self.files("\(folder)/full/tmp").isEmpty)
             let denied = try StoreChild("denied", folder: "\(folder)/denied")
             #expect(await denied.waitForLines { $0.count == 2 })
             #expect(denied.lines == ["ready", "permissionDenied"])
-            _ = await denied.waitUntilOver()
+            await denied.waitUntilOver()
             chmod("\(folder)/denied/objects", 0o700)
         }
     }

@@ -45,7 +45,8 @@ struct LMDBEngineTests {
 
     @Test func growsItsMapUpToTheLimitAndStaysUsableWhenFull() throws {
         try Self.withDirectory { directory in
-            let engine = try Self.open(directory, #"{"map_size_initial": "1MiB", "map_size_max": "8 MiB"}"#)
+            let engine = try Self.open(
+                directory, #"{"map_size_initial": "1MiB", "map_size_max": "8 MiB", "write_buffer_size": 0}"#)
             var index: UInt64 = 0
             let error = try #require(throws: EngineError.self) {
                 while true {
@@ -77,7 +78,8 @@ struct LMDBEngineTests {
     @Test func growsItsMapWhileOtherThreadsRead() async throws {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("t4-lmdb-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-        let engine = try Self.open(directory.path, #"{"map_size_initial": "1MiB", "map_size_max": "64MiB"}"#)
+        let engine = try Self.open(
+            directory.path, #"{"map_size_initial": "1MiB", "map_size_max": "64MiB", "write_buffer_size": 0}"#)
         let batches = 300
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
@@ -102,7 +104,8 @@ struct LMDBEngineTests {
 
     @Test func loadsMoreThanTheFirstMap() throws {
         try Self.withDirectory { directory in
-            let engine = try Self.open(directory, #"{"map_size_initial": "1MiB", "map_size_max": "64MiB"}"#)
+            let engine = try Self.open(
+                directory, #"{"map_size_initial": "1MiB", "map_size_max": "64MiB", "write_buffer_size": 0}"#)
             var rows = CountedRows(count: 30_000)
             try engine.bulkLoad(&rows, at: LogPosition(term: 1, index: 5))
             #expect(try Self.count(engine) == 30_000)

@@ -5,7 +5,8 @@ import T4Conformance
 /// A `StoreRaceChild` at work.
 final class StoreChild: Sendable {
     private struct State {
-        var text = ""
+        var bytes = Data()
+        var text: String { String(decoding: bytes, as: UTF8.self) }
         /// The output was read to its end.
         var isRead = false
         var hasEnded = false
@@ -13,7 +14,7 @@ final class StoreChild: Sendable {
         var waiters: [CheckedContinuation<Void, Never>] = []
     }
 
-    private let process = Process()
+    private let process: SpawnedProcess
     private let input: ChildPipe
     private let output: ChildPipe
     private let state = Mutex(State())
@@ -23,22 +24,24 @@ final class StoreChild: Sendable {
         input = try ChildPipe()
         output = try ChildPipe()
         let bundle = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        process.executableURL = URL(filePath: bundle).deletingLastPathComponent().appending(path: "StoreRaceChild")
-        process.arguments = [mode, folder, writer]
-        process.standardInput = input.fileHandleForReading
-        process.standardOutput = output.fileHandleForWriting
-        output.fileHandleForReading.readabilityHandler = { [weak self] handle in
-            let text = String(decoding: handle.availableData, as: UTF8.self)
-            if text.isEmpty { handle.readabilityHandler = nil }
-            self?.change { state in
-                state.text += text
-                state.isRead = text.isEmpty
-            }
-        }
-        process.terminationHandler = { [weak self] _ in self?.change { $0.hasEnded = true } }
-        try process.run()
+        process = try SpawnedProcess(
+            URL(filePath: bundle).deletingLastPathComponent().appending(path: "StoreRaceChild").path,
+            [mode, folder, writer], environment: ProcessInfo.processInfo.environment,
+            input: input.fileHandleForReading, output: output.fileHandleForWriting)
         try input.fileHandleForReading.close()
         try output.fileHandleForWriting.close()
+        process.whenEnded { [weak self] _ in self?.change { $0.hasEnded = true } }
+        let reading = output.fileHandleForReading
+        Thread.detachNewThread { [weak self] in
+            while true {
+                let bytes = reading.availableData
+                self?.change { state in
+                    state.bytes += bytes
+                    state.isRead = bytes.isEmpty
+                }
+                if bytes.isEmpty { return }
+            }
+        }
     }
 
     /// The lines that the child has written in whole.
@@ -58,19 +61,20 @@ final class StoreChild: Sendable {
     }
 
     /// Waits until the child has ended and all it wrote was read.
-    func waitUntilOver() async -> Process.TerminationReason {
+    @discardableResult
+    func waitUntilOver() async -> SpawnedProcess.End? {
         while !state.withLock({ $0.isOver }) {
             await waitForChange(since: state.withLock { $0.text })
         }
-        return process.terminationReason
+        return process.end
     }
 
     /// Whether the child ended with exit code 0.
-    var hasSucceeded: Bool { process.terminationReason == .exit && process.terminationStatus == 0 }
+    var hasSucceeded: Bool { process.end == .exit(code: 0) }
 
     func write(_ text: String) { input.fileHandleForWriting.write(Data(text.utf8)) }
 
-    func kill() { Foundation.kill(process.processIdentifier, SIGKILL) }
+    func kill() { process.signal(SIGKILL) }
 
     private func waitForChange(since text: String) async {
         await withCheckedContinuation { continuation in

@@ -45,6 +45,14 @@ struct EtcdClient: Sendable {
         _ = try await call("KV/Compact", request, EtcdCompactionResponse.self)
     }
 
+    /// - Returns: Nil where there is no such key.
+    func value(of key: String) async throws -> String? {
+        var request = EtcdRangeRequest()
+        request.key = Data(key.utf8)
+        return try await call("KV/Range", request, EtcdRangeResponse.self).kvs.first
+            .map { String(decoding: $0.value, as: UTF8.self) }
+    }
+
     /// All keys, now or at an old revision.
     func all(at revision: Int64 = 0) async throws -> DatabaseState {
         var request = EtcdRangeRequest()
@@ -63,16 +71,24 @@ struct EtcdClient: Sendable {
 
     /// Watches all keys from `revision` on.
     func watch(from revision: Int64) throws -> WatchLog {
+        try EtcdClient.watch(on: rpc, key: [0], end: [0], from: revision).log
+    }
+
+    /// Watches keys from `revision` on, over any connection.
+    static func watch(
+        on rpc: RPCClient, key: [UInt8], end: [UInt8], from revision: Int64,
+    ) throws -> (log: WatchLog, call: ClientCall) {
         var create = EtcdWatchCreateRequest()
-        create.key = Data([0])
-        create.rangeEnd = Data([0])
+        create.key = Data(key)
+        create.rangeEnd = Data(end)
         create.startRevision = revision
         var request = EtcdWatchRequest()
         request.createRequest = create
         let message: [UInt8] = try request.serializedBytes()
         let log = WatchLog()
-        rpc.stream(rpc.method("/etcdserverpb.Watch/Watch")) { _ in log }.send(message)
-        return log
+        let call = rpc.stream(rpc.method("/etcdserverpb.Watch/Watch")) { _ in log }
+        call.send(message)
+        return (log, call)
     }
 
     /// - Returns: The id of the server itself.
@@ -105,7 +121,7 @@ struct EtcdClient: Sendable {
     ) async throws -> Answer {
         let message: [UInt8] = try request.serializedBytes()
         return try Answer(
-            serializedBytes: try await rpc.unary("/etcdserverpb." + method, message, timeout: .seconds(30)))
+            serializedBytes: try await rpc.unary("/etcdserverpb." + method, message, timeout: .seconds(600)))
     }
 }
 

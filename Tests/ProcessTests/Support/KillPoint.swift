@@ -50,8 +50,9 @@ struct KillPoint: Sendable {
     private static func put(_ name: String, _ condition: String = "") -> String { "^PUT \(root)\(name)\(condition)" }
     private static func get(_ name: String) -> String { "^GET \(root)\(name)" }
     private static func delete(_ name: String) -> String { "^(DELETE|POST) .*\(name)" }
+    /// Queries are signed, and stand in the order of their names.
     private static func list(_ prefix: String) -> String {
-        "^GET /\(S3Service.bucket)/?\\?list-type=2.*prefix=\(prefix)"
+        "^GET /\(S3Service.bucket)/?\\?.*list-type=2.*prefix=\(prefix)"
     }
 
     /// The request that each checkpoint ends with.

@@ -43,7 +43,7 @@ final class Observed<Value: Sendable>: Sendable {
     ///
     /// - Throws: `TimedOut` with `what` and the value's description in it, or what `check` throws.
     func wait<Found: Sendable>(
-        for what: String, within limit: Duration = .seconds(60), _ check: @Sendable (Value) throws -> Found?,
+        for what: String, within limit: Duration = .seconds(300), _ check: @Sendable (Value) throws -> Found?,
     ) async throws -> Found {
         let deadline = ContinuousClock.now + limit
         while true {

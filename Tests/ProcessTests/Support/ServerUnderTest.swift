@@ -15,6 +15,10 @@ final class ServerUnderTest: Sendable {
         }
     }
 
+    /// Options with which t4 cuts nobody off because the machine is slow: clients, or the server itself, that get little
+    /// of it look like clients that take their time.
+    static let patience = ["--handshake-timeout", "10m", "--request-timeout", "10m"]
+
     let kind: Kind
     /// Host and port, as in `127.0.0.1:4711`.
     let address: String
@@ -34,9 +38,10 @@ final class ServerUnderTest: Sendable {
     /// - Throws: `StartFailed` when it ends or says nothing of being ready within `limit`; no process is left behind.
     static func start(
         _ kind: Kind, dataDirectory: URL, options: [String] = [], environment: [String: String] = [:],
-        within limit: Duration = .seconds(60),
+        descriptors: Int? = nil, within limit: Duration = .seconds(300),
     ) async throws -> ServerUnderTest {
-        let process = try launch(kind, dataDirectory: dataDirectory, options: options, environment: environment)
+        let process = try launch(
+            kind, dataDirectory: dataDirectory, options: options, environment: environment, descriptors: descriptors)
         do {
             let ready = kind == .etcd ? process.errors : process.output
             let address = try await ready.wait(for: "\(kind) to be ready", within: limit) { said in
@@ -52,9 +57,12 @@ final class ServerUnderTest: Sendable {
     }
 
     /// Starts the process without waiting for anything, for starts that are meant to fail.
-    /// - Parameter environment: Beside what all children have.
+    /// - Parameters:
+    ///   - environment: Beside what all children have.
+    ///   - descriptors: How many files and sockets t4 may have open; nil: as many as this process.
     static func launch(
         _ kind: Kind, dataDirectory: URL, options: [String] = [], environment: [String: String] = [:],
+        descriptors: Int? = nil,
     ) throws -> ChildProcess {
         let environment = TestEnvironment.forChildren.merging(environment) { $1 }
         switch kind {
@@ -71,8 +79,11 @@ final class ServerUnderTest: Sendable {
         case .t4(let engine):
             var arguments = ["run", "--data-dir", dataDirectory.path, "--listen", "127.0.0.1:0"]
             if let engine { arguments += ["--engine", engine] }
-            return try ChildProcess(
-                TestEnvironment.t4Binary(), arguments + options, environment: environment)
+            arguments = [try TestEnvironment.t4Binary()] + arguments + options
+            if let descriptors {
+                arguments = ["/bin/sh", "-c", "ulimit -n \(descriptors); exec \"$0\" \"$@\""] + arguments
+            }
+            return try ChildProcess(arguments[0], Array(arguments.dropFirst()), environment: environment)
         }
     }
 
@@ -94,7 +105,7 @@ final class ServerUnderTest: Sendable {
 
     /// Ends the server as an operator does and waits for it.
     @discardableResult
-    func stop(within limit: Duration = .seconds(30)) async throws -> ExitStatus {
+    func stop(within limit: Duration = .seconds(300)) async throws -> ExitStatus {
         process.signal(SIGTERM)
         return try await process.wait(within: limit)
     }

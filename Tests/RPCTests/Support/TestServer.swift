@@ -27,7 +27,10 @@ func withServer(
 func connect(
     _ server: RPCServer, configuration: RPCClientConfiguration = RPCClientConfiguration()
 ) async throws -> RPCClient {
-    try await RPCClient.connect(host: "127.0.0.1", port: server.port, configuration: configuration)
+    var configuration = configuration
+    // On a busy machine the thread of the client may not be run for seconds.
+    configuration.connectTimeout = .seconds(600)
+    return try await RPCClient.connect(host: "127.0.0.1", port: server.port, configuration: configuration)
 }
 
 /// The status a unary call fails with.
@@ -133,7 +136,7 @@ final class RecordingClientHandler: ClientStreamHandler {
 }
 
 /// Waits for a condition of a running server that gives no signal, as a counter.
-func eventually(_ what: String, within limit: Duration = .seconds(20), _ condition: () -> Bool) async throws {
+func eventually(_ what: String, within limit: Duration = .seconds(120), _ condition: () -> Bool) async throws {
     let end = ContinuousClock.now + limit
     while !condition() {
         guard ContinuousClock.now < end else {
@@ -151,4 +154,11 @@ final class SharedCounter: Sendable {
     var value: Int { number.load(ordering: .sequentiallyConsistent) }
     func add(_ amount: Int) { number.add(amount, ordering: .sequentiallyConsistent) }
     func raise(to least: Int) { _ = number.max(least, ordering: .sequentiallyConsistent) }
+}
+
+/// Tells whether a call is still in memory.
+struct WeakCall<Call: RPCCall>: Sendable {
+    // Weak references are atomic; nobody writes to it.
+    nonisolated(unsafe) weak var call: Call?
+    init(_ call: Call) { self.call = call }
 }

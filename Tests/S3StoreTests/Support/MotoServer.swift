@@ -1,9 +1,10 @@
 import Foundation
 import Synchronization
+import T4Conformance
 
 /// A moto process, which speaks S3, checks every signature and keeps its objects in memory.
 ///
-/// It ends with this process, however that ends: it reads its standard input, a pipe from here, up to the end.
+/// It ends with this process, however that ends: it reads its standard input, which comes from here, up to the end.
 final class MotoServer: Sendable {
     let endpoint: String
     let accessKeyID: String
@@ -53,20 +54,20 @@ final class MotoServer: Sendable {
 /// A child process with a pipe to its input and one from its two outputs.
 private final class RunningProcess: @unchecked Sendable {
     // Sendable: used by the thread that starts it until `drain`, then by nobody but `deinit`.
-    private let process = Process()
-    private let input = Pipe()
-    private let output = Pipe()
+    private let process: SpawnedProcess
+    private let input: ChildPipe
+    private let output: ChildPipe
     private var buffer = Data()
     private(set) var lines: [String] = []
 
     init(_ executable: String, _ arguments: [String], environment: [String: String]) throws {
-        process.executableURL = URL(filePath: executable)
-        process.arguments = arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
-        process.standardInput = input
-        process.standardOutput = output
-        process.standardError = output
-        try process.run()
+        input = try ChildPipe()
+        output = try ChildPipe()
+        process = try SpawnedProcess(
+            executable, arguments,
+            environment: ProcessInfo.processInfo.environment.merging(environment) { _, new in new },
+            input: input.fileHandleForReading, output: output.fileHandleForWriting, errors: output.fileHandleForWriting)
+        try input.fileHandleForReading.close()
         try output.fileHandleForWriting.close()
     }
 
@@ -91,5 +92,5 @@ private final class RunningProcess: @unchecked Sendable {
         Thread.detachNewThread { while !handle.availableData.isEmpty {} }
     }
 
-    deinit { process.terminate() }
+    deinit { process.signal(SIGTERM) }
 }

@@ -97,7 +97,7 @@ import Testing
             elsewhere.meta.revision = elsewhere.meta.revision.next
             for mark in [beyond, elsewhere] {
                 let error = #expect(throws: CheckpointError.self) { try fixture.writer().write(mark) }
-                #expect(error?.code == .corrupted)
+                #expect(error?.code == .invalidArgument)
             }
             let head = try fixture.checkpoints.head()
             #expect(head == nil)

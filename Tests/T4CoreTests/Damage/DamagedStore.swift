@@ -12,6 +12,8 @@ struct Damage: Sendable, CustomStringConvertible {
         case flip(offset: Int, mask: UInt8)
         case cut(Int)
         case loss
+        /// As a later version writes it.
+        case later(grows: Bool)
     }
 
     var key: ObjectKey
@@ -27,6 +29,7 @@ struct Damage: Sendable, CustomStringConvertible {
         case .flip(let offset, let mask): bytes[offset] ^= mask
         case .cut(let count): bytes.removeSubrange(count...)
         case .loss: return nil
+        case .later(let grows): return LaterObject.of(bytes, grows: grows)
         }
         return bytes
     }
@@ -75,6 +78,19 @@ struct DamagedStore: Sendable {
         #expect(named.contains(name), "\(damage): \(report.text)")
     }
 
+    /// A verification names the object, and says that it is not damaged.
+    func expectIsLater(_ words: String) async throws {
+        let report = try await onThread { [base, prefix] in
+            try StoreVerifier(BlockingStore(PrefixedStore(base, prefix: prefix)), depth: .allStates) {
+                BlockingStore(PrefixedStore(base, prefix: $0))
+            }.run()
+        }
+        #expect(report.problems.isEmpty, "\(damage): \(report.text)")
+        // A table that nobody uses is not read.
+        let isRead = !name.hasPrefix(StoreLayout.tables.rawValue) || !objects.garbage.contains(damage.key)
+        #expect(report.isClean != isRead && report.text.contains(words) == isRead, "\(damage): \(report.text)")
+    }
+
     // MARK: - Restores and starts
 
     /// Checks that a state is right, and that there is one wherever that is possible; or that the error names the object.
@@ -109,6 +125,29 @@ struct DamagedStore: Sendable {
             to: world.databases["db/"]!.revisions[revision]!)
     }
 
+    /// Nothing stands in for an object that a restore or a start has to read.
+    /// - Parameter words: What is said of such an object.
+    func expectLaterIsRefused(_ words: String) async throws {
+        for prefix in DamageWorld.prefixes {
+            let restored = try await restored(prefix, .end)
+            expectRefusal(restored, words, from: prefix)
+            expectRefusal(try await started(prefix), words, from: prefix)
+        }
+    }
+
+    private func expectRefusal(
+        _ result: Result<DamageWorld.State, any Error>, _ words: String, from prefix: String
+    ) {
+        switch result {
+        case .success(let state):
+            #expect(!world.databases[prefix]!.needed.contains(damage.key), "\(damage): \(prefix): something stood in")
+            #expect(state == world.ends[prefix]!, "\(damage): \(prefix) is in a wrong state")
+        case .failure(let error):
+            let text = "\(error)"
+            #expect(text.contains(name) && text.contains(words), "\(damage): \(prefix): \(text)")
+        }
+    }
+
     private func restored(
         _ prefix: String, _ target: RestorePoint.Target
     ) async throws -> Result<DamageWorld.State, any Error> {
@@ -129,18 +168,21 @@ struct DamagedStore: Sendable {
     /// Starts a node of each database in an empty directory.
     func expectStarts() async throws {
         for prefix in DamageWorld.prefixes {
-            let copy = try await copied()
-            let test = try await StoreNode(.objectStore, on: copy)
-            test.settings.prefix = prefix
-            var result: Result<DamageWorld.State, any Error>
-            do {
-                try await test.start()
-                result = .success(try DamageWorld.State(test.node.read().snapshot))
-                try await test.stop()
-            } catch {
-                result = .failure(error)
-            }
-            expect(result, world.ends[prefix]!, from: prefix, to: world.databases[prefix]!.end)
+            expect(
+                try await started(prefix), world.ends[prefix]!, from: prefix, to: world.databases[prefix]!.end)
+        }
+    }
+
+    private func started(_ prefix: String) async throws -> Result<DamageWorld.State, any Error> {
+        let test = try await StoreNode(.objectStore, on: try await copied())
+        test.settings.prefix = prefix
+        do {
+            try await test.start()
+            let state = try DamageWorld.State(test.node.read().snapshot)
+            try await test.stop()
+            return .success(state)
+        } catch {
+            return .failure(error)
         }
     }
 

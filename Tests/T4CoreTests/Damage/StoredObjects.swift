@@ -24,6 +24,8 @@ struct StoredObjects: Sendable {
     private(set) var revisions: [Revision: UInt64] = [:]
     /// What nobody needs: left by merges, or by a collection that died.
     private(set) var garbage: Set<ObjectKey> = []
+    /// What the shortest way to the end reads: the newest checkpoint, and the log behind it.
+    private(set) var needed: Set<ObjectKey> = []
     private var log: [Piece] = []
     private var checkpoints: [Checkpoint] = []
     private var logStart: UInt64 = 0
@@ -56,6 +58,10 @@ struct StoredObjects: Sendable {
             }
         }
         end = chainEnd
+        if let newest = checkpoints.max(by: { $0.index < $1.index }) {
+            needed = newest.needs.union([name(StoreLayout.database), name(StoreLayout.head)])
+            needed.formUnion(log.filter { $0.first > newest.index }.map(\.key))
+        }
         garbage = Set(own.map(\.key).filter { $0.rawValue.hasPrefix(prefix + StoreLayout.tables.rawValue) })
         garbage.subtract(checkpoints.flatMap(\.needs))
         for list in lists {

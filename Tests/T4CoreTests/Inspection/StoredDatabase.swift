@@ -96,5 +96,5 @@ final class StoredDatabase {
 
 extension VerificationReport {
     /// Problems and notes, a line each.
-    var text: String { (problems + notes).map { "\($0.object): \($0.what)" }.joined(separator: "\n") }
+    var text: String { (problems + later + notes).map { "\($0.object): \($0.what)" }.joined(separator: "\n") }
 }

@@ -117,6 +117,31 @@ import Testing
         }
     }
 
+    /// Readers count one further than the last entry, so none may have the highest index; what is behind it does not count.
+    @Test func theHighestIndexIsRefused() throws {
+        let previous = LogPosition(term: 3, index: .max - 2)
+        let header = SegmentHeader(databaseID: LogFixture.databaseID, term: 3, previous: previous)
+        var bytes = header.encoded()
+        for index in [UInt64.max - 1, .max, 0] {
+            let entry = LogEntry(
+                position: LogPosition(term: 3, index: index), time: 77, revision: .none, kind: .term, body: [])
+            bytes.appendFrame(entry, isFirstOfBatch: true, seed: header.checksumSeed)
+        }
+        let fileSystem = SimulatedFileSystem()
+        fileSystem.setContents(LogFixture.directory + "/18446744073709551614.wal", bytes)
+        let reader = LogReader(
+            directory: LogFixture.directory, databaseID: LogFixture.databaseID, fileSystem: fileSystem)
+        var indexes: [UInt64] = []
+        let error = #expect(throws: LogError.self) {
+            try reader.read { entry in
+                indexes.append(entry.position.index)
+                return .next
+            }
+        }
+        #expect(error?.code == .corrupted && error?.offset == UInt64(72 + 41))
+        #expect(indexes == [.max - 1])
+    }
+
     @Test func namesSortAsTheLogDoes() {
         #expect(LogFormat.segmentName(firstIndex: 1) == "00000000000000000001.wal")
         #expect(LogFormat.segmentName(firstIndex: .max) == "18446744073709551615.wal")

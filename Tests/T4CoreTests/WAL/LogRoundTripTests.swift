@@ -1,6 +1,7 @@
-import T4Core
 import T4Protocols
 import Testing
+
+@testable import T4Core
 
 /// Goal: what is appended is read back, over segments, restarts and terms, and rules of use are enforced.
 /// Method: logs in the simulated file system, read by `Log.open` and `LogReader`.
@@ -191,6 +192,13 @@ import Testing
         #expect(wrong?.code == .wrongDatabase && wrong?.path == LogFixture.segment(1))
         var bytes = fileSystem.contents(LogFixture.segment(1))
         bytes[8] = 2
+        // Damage, as long as the checksum is that of the version before.
+        fileSystem.setContents(LogFixture.segment(1), bytes)
+        let damage = #expect(throws: LogError.self) { try LogFixture.recover(fileSystem) }
+        #expect(damage?.code == .corrupted)
+        var header = Array(bytes[..<68])
+        header.appendLittleEndian(CRC32C.checksum(header.span.bytes))
+        bytes.replaceSubrange(..<72, with: header)
         fileSystem.setContents(LogFixture.segment(1), bytes)
         #expect(throws: LogError.self) { try LogFixture.open(fileSystem) }
         let version = #expect(throws: LogError.self) { try LogFixture.recover(fileSystem) }

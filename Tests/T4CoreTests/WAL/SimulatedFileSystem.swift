@@ -1,5 +1,6 @@
 import T4Conformance
 import T4Core
+import T4Protocols
 
 /// Files in memory that behave like a disk with a page cache.
 ///

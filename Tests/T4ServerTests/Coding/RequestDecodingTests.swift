@@ -1,3 +1,4 @@
+import CodingReference
 import EtcdAPI
 import SwiftProtobuf
 import T4Core
@@ -10,43 +11,16 @@ import Testing
 /// Method: random messages in all the forms the wire allows, the same cut off at every byte, with bytes changed, and
 /// plain noise; each is read by both decoders.
 struct RequestDecodingTests {
-    /// What a decoder made of some bytes.
-    private enum Outcome<Value: Equatable>: Equatable {
-        case value(Value)
-        case invalidSort
-        case malformed
-    }
-
     /// A message with both its decoders.
     private struct Subject<Message: SwiftProtobuf.Message, Value: Equatable> {
-        var decode: (RawSpan) throws(WireFailure) -> Value
-        var expected: (Message) throws -> Value
+        var comparison: DecodingComparison<Message, Value>
+
+        init(decode: @escaping (RawSpan) throws(WireFailure) -> Value, expected: @escaping (Message) throws -> Value) {
+            comparison = DecodingComparison(decode: decode, expected: expected)
+        }
 
         func check(_ bytes: [UInt8], _ comment: @autoclosure () -> String = "") {
-            let reference: Outcome<Value>
-            do {
-                reference = .value(try expected(try Message(serializedBytes: bytes)))
-            } catch is InvalidSort {
-                reference = .invalidSort
-            } catch {
-                reference = .malformed
-            }
-            let outcome: Outcome<Value>
-            do {
-                outcome = .value(try decode(bytes.span.bytes))
-            } catch .refused(.invalidSortOption) {
-                outcome = .invalidSort
-            } catch .malformed(.overlongNumber) {
-                // Like etcd's Go decoder; the generated code drops bits above the 64th.
-                return
-            } catch {
-                outcome = .malformed
-            }
-            // Tags of more bytes than they need are read as etcd's decoder does; the generated code stops at five.
-            if reference == .malformed && bytes.mayHaveLongTag { return }
-            if outcome != reference {
-                Issue.record("\(outcome) instead of \(reference) from \(bytes) \(comment())")
-            }
+            if let difference = comparison.difference(bytes) { Issue.record("\(difference) \(comment())") }
         }
 
         func checkAll(seed: UInt64, rounds: Int, _ make: (inout SeededGenerator) throws -> [UInt8]) throws {
@@ -184,18 +158,6 @@ struct RequestDecodingTests {
         #expect(throws: WireFailure.refused(.tooManyOperations)) {
             try TxnRequest(protobuf: nested(20_000).span.bytes)
         }
-    }
-}
-
-extension [UInt8] {
-    /// A number of more than five bytes is in there somewhere.
-    fileprivate var mayHaveLongTag: Bool {
-        var run = 0
-        for byte in self {
-            run = byte < 0x80 ? 0 : run + 1
-            if run == 5 { return true }
-        }
-        return false
     }
 }
 

@@ -5,6 +5,7 @@ import RPC
 import SwiftProtobuf
 import T4BuiltIns
 import T4Core
+import T4Protocols
 import Testing
 
 @testable import T4Server

@@ -1,15 +1,18 @@
-/// A key with its value in one allocation; as a separator of an inner node, a key alone.
+/// A key with its value in one allocation; as a separator of an inner node or as the mark of a removal, a key alone.
 ///
 /// The bytes are written once, in `make`, before any other thread can see the row.
-final class Row: ManagedBuffer<Row.Sizes, UInt8> {
-    struct Sizes {
+package final class Row: ManagedBuffer<Row.Sizes, UInt8> {
+    package struct Sizes {
         var key: Int
         var value: Int
+        var isRemoval: Bool
     }
 
-    static func make(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) -> Row {
+    package static func make(
+        key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, isRemoval: Bool = false
+    ) -> Row {
         let buffer = Row.create(minimumCapacity: key.count + value.count) { _ in
-            Sizes(key: key.count, value: value.count)
+            Sizes(key: key.count, value: value.count, isRemoval: isRemoval)
         }
         buffer.withUnsafeMutablePointerToElements { start in
             let bytes = UnsafeMutableRawPointer(start)
@@ -24,13 +27,16 @@ final class Row: ManagedBuffer<Row.Sizes, UInt8> {
         withExtendedLifetime(self) { Row.make(key: key, value: UnsafeRawBufferPointer(start: nil, count: 0)) }
     }
 
+    /// Says of a tree that lies over something else that the key is not there.
+    package var isRemoval: Bool { header.isRemoval }
+
     /// Bytes of the key; valid as long as the row.
-    var key: UnsafeRawBufferPointer {
+    package var key: UnsafeRawBufferPointer {
         withUnsafeMutablePointers { UnsafeRawBufferPointer(start: $1, count: $0.pointee.key) }
     }
 
     /// Bytes of the value; valid as long as the row.
-    var value: UnsafeRawBufferPointer {
+    package var value: UnsafeRawBufferPointer {
         withUnsafeMutablePointers {
             UnsafeRawBufferPointer(start: $1 + $0.pointee.key, count: $0.pointee.value)
         }

@@ -2,19 +2,22 @@
 ///
 /// A version is a value. Changing one copies the nodes on the way to the changed leaf, once per batch, and leaves every
 /// other version as it was.
-struct Tree: Sendable {
+package struct Tree: Sendable {
     private(set) var root = Node(stamp: 0, rows: UnsafeBufferPointer(start: nil, count: 0))
-    private(set) var rowCount = 0
+    package private(set) var rowCount = 0
     /// Bytes of the rows of this version.
-    private(set) var byteCount = 0
+    package private(set) var byteCount = 0
     /// Number of the batch that is being made; nodes that carry it are seen by nobody else.
     private var stamp: UInt64 = 0
 
+    /// An empty tree.
+    package init() {}
+
     /// Starts a batch: from here on changes touch no node of the versions made before.
-    mutating func beginBatch() { stamp += 1 }
+    package mutating func beginBatch() { stamp += 1 }
 
     /// The row of that key.
-    func row(for key: UnsafeRawBufferPointer) -> Row? {
+    package func row(for key: UnsafeRawBufferPointer) -> Row? {
         var node = root
         while !node.isLeaf { node = node.child(node.childIndex(for: key)) }
         let (index, isMatch) = node.position(of: key)
@@ -22,7 +25,7 @@ struct Tree: Sendable {
     }
 
     /// Adds the row or replaces the one with its key.
-    mutating func put(_ row: Row) {
+    package mutating func put(_ row: Row) {
         root = root.owned(by: stamp)
         if let (separator, right) = put(row, below: root) {
             let both = [root, right]

@@ -24,7 +24,7 @@ struct ObjectHeader {
     }
 
     /// Reads a header.
-    /// - Throws: `.corrupted`, which names the object and the file.
+    /// - Throws: `.corrupted`, which names the object and the file; `.unsupported` for a file of a later version.
     init(_ bytes: [UInt8], of key: ObjectKey, file: @autoclosure () -> String) throws(ObjectStoreError) {
         func integer(at offset: Int) -> UInt64 {
             bytes.withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(fromByteOffset: offset, as: UInt64.self)) }
@@ -34,8 +34,9 @@ struct ObjectHeader {
         else { throw ObjectStoreError(.corrupted, "\(key): \(file()) does not begin with the header of an object") }
         guard integer(at: 8) == 1 else {
             throw ObjectStoreError(
-                .corrupted,
-                "\(key): \(file()) has format version \(UInt32(truncatingIfNeeded: integer(at: 8))), known is 1")
+                .unsupported,
+                "\(key): \(file()) has format version \(UInt32(truncatingIfNeeded: integer(at: 8))), written by a later "
+                    + "version of t4; this one reads up to 1: use a newer t4")
         }
         bodySize = integer(at: 16)
         version = (integer(at: 24), integer(at: 32))

@@ -65,21 +65,30 @@ package struct ManifestFile: Hashable, Sendable, Codable {
     package func encoded() throws -> [UInt8] { try CanonicalJSON.encode(self) }
 
     /// Reads an object and checks everything in it.
-    /// - Throws: `.corrupted` with the object's name, `.unsupported` for a later format.
+    /// - Throws: `.corrupted` with the object's name, `.laterVersion` for a later format.
     package static func decode(_ bytes: [UInt8], key: ObjectKey) throws -> ManifestFile {
-        let name = key.rawValue
+        do {
+            return try decodeKnown(bytes, name: key.rawValue)
+        } catch let damage as CheckpointError where damage.code == .corrupted {
+            throw LaterFormat.ofManifest(bytes, name: key.rawValue, known: 1) ?? damage
+        }
+    }
+
+    private static func decodeKnown(_ bytes: [UInt8], name: String) throws -> ManifestFile {
         let file = try CanonicalJSON.decode(ManifestFile.self, bytes, name: name)
         guard try CanonicalJSON.hash(file.checkpoint) == file.id,
             try ManifestFile.sum(file.id, file.envelope) == file.sum
         else { throw CheckpointError(.corrupted, "the hash in \(name) does not match its content") }
-        // Only now: a format that was changed by damage is no later one.
         guard file.checkpoint.format == 1 else {
             throw CheckpointError(
-                .unsupported, "\(name) has format \(file.checkpoint.format), this build knows 1")
+                .corrupted, "\(name) has format \(file.checkpoint.format), which there never was")
+        }
+        guard file.checkpoint.digest.algorithm == StateDigest.algorithm else {
+            throw CheckpointError.laterVersion(
+                name, has: "a digest of kind \(file.checkpoint.digest.algorithm)", known: StateDigest.algorithm)
         }
         guard file.checkpoint.meta != nil else {
-            throw CheckpointError(
-                .unsupported, "\(name) has a digest of kind \(file.checkpoint.digest.algorithm), unknown to this build")
+            throw CheckpointError(.corrupted, "\(name) has a digest that is none: \(file.checkpoint.digest.value)")
         }
         for table in file.checkpoint.tables {
             guard TableID(hex: table.id) != nil, [UInt8](hex: table.first) != nil, [UInt8](hex: table.last) != nil,
@@ -94,7 +103,7 @@ package struct ManifestFile: Hashable, Sendable, Codable {
         id == other.id && envelope.previous == other.envelope.previous && envelope.places == other.envelope.places
     }
 
-    private static func sum(_ id: String, _ envelope: Envelope) throws -> String {
+    static func sum(_ id: String, _ envelope: some Encodable) throws -> String {
         let hash = SHA256()
         let bytes = Array(id.utf8) + (try CanonicalJSON.encode(envelope))
         hash.update(bytes.span.bytes)

@@ -18,12 +18,13 @@ package struct CheckpointLoader: Sendable {
     ///
     /// Durable when it returns. After an error the engine is to be discarded.
     /// - Parameter progress: Hears how many of how many tables have been read.
-    /// - Throws: `.corrupted` with the name of a damaged object; of the store and of the engine.
+    /// - Throws: `.corrupted` with the name of a damaged object, `.laterVersion`; of the store and of the engine.
     package func load(
         into engine: any LocalEngine, progress: @escaping (_ done: Int, _ all: Int) -> Void = { _, _ in }
     ) throws {
         guard let meta = file.checkpoint.meta else {
-            throw CheckpointError(.unsupported, "\(key) has a digest that this build cannot compare")
+            throw CheckpointError.laterVersion(
+                key.rawValue, has: "a digest of kind \(file.checkpoint.digest.algorithm)", known: StateDigest.algorithm)
         }
         let count = file.checkpoint.tables.count
         var rows = CheckpointRows(meta: meta) {

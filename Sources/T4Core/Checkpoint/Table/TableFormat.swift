@@ -146,7 +146,7 @@ struct TableFooter: Hashable {
             throw CheckpointError(.corrupted, "the checksum of the footer of \(name) does not match")
         }
         guard version == TableFormat.version else {
-            throw CheckpointError(.unsupported, "\(name) has table format \(version), this build knows 1")
+            throw CheckpointError.laterVersion(name, has: "table format \(version)", known: "\(TableFormat.version)")
         }
         indexOffset = bytes.littleEndian(at: 0)
         logicalSize = bytes.littleEndian(at: 8)

@@ -16,7 +16,7 @@ package struct TableReader {
     ///   - name: Of the object, for errors.
     ///   - size: Of the object in bytes.
     ///   - id: The table must have; nil to take any.
-    /// - Throws: `.corrupted` with the name; what `fetch` throws.
+    /// - Throws: `.corrupted` and `.laterVersion` with the name; what `fetch` throws.
     package init(name: String, size: UInt64, id expected: TableID?, fetch: @escaping Fetch) throws {
         func corrupted(_ what: String) -> CheckpointError { CheckpointError(.corrupted, "\(what) of \(name)") }
         guard size >= UInt64(TableFormat.headerSize + TableFormat.footerSize) else {
@@ -108,8 +108,8 @@ package struct TableReader {
         let stored = try TableReader.read(entry.offset..<entry.offset + UInt64(entry.storedSize), of: name, fetch)
         guard CRC32C.checksum(stored.span.bytes) == entry.checksum else { throw corrupted("wrong checksum") }
         guard entry.codec == TableFormat.codecNone else {
-            throw CheckpointError(
-                .unsupported, "block \(number) of \(name) is stored with codec \(entry.codec), unknown to this build")
+            throw CheckpointError.laterVersion(
+                name, has: "a block, \(number), stored with codec \(entry.codec)", known: "\(TableFormat.codecNone)")
         }
         let hash = SHA256()
         hash.update(stored.span.bytes)

@@ -12,10 +12,12 @@ package final class CheckpointSnapshot: EngineSnapshot, @unchecked Sendable {
     let runs: CheckpointRuns
 
     /// - Parameter checkpoints: Best on a `ReadAheadStore`, so that a block is not read twice.
-    /// - Throws: `.unsupported` when the checkpoint has a digest of a kind unknown to this build.
+    /// - Throws: `.laterVersion` when the checkpoint has a digest of a kind unknown to this build.
     package init(_ file: ManifestFile, of checkpoints: CheckpointStore) throws(CheckpointError) {
         guard let meta = file.checkpoint.meta else {
-            throw CheckpointError(.unsupported, "the checkpoint has a digest that this build does not know")
+            throw CheckpointError.laterVersion(
+                "the checkpoint", has: "a digest of kind \(file.checkpoint.digest.algorithm)",
+                known: StateDigest.algorithm)
         }
         self.file = file
         self.meta = meta

@@ -18,7 +18,10 @@ final class StateSum {
     }
 
     /// Whether this is the state that a checkpoint is of.
-    func matches(_ checkpoint: Manifest) -> Bool { digest == checkpoint.meta?.digest && keys == checkpoint.keys }
+    func matches(_ checkpoint: Manifest) -> Bool { checkpoint.meta.map(matches) ?? false }
+
+    /// Whether this is the state that an engine says it holds.
+    func matches(_ meta: MetaRow) -> Bool { digest == meta.digest && keys == meta.keys }
 }
 
 /// Rows that are added up when they are taken.

@@ -22,10 +22,7 @@ package struct StoreListing: Sendable {
     package init() {}
 
     private static func isPin(_ key: ObjectKey) -> Bool {
-        PinKind.allCases.contains { kind in
-            let prefix = StoreLayout.pins(kind).rawValue
-            return key.rawValue.hasPrefix(prefix) && Pin.isValid(id: String(key.rawValue.dropFirst(prefix.count)))
-        }
+        PinKind.allCases.contains { StoreLayout.pin(key, of: $0) != nil }
     }
 
     private mutating func add(_ object: ObjectInfo) {

@@ -23,7 +23,7 @@ extension StoreVerification {
                 report.count(.pins, bytes: stored.bytes.count)
                 let pin = try Pin.decode(stored.bytes, key: key)
                 checkDatabase(pin, key)
-                if !key.rawValue.hasSuffix("/" + pin.id) { problem(key, "says that its id is \(pin.id)") }
+                if !pin.belongs(at: key) { problem(key, "says that its id is \(pin.id), its nonce \(pin.nonce)") }
                 let checkpoint = ObjectKey(pin.checkpoint)
                 if let file = checkpoints.first(where: { $0.key == checkpoint })?.file {
                     if file.id != pin.checkpointID { problem(key, "pins another checkpoint than \(checkpoint) is now") }

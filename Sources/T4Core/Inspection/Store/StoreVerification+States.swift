@@ -81,7 +81,9 @@ extension StoreVerification {
 
     /// What is wrong with an object is known by now; here it only keeps a state from being compared.
     private func passOver(_ error: any Error, _ key: ObjectKey) throws {
-        if let error = error as? ObjectStoreError, ![.notFound, .corrupted, .permissionDenied].contains(error.code) {
+        if let error = error as? ObjectStoreError,
+            ![.notFound, .corrupted, .permissionDenied, .unsupported].contains(error.code)
+        {
             throw error
         }
         note(key, "not compared: \(error)")

@@ -100,7 +100,7 @@ final class StoreVerification {
         for what in found { problem(key, what) }
     }
 
-    /// What is wrong with an object.
+    /// What is wrong with an object; that it is of a later version goes to the report at once.
     /// - Throws: Only what keeps the store from answering.
     func problems(
         _ key: ObjectKey, _ stored: Result<StoredBytes, any Error>, _ body: (StoredBytes) throws -> [String],
@@ -110,11 +110,20 @@ final class StoreVerification {
             return try body(stored.get())
         } catch let error as ObjectStoreError where error.code == .notFound {
             return try missing()
-        } catch let error as ObjectStoreError where error.code != .corrupted && error.code != .permissionDenied {
+        } catch let error as ObjectStoreError
+            where ![.corrupted, .permissionDenied, .unsupported].contains(error.code)
+        {
             throw error
         } catch {
-            return ["\(error)"]
+            guard StoreVerification.isOfLaterVersion(error) else { return ["\(error)"] }
+            report.later.append(.init(object: key.rawValue, what: "\(error)"))
+            return []
         }
+    }
+
+    private static func isOfLaterVersion(_ error: any Error) -> Bool {
+        (error as? CheckpointError)?.code == .laterVersion || (error as? LogError)?.code == .unsupported
+            || (error as? ObjectStoreError)?.code == .unsupported
     }
 
     func checkDatabase(_ object: some SealedObject, _ key: ObjectKey) {

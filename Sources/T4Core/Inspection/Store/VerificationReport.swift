@@ -33,6 +33,8 @@ package struct VerificationReport: Sendable {
     package private(set) var counts: [Kind: Count] = [:]
     /// What is damaged, missing or contradicts the rest.
     package var problems: [Finding] = []
+    /// What a later version of t4 has written, and this one cannot verify.
+    package var later: [Finding] = []
     /// What is in the store without being part of the database, and what could not be compared.
     package var notes: [Finding] = []
     /// Checkpoints whose rows were added up, and found to be what they should be or not.
@@ -42,8 +44,8 @@ package struct VerificationReport: Sendable {
     /// The last entry of the chain; nil when nothing leads there.
     package var end: LogPosition?
 
-    /// Whether nothing is wrong.
-    package var isClean: Bool { problems.isEmpty }
+    /// Whether everything was verified and nothing is wrong.
+    package var isClean: Bool { problems.isEmpty && later.isEmpty }
 
     mutating func count(_ kind: Kind, bytes: Int) {
         counts[kind, default: Count()].objects += 1

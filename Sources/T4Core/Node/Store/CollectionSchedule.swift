@@ -1,4 +1,5 @@
 import Logging
+import T4Protocols
 
 /// Lets the node collect garbage now and then: after the first checkpoint of its run, then at most once in a while.
 final class CollectionSchedule: Sendable {

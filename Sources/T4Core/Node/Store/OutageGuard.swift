@@ -1,3 +1,5 @@
+import T4Protocols
+
 /// Tells a store that stays away from one that missed a call.
 final class OutageGuard: Sendable {
     private struct State {

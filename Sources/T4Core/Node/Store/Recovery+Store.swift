@@ -48,6 +48,7 @@ extension Recovery {
         result.chain = chain
         result.tail = tail
         result.checkpoint = head?.position
+        result.hasPassedOver = hasPassedOver
         result.term = max(result.term, chain.term, head?.term ?? 0)
         return result
     }
@@ -189,6 +190,7 @@ extension Recovery {
     private func passOver(_ key: ObjectKey, _ error: any Error) {
         logger.error("the checkpoint \(key) cannot be used, the one before it is tried: \(error)")
         damage.append("\(key): \(error)")
+        hasPassedOver = true
     }
 
     // MARK: - The chain

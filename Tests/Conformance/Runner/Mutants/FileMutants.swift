@@ -82,7 +82,7 @@ extension Mutant {
             name: "shows damaged rows", rule: "changed bytes are told or harmless",
             capabilities: EngineCapabilities(isPowerLossSafe: false, readsAreInline: true, isVolatile: false),
             damage: .detected
-        ) { try BackendRegistry.builtIn.makeEngine("lmdb", settings: NoSettings(), context: $0) }
+        ) { try BackendRegistry.builtIn.makeEngine("lmdb", settings: TextSettings(), context: $0) }
         return [claim]
     }
 

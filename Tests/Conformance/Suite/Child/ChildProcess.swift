@@ -8,7 +8,7 @@ final class ChildProcess {
     /// Longest time without a line before the child counts as hung.
     private static let silenceSecondsMax: Int32 = 120
 
-    private let process = Process()
+    private let process: SpawnedProcess
     private let output: ChildPipe
     private let ended = DispatchSemaphore(value: 0)
     private var buffer: [UInt8] = []
@@ -17,19 +17,16 @@ final class ChildProcess {
     /// Starts the program with an order.
     init(_ program: ChildProgram, _ order: ChildOrder) throws {
         output = try ChildPipe()
-        process.executableURL = URL(fileURLWithPath: program.executable)
-        process.arguments = program.arguments
         var environment = ProcessInfo.processInfo.environment
         environment[ChildOrder.variable] = String(decoding: try JSONEncoder().encode(order), as: UTF8.self)
         // A crash is seen by the parent; a backtrace would only take its time.
         environment["SWIFT_BACKTRACE"] = "enable=no"
-        process.environment = environment
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = output.fileHandleForWriting
-        let ended = ended
-        process.terminationHandler = { _ in ended.signal() }
-        try process.run()
+        process = try SpawnedProcess(
+            program.executable, program.arguments, environment: environment, input: nil,
+            output: output.fileHandleForWriting)
         try output.fileHandleForWriting.close()
+        let ended = ended
+        process.whenEnded { _ in ended.signal() }
     }
 
     deinit { sendKill() }
@@ -72,7 +69,7 @@ final class ChildProcess {
 
     /// Freezes the child; its files do not change until `resume`.
     func pause() throws {
-        kill(process.processIdentifier, SIGSTOP)
+        process.signal(SIGSTOP)
         try waitUntilStopped()
     }
 
@@ -80,13 +77,13 @@ final class ChildProcess {
     func waitUntilStopped() throws {
         // The signal takes effect a little after it was sent: when the last thread leaves the kernel.
         var information = siginfo_t()
-        while waitid(P_PID, id_t(process.processIdentifier), &information, WSTOPPED) != 0 {
+        while waitid(P_PID, id_t(process.pid), &information, WSTOPPED) != 0 {
             guard errno == EINTR else { throw RuleViolation("the child ended: \(waitForEnd())") }
         }
     }
 
     /// Lets a frozen child go on.
-    func resume() { kill(process.processIdentifier, SIGCONT) }
+    func resume() { process.signal(SIGCONT) }
 
     /// Waits for the child's end.
     /// - Returns: How it ended.
@@ -96,14 +93,10 @@ final class ChildProcess {
             ended.wait()
             isEnded = true
         }
-        return process.terminationReason == .exit
-            ? "exit code \(process.terminationStatus)" : "killed by signal \(process.terminationStatus)"
+        return process.end.map { "\($0)" } ?? "still running"
     }
 
-    private func sendKill() {
-        // The id of a child that has ended may be another process's by now.
-        if process.isRunning { kill(process.processIdentifier, SIGKILL) }
-    }
+    private func sendKill() { process.signal(SIGKILL) }
 
     /// - Returns: False at the end of the child's output.
     private func fill() throws -> Bool {

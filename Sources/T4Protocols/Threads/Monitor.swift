@@ -1,15 +1,16 @@
-import Glibc
+package import Glibc
 
 /// State behind a lock, with one condition to wait on.
 ///
 /// `Synchronization.Mutex` has no condition variable; this is a POSIX mutex and condition beside it. Closures are not
-/// kept inside, so nothing is wrapped again on each access.
+/// kept inside, so nothing is wrapped again on each access. Inlined into other modules, which specialize it.
 package final class Monitor<State>: @unchecked Sendable {
     // Sendable: POSIX allows any thread to use a mutex and a condition; `state` is only touched under the mutex.
-    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-    private let condition: UnsafeMutablePointer<pthread_cond_t>
-    private var state: State
+    @usableFromInline let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    @usableFromInline let condition: UnsafeMutablePointer<pthread_cond_t>
+    @usableFromInline var state: State
 
+    @inlinable
     package init(_ state: State) {
         self.state = state
         mutex = .allocate(capacity: 1)
@@ -18,6 +19,7 @@ package final class Monitor<State>: @unchecked Sendable {
         precondition(pthread_cond_init(condition, nil) == 0, "a condition could not be made")
     }
 
+    @inlinable
     deinit {
         pthread_cond_destroy(condition)
         pthread_mutex_destroy(mutex)
@@ -26,6 +28,7 @@ package final class Monitor<State>: @unchecked Sendable {
     }
 
     /// Runs `body` with the state, locked.
+    @inlinable
     package func withLock<Result, Failure: Error>(
         _ body: (inout State) throws(Failure) -> Result
     ) throws(Failure) -> Result {
@@ -35,6 +38,7 @@ package final class Monitor<State>: @unchecked Sendable {
     }
 
     /// Waits until `condition` gives a value, evaluated under the lock after each signal.
+    @inlinable
     package func wait<Result>(until ready: (inout State) -> Result?) -> Result {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
@@ -45,8 +49,10 @@ package final class Monitor<State>: @unchecked Sendable {
     }
 
     /// Wakes one waiter.
+    @inlinable
     package func signal() { pthread_cond_signal(condition) }
 
     /// Wakes all waiters.
+    @inlinable
     package func broadcast() { pthread_cond_broadcast(condition) }
 }

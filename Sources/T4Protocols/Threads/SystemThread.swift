@@ -47,16 +47,6 @@ package final class SystemThread: @unchecked Sendable {
         pthread_join(handle, nil)
     }
 
-    /// Runs something that blocks on a thread of its own.
-    package static func run<Value: Sendable>(
-        _ name: String, _ body: @escaping @Sendable () throws -> Value
-    ) async throws -> Value {
-        let outcome = FirstValue<Result<Value, any Error>>()
-        let thread = SystemThread(name: name) { outcome.give(Result { try body() }) }
-        defer { thread.join() }
-        return try await outcome.wait().get()
-    }
-
     /// glibc's call for it needs a feature macro that Swift does not set; the kernel takes the name from this file.
     private static func setName(_ name: String) {
         let file = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)

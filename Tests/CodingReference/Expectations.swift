@@ -1,15 +1,14 @@
-import EtcdAPI
+package import EtcdAPI
 import Foundation
-import T4Core
-
-@testable import T4Server
+package import T4Core
+package import T4Server
 
 // What T4Core's values must be, said once more through the generated code.
 
 /// A request that etcd refuses for its sort numbers.
-struct InvalidSort: Error {}
+package struct InvalidSort: Error {}
 
-func expected(_ message: EtcdRangeRequest) throws -> RangeRequest {
+package func expected(_ message: EtcdRangeRequest) throws -> RangeRequest {
     let order = RangeRequest.SortOrder(rawValue: Int32(message.sortOrder.rawValue))
     let target = RangeRequest.SortTarget(rawValue: Int32(message.sortTarget.rawValue))
     let exists = order != nil && target != nil
@@ -22,22 +21,22 @@ func expected(_ message: EtcdRangeRequest) throws -> RangeRequest {
         minCreateRevision: message.minCreateRevision, maxCreateRevision: message.maxCreateRevision)
 }
 
-func expected(_ message: EtcdPutRequest) -> PutRequest {
+package func expected(_ message: EtcdPutRequest) -> PutRequest {
     PutRequest(
         key: [UInt8](message.key), value: [UInt8](message.value), lease: message.lease, previous: message.prevKv,
         ignoreValue: message.ignoreValue, ignoreLease: message.ignoreLease)
 }
 
-func expected(_ message: EtcdDeleteRangeRequest) -> DeleteRangeRequest {
+package func expected(_ message: EtcdDeleteRangeRequest) -> DeleteRangeRequest {
     DeleteRangeRequest(
         key: [UInt8](message.key), rangeEnd: [UInt8](message.rangeEnd), previous: message.prevKv)
 }
 
-func expected(_ message: EtcdCompactionRequest) -> CompactionRequest {
+package func expected(_ message: EtcdCompactionRequest) -> CompactionRequest {
     CompactionRequest(revision: message.revision, physical: message.physical)
 }
 
-func expected(_ message: EtcdRequestOp) throws -> RequestOperation {
+package func expected(_ message: EtcdRequestOp) throws -> RequestOperation {
     switch message.request {
     case .requestRange(let range): .range(try expected(range))
     case .requestPut(let put): .put(expected(put))
@@ -47,7 +46,7 @@ func expected(_ message: EtcdRequestOp) throws -> RequestOperation {
     }
 }
 
-func expected(_ message: EtcdTxnRequest) throws -> TxnRequest {
+package func expected(_ message: EtcdTxnRequest) throws -> TxnRequest {
     TxnRequest(
         compares: message.compare.map(expected), success: try message.success.map(expected),
         failure: try message.failure.map(expected))
@@ -55,7 +54,7 @@ func expected(_ message: EtcdTxnRequest) throws -> TxnRequest {
 
 /// Comparisons that have a direct counterpart; the others as `Compare(protobuf:)` writes them, which
 /// `CompareMeaningTests` checks by evaluating them.
-func expected(_ message: EtcdCompare) -> Compare {
+package func expected(_ message: EtcdCompare) -> Compare {
     let always: (Compare.Result, Compare.Target) = (.greater, .version(-1))
     let result = Compare.Result(rawValue: Int32(message.result.rawValue))
     let target: Compare.Target? =
@@ -78,7 +77,7 @@ func expected(_ message: EtcdCompare) -> Compare {
         key: [UInt8](message.key), rangeEnd: [UInt8](message.rangeEnd), result: meaning.0, target: meaning.1)
 }
 
-func expected(_ message: EtcdWatchRequest) -> WatchStreamRequest {
+package func expected(_ message: EtcdWatchRequest) -> WatchStreamRequest {
     switch message.requestUnion {
     case .createRequest(let create):
         var creation = WatchCreation()

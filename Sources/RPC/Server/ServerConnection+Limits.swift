@@ -1,0 +1,95 @@
+import CNGHTTP2
+import NIOCore
+import Synchronization
+
+/// What keeps a connection within its limits.
+extension ServerConnection {
+    /// Counted for a frame that waits in nghttp2, in bytes: the item and a small header block.
+    private static let frameBytes = 512
+    /// A connection that moves fewer bytes between two sweeps counts as stalled.
+    private static let stalledBytes = 64 * 1024
+    /// Frames that may wait unread beside the answers of all streams.
+    private static let framesSpare = 10_000
+
+    /// Memory that this connection takes from the loop's share.
+    var bufferedBytes: Int { outputBytesQueued + requestBytesHeld + framesCounted * Self.frameBytes }
+
+    // MARK: Requests that wait
+
+    /// Unary requests are not handled now: too many answers wait already, here or altogether. Where next to nothing waits
+    /// only memory that is used up counts, and then somebody is cut off soon.
+    var mustWait: Bool {
+        isOutputFull.load(ordering: .relaxed)
+            || loop.isMemoryScarce && (outputBytesQueued > settings.pendingBytesHigh || loop.isMemoryUsedUp)
+    }
+
+    /// Has a unary request, which has come whole, wait for its turn.
+    func park(_ call: ServerCall) {
+        parked.append(call, openCount: calls.count)
+        if loop.isMemoryScarce { loop.isRoomWanted = true }
+    }
+
+    /// Handles requests that wait, as many as there is room for the answers of.
+    func handleParked() -> Bool {
+        var used = false
+        while !mustWait, let call = parked.popFirst() {
+            call.handle()
+            used = true
+        }
+        if loop.isMemoryScarce, !parked.isEmpty { loop.isRoomWanted = true }
+        return used
+    }
+
+    // MARK: Frames
+
+    /// A frame came that asks for nothing or is wrong, or a stream had to be reset.
+    func askedForNothing() {
+        if !uselessFrames.take(at: .now()) { cutOff(.uselessFrames) }
+    }
+
+    func tookBytes(_ count: Int) {
+        traffic += count
+        countFrames()
+        let framesMax = min(shared.configuration.concurrentStreamsMax, 1 << 20) + Self.framesSpare
+        if framesCounted > framesMax { cutOff(.unreadFrames) }
+    }
+
+    /// Counts the frames that wait in nghttp2; none do when the session is gone.
+    func countFrames() {
+        let count = session.map(nghttp2_session_get_outbound_queue_size) ?? 0
+        guard count != framesCounted else { return }
+        loop.buffered((count - framesCounted) * Self.frameBytes)
+        framesCounted = count
+    }
+
+    // MARK: Cutting off
+
+    /// Closes the connection for what the client did. It is told as far as it reads; what waits for it is dropped.
+    func cutOff(_ fault: ClientFault) {
+        guard let session, !closesAfterDrain else { return }
+        shared.faults.note(fault, from: remoteAddress)
+        closesAfterDrain = true
+        let text = Array(fault.text.utf8)
+        nghttp2_submit_goaway(
+            session, SessionSupport.noFlags, nghttp2_session_get_last_proc_stream_id(session),
+            NGHTTP2_ENHANCE_YOUR_CALM.rawValue, text, text.count)
+        for call in calls { Self.serverCall(call).cutOff() }
+        parked.removeAll()
+        setNeedsDrain()
+    }
+
+    /// Looks for what is overdue.
+    /// - Parameters:
+    ///   - handshakes: Connections from before this time must have sent their settings.
+    ///   - requests: What began before this time must have come whole.
+    func sweep(handshakes: NIODeadline, requests: NIODeadline) {
+        isStalled = traffic < Self.stalledBytes
+        traffic = 0
+        if !hasHandshake, openedAt < handshakes { return cutOff(.noHandshake) }
+        if let headerCall, headerCall.isOverdue(since: requests) { return cutOff(.slowHeaders) }
+        for call in calls.map(Self.serverCall) where call.isOverdue(since: requests) {
+            shared.faults.note(.slowRequest, from: remoteAddress)
+            call.overdue()
+        }
+    }
+}
