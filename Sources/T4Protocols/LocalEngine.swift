@@ -22,8 +22,8 @@ public protocol LocalEngine: Sendable {
 
     /// Applies a batch, whole or not at all, and records `position` in the same transaction.
     ///
-    /// Within a batch the last change of a key wins. Survives a crash of the process only as far as
-    /// `durablePosition` says.
+    /// The position may be that of the batch before, which is kept as well. Within a batch the last change of a key wins.
+    /// Survives a crash of the process only as far as `durablePosition` says.
     /// - Throws: `.noSpace`, nothing was applied and the engine stays usable; `.corrupted` or `.ioFailed`, the engine
     ///   must be closed and rebuilt; `.closed`.
     func apply(_ batch: WriteBatch, at position: LogPosition) throws(EngineError)

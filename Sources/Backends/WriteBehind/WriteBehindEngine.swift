@@ -113,7 +113,7 @@ public final class WriteBehindEngine: LocalEngine {
         }
         if beginsWriting { state.broadcast() }
         // The nodes that only the last version had are freed here, outside the lock.
-        _ = consume replaced
+        withExtendedLifetime(replaced) {}
     }
 
     /// Writes everything to the engine below and syncs that.
@@ -178,7 +178,8 @@ public final class WriteBehindEngine: LocalEngine {
         let outcome = state.wait { state -> Result<Void, EngineError>? in
             if let failure = nextFailure(&state, &hasRetried) { return .failure(failure) }
             if state.old == nil {
-                if state.position == state.written { return .success(()) }
+                // A batch may come at the position of the one before, or with no rows at all.
+                if state.young.rowCount == 0, state.position == state.written { return .success(()) }
                 turn(&state)
                 self.state.broadcast()
             }
@@ -209,14 +210,15 @@ public final class WriteBehindEngine: LocalEngine {
             guard let (rows, position) = next else { return }
             var failure: EngineError?
             do throws(EngineError) { try below.apply(batch(rows), at: position) } catch { failure = error }
-            state.withLock { state in
+            let written = state.withLock { state -> Tree? in
                 state.failure = failure
-                if failure == nil {
-                    state.old = nil
-                    state.written = position
-                }
+                guard failure == nil else { return nil }
+                state.written = position
+                return state.old.take()
             }
             state.broadcast()
+            // Its nodes are freed here, outside the lock.
+            withExtendedLifetime((written, rows)) {}
         }
     }
 

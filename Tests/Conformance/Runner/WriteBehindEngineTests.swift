@@ -217,6 +217,25 @@ import WriteBehindEngine
         try engine.close()
     }
 
+    @Test func aBatchAtTheSamePositionReachesTheEngineBelow() throws {
+        let below = try Below()
+        let engine = try WriteBehindEngine(below, bufferBytes: 1000)
+        try Self.apply(engine, 1, [("a", "1")])
+        try engine.sync()
+        try Self.apply(engine, 1, [("b", "1")])
+        try engine.sync()
+        #expect(try Self.rows(below.base.snapshot()) == ["a=1", "b=1"])
+        // Also behind one that is on its way.
+        below.setGate(closed: true)
+        try Self.apply(engine, 2, [("c", Self.large)])
+        below.waitUntilHeld()
+        try Self.apply(engine, 2, [("d", "2")])
+        below.setGate(closed: false)
+        try engine.sync()
+        #expect(try Self.rows(below.base.snapshot()).last == "d=2")
+        try engine.close()
+    }
+
     @Test func readersNeverSeeHalfABatch() async throws {
         let below = try Below()
         let engine = try WriteBehindEngine(below, bufferBytes: 2000)

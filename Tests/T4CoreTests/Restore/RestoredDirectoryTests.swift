@@ -51,6 +51,7 @@ struct RestoredDirectoryTests {
                 #expect(identity.tie == (keeps ? .restored : .none))
                 #expect(identity.origin == (keeps ? origin : nil) && identity.lineage == (keeps ? nil : origin))
                 #expect("\(identity.database)" == report.databaseID)
+                #expect(try folder.summary(path).revision == plan.bumpedRevision ?? plan.revision)
                 ids.formUnion([identity.instance] + (keeps ? [] : [identity.database]))
             }
             #expect(ids.count == 9, "each has ids of its own")

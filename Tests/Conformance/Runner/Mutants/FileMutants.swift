@@ -11,6 +11,9 @@ extension Mutant {
             files("writes nothing at close", breaks: "rows and position are there after opening again") {
                 try DelayedEngine(BaseEngine.logFile.open($0), context: $0, flaw: .closeWritesNothing)
             },
+            files("forgets repeated positions", breaks: "a batch at the position of the one before is kept") {
+                try DelayedEngine(BaseEngine.logFile.open($0), context: $0, flaw: .forgetsRepeatedPositions)
+            },
             files("writes nothing at a sync", breaks: "after a sync everything applied is durable") {
                 try DelayedEngine(BaseEngine.logFile.open($0), context: $0, flaw: .syncWritesNothing)
             },

@@ -62,6 +62,26 @@ extension EngineRules {
                 try again.close()
             }
         },
+        EngineRule("a batch at the position of the one before is kept", needs: [.files]) { engine in
+            try await engine.withStorage { storage in
+                let first = try storage.open()
+                var loaded = ArrayRows([Row(key: [1], value: [1])])
+                try first.bulkLoad(&loaded, at: LogPosition(term: 1, index: 5))
+                try first.put([Row(key: [2], value: [2])], at: 5)
+                try first.sync()
+                try first.close()
+                let second = try storage.open()
+                try expectEqual(second.snapshot().rows().count, 2, "rows after a sync and opening again")
+                try second.put([Row(key: [3], value: [3])], at: 6)
+                try second.sync()
+                try second.put([Row(key: [4], value: [4])], at: 6)
+                try second.close()
+                let third = try storage.open()
+                try expectEqual(third.snapshot().rows().count, 4, "rows after closing and opening again")
+                try expectEqual(third.appliedPosition.index, 6, "applied index after opening again")
+                try third.close()
+            }
+        },
         EngineRule("a second writer is refused", needs: [.files]) { engine in
             try await engine.withStorage { storage in
                 let first = try storage.open()
