@@ -17,7 +17,7 @@ extension LMDBSettings {
         ),
         SettingDescription(
             "write_buffer_size", value: "SIZE", defaultTOML: "\"4MiB\"",
-            "Memory for changes before they are written to the file in one go: 0 ... \"1GiB\". Up to five times as much is in "
+            "Memory for changes before they are written to the file in one go: 0 ... \"1GiB\". Up to three times as much is in "
                 + "use while the file is slower than the writers. 0 writes each group of changes at once."),
     ]
 }

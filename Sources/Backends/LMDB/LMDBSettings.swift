@@ -18,7 +18,7 @@ public struct LMDBSettings: Decodable, Sendable {
     /// Bytes of rows that are gathered in memory before they are written to the file in one go; 0 ... 1 GiB.
     /// `write_buffer_size`, default 4 MiB; 0 writes each batch at once.
     ///
-    /// Up to five times as much is in memory while the file is slower than the writers, and has to be read again from the
+    /// Up to three times as much is in memory while the file is slower than the writers, and has to be read again from the
     /// log after a crash. Used where the engine is made by its name; `LMDBEngine` itself gathers nothing.
     public var writeBufferBytes = 4 << 20
 

@@ -41,8 +41,8 @@ public final class WriteBehindEngine: LocalEngine {
     public let capabilities: EngineCapabilities
 
     /// Takes over an engine that was opened for writing.
-    /// - Parameter bufferBytes: Rows of so many bytes are gathered before they are written. Four times as much may wait while
-    ///   they are; then `apply` waits too.
+    /// - Parameter bufferBytes: Rows of so many bytes are gathered before they are written. Twice as much may wait while they
+    ///   are; then `apply` waits too.
     public init(_ below: any LocalEngine, bufferBytes: Int) throws(EngineError) {
         self.below = below
         self.bufferBytes = bufferBytes
@@ -160,7 +160,7 @@ public final class WriteBehindEngine: LocalEngine {
 
     /// Waits until there is room for another batch.
     private func youngWithRoom() throws(EngineError) -> Tree {
-        let limit = 4 * bufferBytes
+        let limit = 2 * bufferBytes
         var hasRetried = false
         let outcome = state.wait { state -> Result<Tree, EngineError>? in
             let isFull = state.young.byteCount >= limit

@@ -153,10 +153,10 @@ import WriteBehindEngine
                 Issue.record(error)
             }
         }
-        // One in the older layer, and four thousand bytes in the younger one.
-        _ = written.wait { $0 >= 4 ? true : nil }
+        // One in the older layer, and two thousand bytes in the younger one.
+        _ = written.wait { $0 >= 2 ? true : nil }
         below.waitUntilHeld()
-        #expect(try engine.appliedPosition.index <= 6)
+        #expect(try engine.appliedPosition.index <= 4)
         below.setGate(closed: false)
         writer.join()
         try engine.close()
@@ -175,7 +175,7 @@ import WriteBehindEngine
             }
         }
         #expect(error.code == .noSpace)
-        #expect((4...6).contains(applied))
+        #expect((2...4).contains(applied))
         #expect(try engine.appliedPosition.index == applied)
         #expect(try Self.rows(engine.snapshot()).count == Int(applied))
         let onSync = try #require(throws: EngineError.self) { try engine.sync() }
