@@ -177,7 +177,8 @@ public final class Node: Sendable {
                 schedule: link.settings.checkpoints, timer: timer, uploader: uploader, published: published,
                 covered: opened.covered, logger: logger,
                 work: Checkpointer.Work(
-                    write: { try maker.make(isEnding: $0) }, merge: { try joiner.join() }, prune: { try pruner.run(covered: $0) },
+                    write: { try maker.make(isEnding: $0) }, merge: { try joiner.join() },
+                    prune: { try pruner.run(covered: $0) },
                     collect: { collection?.run($0) }))
             publisher.checkpointer.withLock { $0 = checkpointer }
             storeThreads.append(SystemThread(name: "t4-checkpoint", isBackground: true) { checkpointer.run() })

@@ -40,7 +40,9 @@ import Testing
 
         /// - Parameter move: Where the engine stands, and the entry that the log reaches back to from then on, at each
         ///   opening.
-        func inspect(_ move: @escaping @Sendable (_ opening: Int) -> (applied: Int, pruned: UInt64)) throws -> Inspection {
+        func inspect(_ move: @escaping @Sendable (_ opening: Int) -> (applied: Int, pruned: UInt64)) throws
+            -> Inspection
+        {
             var registry = BackendRegistry.builtIn
             let (entries, wal, openings) = (entries, path + "/wal", openings)
             registry.register(engine: "moving", settings: Settings.self) { _, _ in
