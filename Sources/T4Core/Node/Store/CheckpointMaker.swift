@@ -93,13 +93,15 @@ final class CheckpointMaker: Sendable {
         return written
     }
 
-    /// The state of the engine; nil when the newest checkpoint ends there already. The view that it was read from is gone
+    /// The state of the engine; nil when no checkpoint can end behind the newest one yet. The view that it was read from is gone
     /// when this returns (Rule E2).
     private func tables(
         behind newest: (head: Head, file: ManifestFile)?, in files: TableFiles, isEnding: @escaping () -> Bool
     ) throws -> StateTables? {
         let state = try stage.look()
-        if let newest, newest.head.index >= state.position.index { return nil }
+        // The entry of a new term changes no row: a checkpoint may end behind the state.
+        let end = max(state.position.index, trail.newest?.position.index ?? 0)
+        if let newest, newest.head.index >= end { return nil }
         return try StateTables(
             of: state, cut: newest?.file.checkpoint.parameters.cut, in: files, isEnding: isEnding)
     }
