@@ -68,12 +68,14 @@ package struct CheckpointBuilder {
         deltas.insert(Manifest.Delta(from: from, to: to, tables: tables), at: 0)
     }
 
-    /// Begins with the rows of a complete state as the base. Only where what came behind it is added, `finish` follows.
-    /// - Parameter end: The last entry of that state; nil for that of the checkpoint.
-    package mutating func begin(_ rows: some TableRows, upTo end: UInt64? = nil) throws {
+    /// Begins with the rows of a complete state as the base, which is that of the checkpoint.
+    package mutating func begin(_ rows: some TableRows) throws {
         if cut == nil { cut = TableCut(meanRowSize: CheckpointBuilder.usualRowSize) }
-        base = try write(RetainedRows(rows, compacted: compacted, isComplete: true), upTo: end ?? index)
+        base = try write(RetainedRows(rows, compacted: compacted, isComplete: true), upTo: index)
     }
+
+    /// Begins with tables of a complete state that were written elsewhere, as the base.
+    package mutating func begin(with tables: [Manifest.TableEntry]) { base = tables }
 
     /// Merges what is due. Call once, after the last `add`.
     package mutating func finish() throws {

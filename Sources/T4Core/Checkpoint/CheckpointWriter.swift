@@ -85,26 +85,31 @@ package struct CheckpointWriter: Sendable {
         return written
     }
 
+    /// The newest checkpoint as `writeAnew` finds it; nil when there is none.
+    package func newest() throws -> (head: Head, file: ManifestFile)? {
+        try checkpoints.headOrStandIn().map { ($0.head, try checkpoints.newest(of: $0.head).file) }
+    }
+
     /// Writes the checkpoint that ends at `mark` anew, from the state itself and the log behind it: no table of the newest
     /// one is read or used again, as some may be damaged or lost. Everything else is as in `write`.
-    /// - Parameter state: Ends at `mark` or before it.
-    /// - Throws: Also `.corrupted` when the rows of the state do not add up to what it says.
-    package func writeAnew(_ mark: StateTrail.Mark, from state: EngineState) throws -> Written? {
-        try write(mark, after: checkpoints.headOrStandIn, usesTables: false) { last, uploads in
+    /// - Parameters:
+    ///   - state: Ends at `mark` or before it.
+    ///   - isEnding: Asked before each table.
+    /// - Throws: Also `.interrupted` when `isEnding`. No file of the state is in use then.
+    package func writeAnew(
+        _ mark: StateTrail.Mark, from state: StateTables, isEnding: @escaping () -> Bool = { false }
+    ) throws -> Written? {
+        try write(mark, after: checkpoints.headOrStandIn, files: state.files, isEnding: isEnding) { _, uploads in
             var builder = CheckpointBuilder(
-                previous: nil, index: mark.position.index, compacted: mark.meta.compacted,
-                firstCut: last?.checkpoint.parameters.cut, open: uploads.open, put: uploads.put)
-            let sum = StateSum()
-            try builder.begin(SummedRows(SnapshotTableRows(state.snapshot), sum), upTo: state.position.index)
-            guard sum.matches(state.meta) else {
-                throw CheckpointError(
-                    .corrupted, "the rows of the engine at entry \(state.position) do not add up to their digest")
-            }
+                previous: nil, index: mark.position.index, compacted: mark.meta.compacted, firstCut: state.cut,
+                open: uploads.open, put: uploads.put)
+            builder.begin(with: state.tables)
             if state.position != mark.position {
                 try fold(
                     into: &builder, after: state.position, state.meta.revision, compacted: state.meta.compacted, mark)
                 try builder.finish()
             }
+            try uploads.putFiles(of: builder.base)
             return builder
         }
     }
@@ -128,17 +133,26 @@ package struct CheckpointWriter: Sendable {
         return written
     }
 
+    /// - Parameter files: Tables that may be used; those of the newest checkpoint are not used then.
     private func write(
-        _ mark: StateTrail.Mark, after readHead: () throws -> CheckpointStore.FoundHead?, usesTables: Bool = true,
-        build: (_ last: ManifestFile?, Uploads) throws -> CheckpointBuilder
+        _ mark: StateTrail.Mark, after readHead: () throws -> CheckpointStore.FoundHead?, files: TableFiles? = nil,
+        isEnding: @escaping () -> Bool = { false },
+        build: (_ last: ManifestFile?, TableUploads) throws -> CheckpointBuilder
     ) throws -> Written? {
         for _ in 0..<CheckpointWriter.attemptsMax {
             let epoch = try checkpoints.epoch()
             let previous = try readHead()
             if let previous, previous.head.index >= mark.position.index { return nil }
             let last = try previous.map { try checkpoints.newest(of: $0.head) }
-            let uploads = Uploads(checkpoints, known: usesTables ? last?.file : nil, epoch: epoch)
-            let written = try put(build(last?.file, uploads), uploads, mark, after: previous?.head, behind: last?.key)
+            let uploads = TableUploads(
+                checkpoints, known: files == nil ? last?.file : nil, epoch: epoch, files: files, isEnding: isEnding)
+            let written: Written
+            do {
+                written = try put(build(last?.file, uploads), uploads, mark, after: previous?.head, behind: last?.key)
+            } catch {
+                uploads.letGoOfFiles()
+                throw error
+            }
             guard try checkpoints.epoch() == epoch else { continue }
             var random = SystemRandomNumberGenerator()
             try checkpoints.swapHead(
@@ -151,7 +165,7 @@ package struct CheckpointWriter: Sendable {
     /// Writes the manifest, once the tables are there.
     /// - Parameter previous: The checkpoint that it was made from.
     private func put(
-        _ builder: CheckpointBuilder, _ uploads: Uploads, _ mark: StateTrail.Mark, after head: Head?,
+        _ builder: CheckpointBuilder, _ uploads: TableUploads, _ mark: StateTrail.Mark, after head: Head?,
         behind previous: ObjectKey?
     ) throws -> Written {
         try uploads.finish()
@@ -204,86 +218,5 @@ package struct CheckpointWriter: Sendable {
                     + "; the state at \(mark.position) is at \(mark.meta.revision), \(mark.meta.compacted)")
         }
         try builder.add(fold.takeRows(), from: from, to: fold.position.index)
-    }
-}
-
-/// Tables on their way into the store.
-private final class Uploads {
-    private let checkpoints: CheckpointStore
-    /// In the names of new tables.
-    private let epoch: UInt64
-    private var places: [String: ManifestFile.Place] = [:]
-    /// Bytes of the latest tables of this checkpoint: a merge may want them again.
-    private var written: [String: [UInt8]] = [:]
-    private var writtenSize = 0
-    private var pending: [(id: String, put: BlockingStore.Pending<ObjectVersion>)] = []
-    /// Tables in `written` that are in the store, the oldest first.
-    private var uploaded: [String] = []
-    /// Tables that are being uploaded at once.
-    private static let pendingMax = 4
-    /// Bytes of tables that are kept although they are in the store.
-    private static let writtenSizeMax = 128 << 20
-    private(set) var newCount = 0
-    private(set) var newSize = 0
-
-    /// - Parameter known: The checkpoint that the head names; no other tables are used again.
-    init(_ checkpoints: CheckpointStore, known: ManifestFile?, epoch: UInt64) {
-        self.checkpoints = checkpoints
-        self.epoch = epoch
-        places = known?.envelope.places ?? [:]
-    }
-
-    /// Tables that lie under another prefix of the store, or under the one that they were inherited from there.
-    func inherit(_ inherited: [String: ManifestFile.Place], from prefix: String) {
-        places = inherited.mapValues { place in
-            var place = place
-            place.prefix = place.prefix ?? prefix
-            return place
-        }
-    }
-
-    func put(_ table: Table) throws {
-        let id = table.id.description
-        if places[id] != nil { return }
-        if pending.count >= Uploads.pendingMax { try waitForFirst() }
-        let key = StoreLayout.table(table.id, epoch: epoch)
-        let bytes = table.bytes
-        // Whoever writes under this name writes the same rows, so that what is there may be replaced.
-        let put = checkpoints.store.start { (store) throws(ObjectStoreError) in
-            try await store.put(key, .bytes(bytes), when: .always)
-        }
-        pending.append((id, put))
-        places[id] = ManifestFile.Place(key: key, size: UInt64(bytes.count))
-        written[id] = bytes
-        writtenSize += bytes.count
-        newCount += 1
-        newSize += bytes.count
-    }
-
-    func open(_ entry: Manifest.TableEntry) throws -> TableReader {
-        let id = TableID(hex: entry.id)
-        if let bytes = written[entry.id] { return try TableReader(name: "sst/\(entry.id)", bytes: bytes, id: id) }
-        guard let place = places[entry.id] else {
-            throw CheckpointError(.invalidArgument, "table \(entry.id) was never written")
-        }
-        // Merges read most of a table, in order.
-        let stored = try checkpoints.fetch(place).wait()
-        return try TableReader(name: stored.info.key.rawValue, bytes: stored.bytes, id: id)
-    }
-
-    func place(of entry: Manifest.TableEntry) -> ManifestFile.Place? { places[entry.id] }
-
-    /// Waits until everything is in the store.
-    func finish() throws {
-        while !pending.isEmpty { try waitForFirst() }
-    }
-
-    private func waitForFirst() throws {
-        let first = pending.removeFirst()
-        _ = try first.put.wait()
-        uploaded.append(first.id)
-        while writtenSize > Uploads.writtenSizeMax, !uploaded.isEmpty {
-            writtenSize -= written.removeValue(forKey: uploaded.removeFirst())?.count ?? 0
-        }
     }
 }

@@ -68,49 +68,29 @@ public struct Inspection: Sendable {
         else {
             throw Failure(description: "\(dataDirectory) is not a data directory of t4: it has no file named database")
         }
-        let engines = dataDirectory + "/engine"
-        let state = try EngineHome.readState(engines)
-        let path = EngineHome.path(engines, generation: state?.generation ?? 0)
-        var base: (any EngineSnapshot)?
-        var applied = LogPosition.zero
-        if let state, state.isFilling {
-            throw Failure(
-                description:
-                    "the engine in \(dataDirectory) is being filled from the object store, or a start that did it "
-                    + "was cut off: look again when the node takes requests")
-        }
-        if let state, DurableFile.isDirectory(path) {
-            do {
-                let engine = try registry.makeEngine(
-                    state.type, settings: NoSettings(),
-                    context: EngineContext(directory: path, isReadOnly: true, logger: logger))
-                // A node may be writing: a view belongs to the position that stands before and after it is taken.
-                while true {
-                    applied = try engine.appliedPosition
-                    base = try engine.snapshot()
-                    if try engine.appliedPosition == applied { break }
-                }
-            } catch let error as EngineError where error.code == .unsupported {
-                // A volatile engine leaves nothing behind: everything comes from the log.
-                base = nil
+        var attempt = 1
+        var content = try Content(dataDirectory, identity.database, registry, logger)
+        while content.isLogPruned {
+            guard attempt < Inspection.attemptsMax else {
+                if let removed = content.removed { throw removed }
+                throw Failure(
+                    description:
+                        "the log in \(dataDirectory)/wal begins with entry \(content.logStart.index + 1), and the engine "
+                        + "stands at entry \(content.applied.index): entries between are missing")
             }
+            attempt += 1
+            content = try Content(dataDirectory, identity.database, registry, logger)
         }
-        let below = try StateReader(OverlaySnapshot(base: base, changes: WriteBatch()))
-        var replay = LogReplay(reader: below, position: applied)
-        var replayed: UInt64 = 0
-        let log = try LogReader(directory: dataDirectory + "/wal", databaseID: identity.database)
-            .read(from: applied.index + 1) { entry in
-                guard entry.position.index > applied.index else { return .next }
-                try replay.add(entry)
-                replayed += 1
-                return .next
-            }
-        let reader = try StateReader(OverlaySnapshot(base: base, changes: replay.finish()))
         self.init(
-            reader, databaseID: identity.database, lastEntry: max(log.end, applied),
+            try StateReader(OverlaySnapshot(base: content.base, changes: content.changes)),
+            databaseID: identity.database, lastEntry: max(content.logEnd, content.applied),
             source: .dataDirectory(
-                dataDirectory, engine: state?.type ?? "none", engineDirectory: path, entriesReplayed: replayed))
+                dataDirectory, engine: content.engine, engineDirectory: content.engineDirectory,
+                entriesReplayed: content.replayed))
     }
+
+    /// Views of the engine that are taken while a running node removes the log behind each.
+    private static let attemptsMax = 16
 
     /// - Parameter forEachChange: Nil to read all changes of these revisions.
     init(

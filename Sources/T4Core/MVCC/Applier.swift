@@ -116,9 +116,13 @@ package struct LogReplay {
     /// Bytes waiting to be applied.
     package var byteCount: Int { applier.batch.byteCount }
 
-    /// Adds one entry.
-    /// - Throws: `.corrupted` when its body cannot be read; `EngineError`s of the engine.
+    /// Adds the entry behind the last one.
+    /// - Throws: `.corrupted` when it is another one, or its body cannot be read; `EngineError`s of the engine.
     package mutating func add(_ entry: LogEntry) throws(EngineError) {
+        guard entry.position.index == position.index + 1 else {
+            throw EngineError(
+                .corrupted, "log entry \(entry.position) cannot follow entry \(position): entries between are missing")
+        }
         position = entry.position
         guard entry.kind == .mutations else {
             guard entry.kind == .term else {

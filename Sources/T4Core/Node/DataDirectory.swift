@@ -11,6 +11,7 @@ import T4Protocols
 /// uploaded          an entry of the log that is in the store with everything before it
 /// engine/state      which generation is in use, and whether it was closed cleanly
 /// engine/N/         files of the engine
+/// checkpoint.tmp/   tables on their way into the store
 /// ```
 package final class DataDirectory: Sendable {
     /// What is wrong with a data directory.
@@ -65,6 +66,9 @@ package final class DataDirectory: Sendable {
 
     package var wal: String { path + "/wal" }
     package var engine: String { path + "/engine" }
+    /// Where tables lie that are written anew. Not there while nobody writes any; what a crash leaves is removed when the
+    /// directory is opened.
+    package var tables: String { path + "/checkpoint.tmp" }
 
     /// Makes the directory if it does not exist and locks it, until `unlock` or until the object is gone.
     package init(_ path: String) throws {
@@ -73,7 +77,8 @@ package final class DataDirectory: Sendable {
         let file = try DataDirectory.lock(path)
         do {
             state = Monitor(State(lock: file, identity: try DataDirectory.readIdentity(path)))
-            try DurableFile.makeDirectory(path + "/engine")
+            try DurableFile.makeDirectory(engine)
+            try DurableFile.removeTree(tables)
         } catch {
             close(file)
             throw error

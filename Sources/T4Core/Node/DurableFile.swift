@@ -12,8 +12,13 @@ package enum DurableFile {
         package var description: String { "\(call) \(path): \(String(cString: strerror(number)))" }
     }
 
-    /// The content of a file; nil when there is none.
+    /// The content of a file as text; nil when there is none.
     package static func read(_ path: String) throws(Failure) -> String? {
+        try readBytes(path).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// The content of a file; nil when there is none.
+    static func readBytes(_ path: String) throws(Failure) -> [UInt8]? {
         let file = open(path, O_RDONLY | O_CLOEXEC)
         if file < 0 {
             if errno == ENOENT { return nil }
@@ -21,7 +26,7 @@ package enum DurableFile {
         }
         defer { close(file) }
         var content: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 4096)
+        var buffer = [UInt8](repeating: 0, count: 64 << 10)
         while true {
             let count = Glibc.read(file, &buffer, buffer.count)
             if count < 0 {
@@ -31,7 +36,7 @@ package enum DurableFile {
             if count == 0 { break }
             content += buffer[..<count]
         }
-        return String(decoding: content, as: UTF8.self)
+        return content
     }
 
     /// The lines `name value` of a small text file; other lines are left out, the last of a name counts.
@@ -59,6 +64,19 @@ package enum DurableFile {
         guard close(file) == 0 else { throw Failure(call: "close", path: temporary, number: errno) }
         guard rename(temporary, path) == 0 else { throw Failure(call: "rename", path: path, number: errno) }
         try syncDirectory(parent(of: path))
+    }
+
+    /// Makes or replaces a file that need not outlive a crash.
+    static func writeUnsynced(_ bytes: [UInt8], to path: String) throws(Failure) {
+        let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw Failure(call: "open", path: path, number: errno) }
+        do throws(Failure) {
+            try write(bytes, to: file, path)
+        } catch {
+            close(file)
+            throw error
+        }
+        guard close(file) == 0 else { throw Failure(call: "close", path: path, number: errno) }
     }
 
     private static func write(_ bytes: [UInt8], to file: Int32, _ path: String) throws(Failure) {

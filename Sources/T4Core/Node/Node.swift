@@ -169,14 +169,16 @@ public final class Node: Sendable {
             let joiner = ChainJoiner(
                 link.merger(opened.identity.database, wal: directory.wal, term: term), uploader: uploader, trail: trail)
             let maker = CheckpointMaker(
-                writer, stage: stage, uploader: uploader, trail: trail, joiner: joiner,
+                writer, stage: stage, uploader: uploader, trail: trail, joiner: joiner, files: directory.tables,
+                space: configuration.tableSpace,
                 beginsAnew: link.settings.checkpoints.beginsAnew || opened.recovered.hasPassedOver, logger: logger)
             let collection = link.collection(opened.identity.database, clock: clock)
             let checkpointer = Checkpointer(
                 schedule: link.settings.checkpoints, timer: timer, uploader: uploader, published: published,
                 covered: opened.covered, logger: logger,
                 work: Checkpointer.Work(
-                    write: { try maker.make() }, merge: { try joiner.join() }, prune: { try pruner.run(covered: $0) },
+                    write: { try maker.make(isEnding: $0) }, merge: { try joiner.join() },
+                    prune: { try pruner.run(covered: $0) },
                     collect: { collection?.run($0) }))
             publisher.checkpointer.withLock { $0 = checkpointer }
             storeThreads.append(SystemThread(name: "t4-checkpoint", isBackground: true) { checkpointer.run() })

@@ -39,6 +39,11 @@ public struct NodeConfiguration: Sendable {
     package var log = LogConfiguration()
     /// Where the local log has its files, so that tests can lose or fail them.
     package var logFiles: any LogFileSystem = POSIXFileSystem()
+    /// Room for tables that are written anew: the log can go on beside them.
+    var tableSpace: TableFiles.Space {
+        let (files, path) = (logFiles, dataDirectory)
+        return TableFiles.Space(kept: 2 * UInt64(log.segmentSizeMax)) { try files.freeBytes(path) }
+    }
     /// Called once when the log or the engine fails; the node then refuses writes and should be restarted.
     public var onFailure: @Sendable (any Error) -> Void = { _ in }
 

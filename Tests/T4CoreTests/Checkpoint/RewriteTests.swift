@@ -2,6 +2,9 @@
 // the damage, when it had to pass over a checkpoint at its start, and when it is told to.
 // Method: a node in whose store a table of the newest checkpoint is damaged or deleted; then everything that is left when only
 // the newest checkpoint is kept is verified, and a node is filled from it.
+import Foundation
+import Logging
+import T4BuiltIns
 import T4Protocols
 import Testing
 
@@ -124,25 +127,162 @@ import Testing
         try await expectIsWhole(test)
     }
 
-    /// Rows of the engine that are not what they must be are not written where they would count as right.
-    @Test func anEngineThatDoesNotAddUpIsNotWritten() async throws {
+    /// Tables wait for the store in files, not under a view of the engine (Rule E2).
+    @Test(.timeLimit(.minutes(5))) func noViewOfTheEngineIsHeldWhileTheStoreIsWaitedFor() async throws {
         let base = try await makeMemoryStore()
+        let test = try await make(.local, on: base)
+        try await test.stop()
+        let views = Monitor(0)
+        test.registry.register(engine: "memory", settings: Settings.self) { _, context in
+            let memory = try BackendRegistry.builtIn.makeEngine("memory", settings: NoSettings(), context: context)
+            return ViewedEngine(memory, views)
+        }
+        let held = HeldStore(base, prefix: "db/sst/")
+        (test.store, test.settings.checkpoints.beginsAnew) = (held, true)
+        try await test.start()
         try await onThread {
-            let fixture = try CheckpointFixture(base)
-            try fixture.extend(30)
-            _ = try #require(try fixture.writer().write(fixture.mark()))
-            try fixture.extend(5)
-            let mark = try fixture.mark()
-            var state = EngineState(
-                snapshot: try fixture.history.engine.snapshot(), position: mark.position, meta: mark.meta)
-            state.meta.keys += 1
-            let wrong = state
-            let error = #expect(throws: CheckpointError.self) { try fixture.writer().writeAnew(mark, from: wrong) }
-            #expect(error?.code == .corrupted)
-            state.meta.keys -= 1
-            let written = try #require(try fixture.writer().writeAnew(mark, from: state))
-            #expect(written.file.checkpoint.deltas.isEmpty)
-            try fixture.load(written.file, into: CheckpointHistory.makeEngine())
+            held.waitForHeld(1)
+            views.wait { $0 == 0 ? () : nil }
+        }
+        #expect(FileManager.default.fileExists(atPath: test.directory + "/checkpoint.tmp"))
+        held.open()
+        try await test.node.checkpoint()
+        try await expectIsWhole(test)
+        #expect(!FileManager.default.fileExists(atPath: test.directory + "/checkpoint.tmp"))
+    }
+
+    /// Nothing is made from an engine whose rows are not what they must be, and that is said once.
+    @Test func aDamagedEngineIsNotWrittenAnew() async throws {
+        let base = try await makeMemoryStore()
+        let test = try await make(.objectStore, on: base)
+        try await test.stop()
+        let lines = Monitor<[String]>([])
+        test.logger = Logger(label: "test") { _ in CollectedLog(lines) }
+        try await test.start()
+        // The start makes one of its own.
+        try await test.node.checkpoint()
+        let before = try await newest(base)
+        _ = try await harm(.loss, base)
+        let engine = test.node.engine
+        var batch = WriteBatch()
+        batch.delete(Keyspace.currentKey(Array("a7")))
+        try engine.apply(batch, at: engine.appliedPosition)
+        try await write(test, "d", 60)
+        let tables = try await test.objects("sst/")
+        for _ in 0..<3 {
+            await #expect(throws: DamagedEngine.self) { try await test.node.checkpoint() }
+        }
+        // The log's rows behind the newest checkpoint may be there, but no base.
+        let added = Set(try await test.objects("sst/")).subtracting(tables)
+        #expect(added.count == 1)
+        #expect(try await newest(base) == before)
+        #expect(lines.withLock { $0.count { $0.contains("the engine in the data directory is damaged") } } == 1)
+        #expect(!FileManager.default.fileExists(atPath: test.directory + "/checkpoint.tmp"))
+        try await test.stop()
+    }
+
+    /// Checkpoints that are made from the one before and the log go on.
+    @Test func aDamagedEngineDoesNotEndCheckpointsOfTheLog() async throws {
+        let base = try await makeMemoryStore()
+        let test = try await make(.objectStore, on: base)
+        try await test.stop()
+        let lines = Monitor<[String]>([])
+        test.logger = Logger(label: "test") { _ in CollectedLog(lines) }
+        test.registry.register(engine: "memory", settings: Settings.self) { _, context in
+            let memory = try BackendRegistry.builtIn.makeEngine("memory", settings: NoSettings(), context: context)
+            return ViewedEngine(memory, Monitor(0), hides: Keyspace.currentKey(Array("a7")))
+        }
+        let before = try await newest(base)
+        test.settings.checkpoints.beginsAnew = true
+        try await test.start()
+        // The start asks for one as well: the two may be one.
+        do { try await test.node.checkpoint() } catch is DamagedEngine {}
+        try await write(test, "d", 1)
+        #expect(try await test.node.checkpoint() != nil)
+        #expect(try await newest(base).checkpoint.base == before.checkpoint.base)
+        #expect(lines.withLock { $0.count { $0.contains("the engine in the data directory is damaged") } } == 1)
+        try await test.stop()
+    }
+
+    /// What a crash left of tables in files is gone after the next start.
+    @Test func aStartRemovesFilesOfTables() async throws {
+        let test = try await make(.local, on: makeMemoryStore())
+        try await test.stop()
+        let folder = test.directory + "/checkpoint.tmp"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+        #expect(FileManager.default.createFile(atPath: folder + "/table", contents: nil))
+        try await test.start()
+        #expect(!FileManager.default.fileExists(atPath: folder))
+        try await test.stop()
+    }
+}
+
+private struct Settings: Decodable {}
+
+/// An engine that counts the views of it that are held, and may hide a row from scans.
+private final class ViewedEngine: LocalEngine {
+    private final class View: EngineSnapshot {
+        private let base: any EngineSnapshot
+        private let views: Monitor<Int>
+        private let hidden: [UInt8]?
+
+        init(_ base: any EngineSnapshot, _ views: Monitor<Int>, _ hidden: [UInt8]?) {
+            (self.base, self.views, self.hidden) = (base, views, hidden)
+            views.withLock { $0 += 1 }
+        }
+
+        deinit {
+            views.withLock { $0 -= 1 }
+            views.broadcast()
+        }
+
+        func read(_ key: RawSpan, visit: (RawSpan) -> Void) throws(EngineError) -> Bool {
+            try base.read(key, visit: visit)
+        }
+        func scan(
+            _ range: KeyRange, order: ScanOrder, visit: (RawSpan, RawSpan) -> ScanStep
+        ) throws(EngineError) {
+            try base.scan(range, order: order) { key, value in
+                key.copyBytes() == hidden ? .next : visit(key, value)
+            }
         }
     }
+
+    private let base: any LocalEngine
+    private let views: Monitor<Int>
+    private let hidden: [UInt8]?
+
+    init(_ base: any LocalEngine, _ views: Monitor<Int>, hides hidden: [UInt8]? = nil) {
+        (self.base, self.views, self.hidden) = (base, views, hidden)
+    }
+
+    var capabilities: EngineCapabilities { base.capabilities }
+    var appliedPosition: LogPosition { get throws(EngineError) { try base.appliedPosition } }
+    var durablePosition: LogPosition { get throws(EngineError) { try base.durablePosition } }
+    func snapshot() throws(EngineError) -> any EngineSnapshot { View(try base.snapshot(), views, hidden) }
+    func apply(_ batch: WriteBatch, at position: LogPosition) throws(EngineError) {
+        try base.apply(batch, at: position)
+    }
+    func bulkLoad(_ rows: inout some SortedRows, at position: LogPosition) throws(EngineError) {
+        try base.bulkLoad(&rows, at: position)
+    }
+    func sync() throws(EngineError) { try base.sync() }
+    func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
+    func close() throws(EngineError) { try base.close() }
+}
+
+/// Keeps the messages of errors.
+private struct CollectedLog: LogHandler {
+    private let lines: Monitor<[String]>
+    var metadata: Logger.Metadata = [:]
+    var logLevel = Logger.Level.error
+
+    init(_ lines: Monitor<[String]>) { self.lines = lines }
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) { lines.withLock { $0.append("\(event.message)") } }
 }

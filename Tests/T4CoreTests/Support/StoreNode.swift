@@ -23,6 +23,8 @@ final class StoreNode {
     var elapsed: any ElapsedClock = BootClock()
     /// Pauses take no longer than this.
     var pauseMax = Duration.seconds(60)
+    var registry = BackendRegistry.builtIn
+    var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     private(set) var node: Node!
 
     init(
@@ -61,11 +63,9 @@ final class StoreNode {
         }
         let pauseMax = pauseMax
         let timer = BackoffTimer(clock: elapsed) { await BackoffTimer.system.pause(min($0, pauseMax)) }
-        let (final, store, clock) = (configuration, store, clock)
+        let (final, store, clock, registry, logger) = (configuration, store, clock, registry, logger)
         node = try await SystemThread.run("start") {
-            try Node(
-                final, registry: .builtIn, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-                clock: clock, timer: timer, store: store)
+            try Node(final, registry: registry, logger: logger, clock: clock, timer: timer, store: store)
         }
     }
 

@@ -6,20 +6,29 @@ import T4Protocols
 ///
 /// Used by the checkpointer's thread alone, which may block.
 final class CheckpointMaker: Sendable {
+    private struct State {
+        /// The next one is made anew. Stays so until one was.
+        var isAnewDue: Bool
+        /// Why none can be made from the rows of the engine any more: that does not get better while the node runs.
+        var damage: DamagedEngine?
+    }
+
     private let writer: CheckpointWriter
     private let stage: ApplyStage
     private let uploader: LogUploader
     private let trail: StateTrail
     private let joiner: ChainJoiner
+    /// The folder for tables that are written anew, and the room for them.
+    private let files: String
+    private let space: TableFiles.Space
     private let logger: Logger
-    /// The next one is made anew.
-    private let isAnewDue: Monitor<Bool>
+    private let state: Monitor<State>
     /// Attempts to find a place behind a state of the engine where a checkpoint may end.
     private static let attemptsMax = 64
 
     init(
         _ writer: CheckpointWriter, stage: ApplyStage, uploader: LogUploader, trail: StateTrail, joiner: ChainJoiner,
-        beginsAnew: Bool, logger: Logger
+        files: String, space: TableFiles.Space, beginsAnew: Bool, logger: Logger
     ) {
         self.writer = writer
         self.stage = stage
@@ -27,37 +36,74 @@ final class CheckpointMaker: Sendable {
         self.trail = trail
         self.joiner = joiner
         self.logger = logger
-        isAnewDue = Monitor(beginsAnew)
+        self.files = files
+        self.space = space
+        state = Monitor(State(isAnewDue: beginsAnew))
     }
 
     /// Writes a checkpoint at the newest place where one may end; nil when the newest one is there already.
-    func make() throws -> CheckpointWriter.Written? {
+    /// - Parameter isEnding: What is written anew is given up once it is true.
+    /// - Throws: `DamagedEngine` when everything had to be written anew and the engine has not got it. Further ones are made
+    ///   from the one before then, as long as that can be read.
+    func make(isEnding: @escaping @Sendable () -> Bool) throws -> CheckpointWriter.Written? {
         guard let mark = trail.newest else { return nil }
-        if !isAnewDue.withLock({ $0 }) {
+        let (isAnewDue, engineDamage) = state.withLock { ($0.isAnewDue, $0.damage) }
+        var loss: (any Error)?
+        if !isAnewDue || engineDamage != nil {
             joiner.checkpointBegins(at: mark.position.index)
             do {
                 return try writer.write(mark)
             } catch let damage where CheckpointCatalog.isDamage(damage) {
+                loss = damage
+                if let engineDamage { throw engineDamage.adding(loss) }
                 logger.error("the newest checkpoint is damaged, so that the next one is written anew: \(damage)")
-                isAnewDue.withLock { $0 = true }
+                state.withLock { $0.isAnewDue = true }
             }
         }
-        let written = try makeAnew()
-        isAnewDue.withLock { $0 = false }
-        return written
+        do {
+            guard let written = try makeAnew(isEnding: isEnding) else { return nil }
+            state.withLock { $0.isAnewDue = false }
+            return written
+        } catch let damage as DamagedEngine {
+            state.withLock { $0.damage = damage }
+            throw damage.adding(loss)
+        }
     }
 
-    private func makeAnew() throws -> CheckpointWriter.Written? {
-        let state = try stage.look()
+    private func makeAnew(isEnding: @escaping @Sendable () -> Bool) throws -> CheckpointWriter.Written? {
+        let newest = try writer.newest()
+        let expected = newest?.file.envelope.places.values.reduce(0) { $0 + $1.size } ?? 0
+        let files = try TableFiles(files, expecting: expected, space: space)
+        defer {
+            do {
+                try files.remove()
+            } catch {
+                logger.warning("files of tables could not be removed; the next start does it: \(error)")
+            }
+        }
+        guard let state = try tables(behind: newest, in: files, isEnding: isEnding) else { return nil }
         let mark = try mark(behind: state.position)
         joiner.checkpointBegins(at: mark.position.index)
-        let written = try writer.writeAnew(mark, from: state)
+        let written = try writer.writeAnew(mark, from: state, isEnding: isEnding)
         if let written {
             logger.notice(
                 "a checkpoint was written anew from the rows of the engine",
                 metadata: ["key": "\(written.key)", "bytes.new": "\(written.size)"])
         }
         return written
+    }
+
+    /// The state of the engine; nil when no checkpoint can end behind the newest one yet. The view that it was read from is gone
+    /// when this returns (Rule E2).
+    private func tables(
+        behind newest: (head: Head, file: ManifestFile)?, in files: TableFiles, isEnding: @escaping () -> Bool
+    ) throws -> StateTables? {
+        let state = try stage.look()
+        // The entry of a new term changes no row: a checkpoint may end behind the state.
+        let end = max(state.position.index, trail.newest?.position.index ?? 0)
+        if let newest, newest.head.index >= end { return nil }
+        return try StateTables(
+            of: state, cut: newest?.file.checkpoint.parameters.cut, in: files, isEnding: isEnding)
     }
 
     /// A place where a checkpoint may end, at that entry or behind it.

@@ -22,7 +22,8 @@ final class Checkpointer: Sendable {
     /// What the checkpointer does, each on its own thread.
     struct Work: Sendable {
         /// Writes a checkpoint at the newest place where one may end; nil when the newest one is there already.
-        var write: @Sendable () throws -> CheckpointWriter.Written?
+        /// May give up when `isEnding`.
+        var write: @Sendable (_ isEnding: @escaping @Sendable () -> Bool) throws -> CheckpointWriter.Written?
         /// Joins objects of the log, and says how many there are less.
         var merge: @Sendable () throws -> Int
         /// Removes segments of the local log that a checkpoint covers, and says how many.
@@ -88,7 +89,7 @@ final class Checkpointer: Sendable {
         if isDue { state.broadcast() }
     }
 
-    /// Ends `run` after the checkpoint under way, and soon where garbage is being collected.
+    /// Ends `run` after the checkpoint under way, and soon where that writes everything anew or garbage is being collected.
     func stop() {
         let requests = state.withLock { state in
             state.isStopping = true
@@ -139,7 +140,7 @@ final class Checkpointer: Sendable {
         guard uploader.wait(for: published.appliedIndex) else {
             throw DatabaseError(.stopped, "the log is not in the store and will not get there any more")
         }
-        let written = try work.write()
+        let written = try work.write { [state] in state.withLock { $0.isStopping } }
         let covered = state.withLock { state in
             if let written { state.covered = written.file.checkpoint.index }
             return state.covered
@@ -159,12 +160,13 @@ final class Checkpointer: Sendable {
 
     private func note(_ result: Result<CheckpointWriter.Written?, any Error>) {
         var failure: String?
-        if case .failure(let error) = result { failure = "\(error)" }
-        let isStopping = state.withLock { state in
-            state.failure = failure
-            return state.isStopping
+        var isLasting = false
+        if case .failure(let error) = result { (failure, isLasting) = ("\(error)", error is DamagedEngine) }
+        let isSaid = state.withLock { state in
+            defer { state.failure = failure }
+            return state.isStopping || isLasting && state.failure == failure
         }
-        if let failure, !isStopping { logger.error("no checkpoint could be made: \(failure)") }
+        if let failure, !isSaid { logger.error("no checkpoint could be made: \(failure)") }
     }
 
     private func wakeLater() {
