@@ -35,7 +35,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// The one message of a unary call, when it came in pieces.
     private var request: [UInt8]?
     /// Bytes held for this call in `assembler`, `request` and `metadataValues`, as counted by the connection.
-    private var heldBytes = 0
+    private(set) var heldBytes = 0
     private var metadataBytes = 0
     /// When the part of the request began that has not come whole, as of the loop's last sweep.
     private var begun: NIODeadline
@@ -123,7 +123,10 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
             server.sentSomething()
         case .finish(let message, let status): end(message, status)
         case .cancel: reset(NGHTTP2_CANCEL)
-        case .setReading(let reading): applyReading(reading)
+        case .setReading(let reading):
+            // The client could not go on before.
+            if reading, isReadingPaused { begun = loop.sweptAt }
+            applyReading(reading)
         case .wake: handler?.onWake()
         case .halfClose, .start: preconditionFailure("work of the client's side")
         }
@@ -312,7 +315,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// Something of the request is on its way for longer than it may be.
     func isOverdue(since time: NIODeadline) -> Bool {
         guard !hasEnded, !remoteEnded, begun < time else { return false }
-        if case .stream = method?.kind { return !assembler.isAtBoundary }
+        if case .stream = method?.kind { return !assembler.isAtBoundary && !isReadingPaused }
         return true
     }
 
