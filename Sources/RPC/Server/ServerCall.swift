@@ -35,7 +35,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// The one message of a unary call, when it came in pieces.
     private var request: [UInt8]?
     /// Bytes held for this call in `assembler`, `request` and `metadataValues`, as counted by the connection.
-    private(set) var heldBytes = 0
+    private var heldBytes = 0
     private var metadataBytes = 0
     /// When the part of the request began that has not come whole, as of the loop's last sweep.
     private var begun: NIODeadline
@@ -135,6 +135,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     func addMetadata(_ key: Int, _ value: UnsafeBufferPointer<UInt8>) {
         metadataValues.append((key, Array(value)))
         metadataBytes += value.count
+        server.metadataBytesHeld += value.count
         updateHeldBytes()
     }
 
@@ -218,6 +219,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// The stream or the connection is gone; the call is no longer in `calls`.
     func gone(_ reason: CancelReason) {
         LoopCounters.add(-1, to: loop.counters.streamsOpen)
+        server.metadataBytesHeld -= metadataBytes
         metadataBytes = 0
         guard !hasEnded else { return updateHeldBytes() }
         let handler = handler
@@ -244,6 +246,9 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     }
 
     // MARK: The request arrives; on the loop
+
+    /// What is held of the body.
+    var bodyBytesHeld: Int { heldBytes - metadataBytes }
 
     /// Nothing of the body has come yet.
     var hasNoRequest: Bool { request == nil && assembler.isAtBoundary }

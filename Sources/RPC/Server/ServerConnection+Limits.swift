@@ -89,8 +89,9 @@ extension ServerConnection {
     func lookAtPace(at time: NIODeadline) {
         let spare = settings.pendingBytesHigh
         reading.look(held: outputBytesCounted + frameBytesHeld, spare: spare, moved: outputBytesGone, at: time)
-        // Requests that wait for us are not the client's fault.
-        sending.look(held: requestBytesHeld - parked.heldBytes, spare: spare, moved: bytesReceived, at: time)
+        // Neither requests that wait for us nor metadata of open streams are to move.
+        let incomplete = requestBytesHeld - metadataBytesHeld - parked.bytesHeld
+        sending.look(held: incomplete, spare: spare, moved: bytesReceived, at: time)
     }
 
     func forgetPace() {

@@ -14,6 +14,8 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     var frameLength = 0
     /// Bytes of requests that are not complete yet, of those that wait, and of metadata.
     var requestBytesHeld = 0
+    /// As many of them as are metadata.
+    var metadataBytesHeld = 0
     /// The client's SETTINGS have come.
     var hasHandshake = false
     /// As of the loop's last sweep.

@@ -102,11 +102,13 @@ final class ServerLoop: @unchecked Sendable {
             cutOff(connections.values.filter { $0.isStalled }) { context.isMemoryScarce }
             cutOff(connections.values.filter { $0.isSlow }) { context.isMemoryUsedUp }
             relieve()
-        } else if knowsPaces {
-            knowsPaces = false
-            for connection in connections.values { connection.forgetPace() }
+        } else {
+            if knowsPaces {
+                knowsPaces = false
+                for connection in connections.values { connection.forgetPace() }
+            }
+            if context.isRoomWanted { relieve() }
         }
-        if context.isRoomWanted { relieve() }
     }
 
     /// Cuts off who does not stop to send when memory is used up, then lets go on what waits and finds room.
