@@ -96,43 +96,6 @@ import Testing
         }
     }
 
-    @Test func whoHoldsMostIsCutOffWhenMemoryIsUsedUp() async throws {
-        var configuration = RPCServerConfiguration()
-        configuration.outputBytesMax = 4 << 20
-        configuration.bufferedBytesMax = 8 << 20
-        try await withServer(threads: 1, configuration: configuration) { router in
-            router.unary("/test.Big/Get") { call, request in
-                call.respond([UInt8](repeating: 1, count: Int(request.unsafeLoad(as: UInt8.self)) << 20))
-            }
-        } _: { server in
-            let client = try await connect(server)
-            var peers: [RawPeer] = []
-            for megabytes in [1, 2, 9] as [UInt8] {
-                let peer = try await RawPeer(port: server.port)
-                peers.append(peer)
-                try await peer.startHTTP2()
-                try await peer.write(RawPeer.initialWindow(0) + RawPeer.request(1, "/test.Big/Get", [megabytes]))
-                if megabytes < 9 {
-                    try await peer.write(RawPeer.ping)
-                    _ = try await peer.next(FrameType.ping)
-                }
-                #expect(try await client.unary("/test.Echo/Unary", [9]) == [9])
-            }
-            // The last answer is too much by itself.
-            let goAway = try await peers[2].next(FrameType.goAway)
-            #expect(goAway.payload[4..<8].elementsEqual(Self.calm))
-            #expect(Self.text(goAway).contains("memory"))
-            try await peers[2].drainToEnd()
-            // The others, who read nothing either, hold less than half of what there is and may go on.
-            for peer in peers[..<2] {
-                try await peer.write(RawPeer.initialWindow(1 << 30) + RawPeer.credit(1 << 30))
-                #expect(try await peer.answer(1)["grpc-status"] == "0")
-            }
-            #expect(try await client.unary("/test.Echo/Unary", [9]) == [9])
-            await client.close()
-        }
-    }
-
     @Test(arguments: [FrameType.settings, FrameType.priority, FrameType.data])
     func uselessFramesEndTheConnection(_ type: UInt8) async throws {
         var configuration = RPCServerConfiguration()
@@ -246,6 +209,30 @@ import Testing
             try await peer.data(7, [0, 0, 0, 0, 9, 1], end: false)
             #expect(try await peer.answer(7)["grpc-status"] == "4")
             #expect(server.counters.callsStarted - server.counters.callsEnded == 1)
+        }
+    }
+
+    /// What the server does not let a client send is not late.
+    @Test func aStreamThatIsNotReadHasTime() async throws {
+        var configuration = RPCServerConfiguration()
+        configuration.requestTimeout = .milliseconds(300)
+        let events = Box<StreamEvent>()
+        try await withServer(configuration: configuration) { router in
+            router.stream("/test.Stream/Paused") { call in
+                call.pauseReading()
+                return RecordingServerHandler(events)
+            }
+            router.stream("/test.Stream/Idle") { _ in RecordingServerHandler(Box()) }
+        } _: { server in
+            let peer = try await RawPeer(port: server.port)
+            try await peer.startHTTP2()
+            for (stream, path) in [(1, "/test.Stream/Paused"), (3, "/test.Stream/Idle")] as [(UInt32, String)] {
+                try await peer.headers(stream, RawPeer.requestFields(path))
+                try await peer.data(stream, [0, 0, 0, 0, 2, 1], end: false)
+            }
+            #expect(try await peer.answer(3)["grpc-status"] == "4")
+            try await peer.data(1, [2], end: false)
+            #expect(await events.wait() == [.message([1, 2])])
         }
     }
 }

@@ -27,7 +27,7 @@ public struct RPCClientConfiguration: Sendable {
         ConnectionSettings(
             streamWindow: streamWindow, connectionWindow: connectionWindow, concurrentStreamsMax: 0,
             headerListSizeMax: headerListSizeMax, pendingBytesHigh: pendingBytesHigh, outputBytesMax: .max,
-            resetsBurst: 0, resetsPerSecond: 0, keepaliveTime: keepaliveTime?.nanoseconds,
+            answerBytesCounted: .max, resetsBurst: 0, resetsPerSecond: 0, keepaliveTime: keepaliveTime?.nanoseconds,
             keepaliveTimeout: keepaliveTimeout.nanoseconds)
     }
 }

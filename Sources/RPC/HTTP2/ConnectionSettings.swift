@@ -7,6 +7,8 @@ struct ConnectionSettings: Sendable {
     var pendingBytesHigh: Int
     /// Bytes in the queues of all calls at which the connection counts as full.
     var outputBytesMax: Int
+    /// Bytes of one answer that count at most in the loop's memory.
+    var answerBytesCounted: Int
     /// Burst and refill per second of stream resets by the peer (servers only).
     var resetsBurst: Int
     var resetsPerSecond: Int

@@ -28,10 +28,19 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     final private(set) var calls: ContiguousArray<RPCCall> = []
     /// Bytes in the queues of all calls.
     final private(set) var outputBytesQueued = 0
-    /// More than `outputBytesMax` waits; true until half of that has left. Written on the loop.
+    /// As many of them as count in the loop's memory: one answer may be as large as it is.
+    final private(set) var outputBytesCounted = 0
+    /// Bytes that have ever left those queues.
+    final private(set) var outputBytesGone = 0
+    /// Size of the largest message since the queues were empty.
+    private var largestQueued = 0
+    /// More than `outputBytesMax` waits, or more than `pendingBytesHigh` when memory was used up; true until half of that
+    /// has left. Written on the loop.
     final let isOutputFull = Atomic<Bool>(false)
     /// The connection was full and has room; calls are to be told.
     private var hasRoomAgain = false
+    /// What waits for room may find it.
+    private var mayUseRoom = false
     /// Position of the call that is told first the next time there is room again.
     private var nextTold = 0
     /// Calls whose handler is to be told that it may send again.
@@ -75,6 +84,8 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     func protocolBroken() {}
     /// There is room for output; the place to go on with what waits for it. True if something was done.
     func useRoom() -> Bool { false }
+    /// Something waits for `useRoom`.
+    var waitsForRoom: Bool { false }
     /// The connection is gone and all its calls have been told.
     func connectionGone() {}
 
@@ -273,9 +284,11 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
 
     /// Tells the calls that waited because the connection was full, until it is full again. They take turns.
     private func tellOfRoom() -> Bool {
-        guard hasRoomAgain else { return false }
-        hasRoomAgain = false
+        guard hasRoomAgain || mayUseRoom else { return false }
+        mayUseRoom = false
         var told = useRoom()
+        guard hasRoomAgain else { return told }
+        hasRoomAgain = false
         let first = nextTold < calls.count ? nextTold : 0
         let waiting = (calls[first...] + calls[..<first]).filter { $0.countsPending && $0.takeWish() }
         var isOver = false
@@ -294,19 +307,54 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
 
     /// Bytes were put into the queue of a call.
     final func outputQueued(_ count: Int) {
-        outputBytesQueued += count
-        loop.buffered(count)
-        guard outputBytesQueued > settings.outputBytesMax, !isOutputFull.load(ordering: .relaxed) else { return }
+        largestQueued = max(largestQueued, count)
+        countOutput(count)
+        let isMemoryUsedUp = loop.isMemoryUsedUp
+        guard outputBytesQueued > fullBytes(whenScarce: isMemoryUsedUp), !isOutputFull.load(ordering: .relaxed) else {
+            return
+        }
         isOutputFull.store(true, ordering: .sequentiallyConsistent)
+        if isMemoryUsedUp { loop.isRoomWanted = true }
     }
 
     /// Bytes have left the queue of a call, sent or dropped.
     final func outputLeft(_ count: Int) {
-        outputBytesQueued -= count
-        loop.buffered(-count)
-        guard isOutputFull.load(ordering: .relaxed), outputBytesQueued <= settings.outputBytesMax / 2 else { return }
-        isOutputFull.store(false, ordering: .sequentiallyConsistent)
-        hasRoomAgain = true
+        countOutput(-count)
+        outputBytesGone += count
+        if count > 0 { lookForRoom() }
+    }
+
+    private func countOutput(_ change: Int) {
+        outputBytesQueued += change
+        if outputBytesQueued == 0 { largestQueued = 0 }
+        let most = settings.answerBytesCounted
+        let counted = min(outputBytesQueued, max(most, outputBytesQueued - max(0, largestQueued - most)))
+        loop.buffered(counted - outputBytesCounted)
+        outputBytesCounted = counted
+    }
+
+    private func fullBytes(whenScarce isScarce: Bool) -> Int {
+        isScarce ? min(settings.pendingBytesHigh, settings.outputBytesMax) : settings.outputBytesMax
+    }
+
+    /// Goes on, in the next drain, with what waits for room or memory if there is some.
+    final func lookForRoom() {
+        if isOutputFull.load(ordering: .relaxed) {
+            let isScarce = loop.isMemoryScarce
+            guard outputBytesQueued <= fullBytes(whenScarce: isScarce) / 2 else {
+                if isScarce { loop.isRoomWanted = true }
+                return
+            }
+            isOutputFull.store(false, ordering: .sequentiallyConsistent)
+            hasRoomAgain = true
+        } else {
+            guard waitsForRoom else { return }
+            guard outputBytesQueued <= settings.pendingBytesHigh || !loop.isMemoryScarce else {
+                loop.isRoomWanted = true
+                return
+            }
+            mayUseRoom = true
+        }
         setNeedsDrain()
     }
 

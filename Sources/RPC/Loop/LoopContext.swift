@@ -40,21 +40,33 @@ final class LoopContext: @unchecked Sendable {
     var output = ByteBuffer()
     /// Bytes of incomplete requests and of unsent answers, of all connections of the loop.
     private(set) var bufferedBytes = 0
-    /// Beyond half of this, requests wait; beyond all of it, somebody must go.
-    var bufferedBytesMax = Int.max
-    /// Called at the end of a turn in which memory became scarce, or in which there was some again for requests that
+    /// Those bytes of this loop and of the others.
+    private let memory: MemoryBudget
+    /// What `memory` has been told of.
+    private var publishedBytes = 0
+    /// Called at the end of a turn in which memory was used up further, or in which there was some again for those that
     /// wait for it.
     var relieve: (() -> Void)?
-    /// Requests wait until memory is not scarce.
+    /// Requests or streams wait for memory.
     var isRoomWanted = false
+    /// How scarce memory was when it was last looked at here.
+    private var seenScarcity = Scarcity.none
     private var isReliefScheduled = false
     /// Of the connections of this loop and of the others.
     var openStreams = OpenStreams()
-    /// The time when connections were last looked at for what is overdue.
+    /// The time when connections were last looked at for what is overdue, without times when the process stood still.
     var sweptAt = NIODeadline.now()
 
-    init(eventLoop: any EventLoop) {
+    private enum Scarcity: Int {
+        case none
+        case scarce
+        case usedUp
+    }
+
+    /// - Parameter memory: Shared by the loops of a server; by default without a limit.
+    init(eventLoop: any EventLoop, memory: MemoryBudget = MemoryBudget(bytesMax: .max, loopCount: 1)) {
         self.eventLoop = eventLoop
+        self.memory = memory
     }
 
     /// A client's call arrives.
@@ -71,15 +83,23 @@ final class LoopContext: @unchecked Sendable {
     /// Counts memory that connections take, or give back.
     @inline(__always)
     func buffered(_ change: Int) {
-        let wasScarce = isMemoryScarce
         bufferedBytes += change
-        // Scarce memory alone is looked after by the sweeps: each look goes over all connections.
-        let isReliefDue = isMemoryScarce ? isMemoryUsedUp || !wasScarce : isRoomWanted
-        if isReliefDue { scheduleRelief() }
+        if abs(bufferedBytes - publishedBytes) >= memory.grain { publish() }
     }
 
-    var isMemoryScarce: Bool { bufferedBytes > bufferedBytesMax / 2 }
-    var isMemoryUsedUp: Bool { bufferedBytes > bufferedBytesMax }
+    private func publish() {
+        let change = bufferedBytes - publishedBytes
+        publishedBytes = bufferedBytes
+        memory.add(change)
+        let scarcity: Scarcity = isMemoryUsedUp ? .usedUp : isMemoryScarce ? .scarce : .none
+        let isEased = scarcity.rawValue < seenScarcity.rawValue
+        seenScarcity = scarcity
+        // All else is left to the looks at an interval: each goes over all connections.
+        if scarcity == .usedUp && change > 0 || isEased && isRoomWanted { scheduleRelief() }
+    }
+
+    var isMemoryScarce: Bool { memory.isScarce }
+    var isMemoryUsedUp: Bool { memory.isUsedUp }
 
     private func scheduleRelief() {
         guard !isReliefScheduled else { return }

@@ -28,7 +28,7 @@ enum ClientFault: Int, CaseIterable, Sendable {
         case .slowRequest: "a request that does not arrive within the time for it"
         case .uselessFrames: "too many frames that ask for nothing"
         case .unreadFrames: "too many frames that wait unread"
-        case .buffersMost: "memory for requests and answers is used up, and this connection uses most of it"
+        case .buffersMost: "memory for requests and answers is short, and this connection holds much of it for long"
         case .tooManyConnections: "too many connections"
         case .tooManyStreams: "too many open requests and watches on this server"
         case .tooManyIncomplete: "too many bytes of incomplete requests on this connection"

@@ -8,6 +8,9 @@ struct ParkedCalls {
 
     var isEmpty: Bool { calls.isEmpty }
 
+    /// Bytes of the requests, without metadata.
+    var bytesHeld: Int { calls[head...].reduce(0) { $0 + $1.bodyBytesHeld } }
+
     /// - Parameter openCount: Calls of the connection that are open: what has ended meanwhile is let go in time.
     mutating func append(_ call: ServerCall, openCount: Int) {
         if calls.count > 2 * openCount + 64 {

@@ -73,11 +73,12 @@ public final class RPCServer: Sendable {
     ) async throws(RPCError) -> RPCServer {
         precondition(threads > 0)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
-        let contexts = group.makeIterator().map { LoopContext(eventLoop: $0) }
+        let memory = MemoryBudget(bytesMax: configuration.bufferedBytesMax, loopCount: threads)
+        let contexts = group.makeIterator().map { LoopContext(eventLoop: $0, memory: memory) }
         let shared = ServerShared(
             configuration: configuration, router: router, counters: contexts.map(\.counters), logger: logger)
         let registry = ConnectionRegistry(limit: configuration.connectionsMax)
-        let loops = contexts.map { ServerLoop(context: $0, shared: shared, registry: registry, loopCount: threads) }
+        let loops = contexts.map { ServerLoop(context: $0, shared: shared, registry: registry) }
         let byEventLoop = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.context.eventLoop), $0) })
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)

@@ -17,9 +17,11 @@ public struct RPCServerConfiguration: Sendable {
     /// Answers of one connection that wait because the client does not read, in bytes altogether. Beyond it
     /// `isWritable` of its streaming calls is false and its unary requests wait, until half has left. 16 MiB.
     public var outputBytesMax = 16 * 1024 * 1024
-    /// Incomplete requests and unread answers of all connections, in bytes. Beyond half of it unary requests wait, and
-    /// connections that neither send nor read are closed; beyond all of it the connection that holds the most is
-    /// closed (GOAWAY). Each event loop has an equal share. 512 MiB.
+    /// Incomplete requests and unread answers of all connections, in bytes; of one large answer `outputBytesMax` counts,
+    /// and at most an eighth of this. Beyond half of it unary requests of clients that leave answers unread wait, and
+    /// connections are closed (GOAWAY) where more than `pendingBytesHigh` waits and next to nothing of it moves for 5 s.
+    /// Beyond all of it requests wait, and connections are closed that would take a minute for what they hold, or that
+    /// hold the most of requests if these alone are more than half. 512 MiB.
     public var bufferedBytesMax = 512 * 1024 * 1024
     /// Streams that may be open on all connections; calls beyond it fail with RESOURCE_EXHAUSTED. 262,144.
     public var openStreamsMax = 262_144
@@ -80,7 +82,8 @@ public struct RPCServerConfiguration: Sendable {
         ConnectionSettings(
             streamWindow: streamWindow, connectionWindow: connectionWindow,
             concurrentStreamsMax: concurrentStreamsMax, headerListSizeMax: headerListSizeMax,
-            pendingBytesHigh: pendingBytesHigh, outputBytesMax: outputBytesMax, resetsBurst: resetsBurst,
+            pendingBytesHigh: pendingBytesHigh, outputBytesMax: outputBytesMax,
+            answerBytesCounted: min(outputBytesMax, bufferedBytesMax / 8), resetsBurst: resetsBurst,
             resetsPerSecond: resetsPerSecond, keepaliveTime: keepaliveTime?.nanoseconds,
             keepaliveTimeout: keepaliveTimeout.nanoseconds)
     }

@@ -123,7 +123,10 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
             server.sentSomething()
         case .finish(let message, let status): end(message, status)
         case .cancel: reset(NGHTTP2_CANCEL)
-        case .setReading(let reading): applyReading(reading)
+        case .setReading(let reading):
+            // The client could not go on before.
+            if reading, isReadingPaused { begun = loop.sweptAt }
+            applyReading(reading)
         case .wake: handler?.onWake()
         case .halfClose, .start: preconditionFailure("work of the client's side")
         }
@@ -132,6 +135,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     func addMetadata(_ key: Int, _ value: UnsafeBufferPointer<UInt8>) {
         metadataValues.append((key, Array(value)))
         metadataBytes += value.count
+        server.metadataBytesHeld += value.count
         updateHeldBytes()
     }
 
@@ -215,6 +219,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// The stream or the connection is gone; the call is no longer in `calls`.
     func gone(_ reason: CancelReason) {
         LoopCounters.add(-1, to: loop.counters.streamsOpen)
+        server.metadataBytesHeld -= metadataBytes
         metadataBytes = 0
         guard !hasEnded else { return updateHeldBytes() }
         let handler = handler
@@ -241,6 +246,9 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     }
 
     // MARK: The request arrives; on the loop
+
+    /// What is held of the body.
+    var bodyBytesHeld: Int { heldBytes - metadataBytes }
 
     /// Nothing of the body has come yet.
     var hasNoRequest: Bool { request == nil && assembler.isAtBoundary }
@@ -312,7 +320,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// Something of the request is on its way for longer than it may be.
     func isOverdue(since time: NIODeadline) -> Bool {
         guard !hasEnded, !remoteEnded, begun < time else { return false }
-        if case .stream = method?.kind { return !assembler.isAtBoundary }
+        if case .stream = method?.kind { return !assembler.isAtBoundary && !isReadingPaused }
         return true
     }
 

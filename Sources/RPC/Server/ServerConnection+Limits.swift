@@ -6,19 +6,26 @@ import Synchronization
 extension ServerConnection {
     /// Counted for a frame that waits in nghttp2, in bytes: the item and a small header block.
     private static let frameBytes = 512
-    /// A connection that moves fewer bytes between two sweeps counts as stalled.
-    private static let stalledBytes = 64 * 1024
     /// Frames that may wait unread beside the answers of all streams.
     private static let framesSpare = 10_000
 
     /// Memory that this connection takes from the loop's share.
-    var bufferedBytes: Int { outputBytesQueued + requestBytesHeld + framesCounted * Self.frameBytes }
+    var bufferedBytes: Int { outputBytesCounted + requestBytesHeld + frameBytesHeld }
+
+    private var frameBytesHeld: Int { framesCounted * Self.frameBytes }
+
+    /// As much of it as only the client itself can have grow: requests, frames, and answers to messages that it goes on
+    /// to send when the connection is full.
+    var bytesOwed: Int { requestBytesHeld + frameBytesHeld + max(0, outputBytesCounted - settings.outputBytesMax) }
 
     // MARK: Requests that wait
 
-    /// Unary requests are not handled now: too many answers wait already, here or altogether. Where next to nothing waits
-    /// only memory that is used up counts, and then somebody is cut off soon.
-    var mustWait: Bool {
+    /// A unary request that comes now is not handled yet: there is no room, or others were there first.
+    var mustWait: Bool { !parked.isEmpty || hasNoRoom }
+
+    /// Too many answers wait already, here or altogether. Where next to nothing waits only memory that is used up counts,
+    /// and then somebody is cut off soon.
+    private var hasNoRoom: Bool {
         isOutputFull.load(ordering: .relaxed)
             || loop.isMemoryScarce && (outputBytesQueued > settings.pendingBytesHigh || loop.isMemoryUsedUp)
     }
@@ -32,7 +39,7 @@ extension ServerConnection {
     /// Handles requests that wait, as many as there is room for the answers of.
     func handleParked() -> Bool {
         var used = false
-        while !mustWait, let call = parked.popFirst() {
+        while !hasNoRoom, let call = parked.popFirst() {
             call.handle()
             used = true
         }
@@ -48,7 +55,7 @@ extension ServerConnection {
     }
 
     func tookBytes(_ count: Int) {
-        traffic += count
+        bytesReceived += count
         countFrames()
         let framesMax = min(shared.configuration.concurrentStreamsMax, 1 << 20) + Self.framesSpare
         if framesCounted > framesMax { cutOff(.unreadFrames) }
@@ -78,13 +85,28 @@ extension ServerConnection {
         setNeedsDrain()
     }
 
+    /// Looks how fast the client goes; to be called several times in a second while memory is scarce.
+    func lookAtPace(at time: NIODeadline) {
+        let spare = settings.pendingBytesHigh
+        reading.look(held: outputBytesCounted + frameBytesHeld, spare: spare, moved: outputBytesGone, at: time)
+        // Neither requests that wait for us nor metadata of open streams are to move.
+        let incomplete = requestBytesHeld - metadataBytesHeld - parked.bytesHeld
+        sending.look(held: incomplete, spare: spare, moved: bytesReceived, at: time)
+    }
+
+    func forgetPace() {
+        reading = Pace()
+        sending = Pace()
+    }
+
+    var isStalled: Bool { reading.isStalled || sending.isStalled }
+    var isSlow: Bool { reading.isSlow || sending.isSlow }
+
     /// Looks for what is overdue.
     /// - Parameters:
     ///   - handshakes: Connections from before this time must have sent their settings.
     ///   - requests: What began before this time must have come whole.
     func sweep(handshakes: NIODeadline, requests: NIODeadline) {
-        isStalled = traffic < Self.stalledBytes
-        traffic = 0
         if !hasHandshake, openedAt < handshakes { return cutOff(.noHandshake) }
         if let headerCall, headerCall.isOverdue(since: requests) { return cutOff(.slowHeaders) }
         for call in calls.map(Self.serverCall) where call.isOverdue(since: requests) {

@@ -14,16 +14,21 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     var frameLength = 0
     /// Bytes of requests that are not complete yet, of those that wait, and of metadata.
     var requestBytesHeld = 0
+    /// As many of them as are metadata.
+    var metadataBytesHeld = 0
     /// The client's SETTINGS have come.
     var hasHandshake = false
+    /// As of the loop's last sweep.
     let openedAt: NIODeadline
     var parked = ParkedCalls()
     var uselessFrames: Allowance
     /// Frames that wait in nghttp2, as counted in the loop's memory.
     var framesCounted = 0
-    /// Bytes received and sent since the last sweep, and whether those before it were hardly any.
-    var traffic = 0
-    var isStalled = false
+    /// Bytes that have ever been received.
+    var bytesReceived = 0
+    /// How fast the client reads, and sends what it has begun to send.
+    var reading = Pace()
+    var sending = Pace()
     private var pingPolicy = PingPolicy()
     private var isShuttingDown = false
     private var isShutdownPingSent = false
@@ -32,7 +37,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     init(loop: LoopContext, shared: ServerShared, remoteAddress: String?) {
         self.shared = shared
         self.remoteAddress = remoteAddress
-        openedAt = .now()
+        openedAt = loop.sweptAt
         uselessFrames = Allowance(
             burst: shared.configuration.uselessFramesBurst, perSecond: shared.configuration.uselessFramesPerSecond)
         super.init(loop: loop, settings: shared.settings)
@@ -64,7 +69,6 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     /// Clients measure the bandwidth with pings while a large answer arrives: each DATA frame allows one, as in grpc-go.
     override func dataLeaves(_ count: Int) {
         pingPolicy.sentSomething()
-        traffic += count
     }
 
     override func received(_ count: Int) { tookBytes(count) }
@@ -72,6 +76,8 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     override func drained() { countFrames() }
 
     override func useRoom() -> Bool { handleParked() }
+
+    override var waitsForRoom: Bool { !parked.isEmpty }
 
     override func protocolBroken() { shared.faults.note(.brokenHTTP2, from: remoteAddress) }
 

@@ -8,12 +8,15 @@ final class ServerLoop: @unchecked Sendable {
     private var channels: [ObjectIdentifier: any Channel] = [:]
     private var connections: [ObjectIdentifier: ServerConnection] = [:]
     private var isShuttingDown = false
+    /// Connections have been looked at while memory was scarce, and it may still be.
+    private var knowsPaces = false
+    private var sweepTime = RunningTime(interval: .seconds(1), start: .now())
+    private var memoryTime = RunningTime(interval: .milliseconds(250), start: .now())
 
-    init(context: LoopContext, shared: ServerShared, registry: ConnectionRegistry, loopCount: Int) {
+    init(context: LoopContext, shared: ServerShared, registry: ConnectionRegistry) {
         self.context = context
         self.shared = shared
         self.registry = registry
-        context.bufferedBytesMax = shared.configuration.bufferedBytesMax / loopCount
         context.relieve = { [weak self] in self?.relieve() }
     }
 
@@ -61,44 +64,81 @@ final class ServerLoop: @unchecked Sendable {
 
     // MARK: Limits
 
-    /// Looks at all connections from time to time, for what is overdue and for memory that somebody sits on.
+    /// Looks at all connections from time to time, for what is overdue, and while memory is scarce more often for those
+    /// that sit on it.
     func startSweeping() {
-        let handshake = shared.configuration.handshakeTimeout.nanoseconds
-        let request = shared.configuration.requestTimeout.nanoseconds
-        let interval = TimeAmount.nanoseconds(min(max(min(handshake, request) / 4, 50_000_000), 5_000_000_000))
+        let shortest = min(shared.configuration.handshakeTimeout, shared.configuration.requestTimeout).nanoseconds
+        let interval = TimeAmount.nanoseconds(min(max(shortest / 4, 50_000_000), 5_000_000_000))
+        sweepTime = RunningTime(interval: interval, start: .now())
+        context.sweptAt = sweepTime.now
         context.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [weak self] _ in
-            guard let self else { return }
-            let now = NIODeadline.now()
-            // Calls know their begin as of the last sweep, which was up to an interval earlier.
-            let requests = now - .nanoseconds(request) - interval
-            for connection in Array(connections.values) {
-                connection.sweep(handshakes: now - .nanoseconds(handshake), requests: requests)
-            }
-            context.sweptAt = now
-            if context.isMemoryScarce { relieve() }
-            context.flushDirty()
+            self?.sweep()
+        }
+        let memoryInterval = memoryTime.interval
+        memoryTime = RunningTime(interval: memoryInterval, start: .now())
+        context.eventLoop.scheduleRepeatedTask(initialDelay: memoryInterval, delay: memoryInterval) { [weak self] _ in
+            self?.lookAfterMemory()
         }
     }
 
-    /// Cuts off connections until there is memory enough: beyond half of the share those that stall, beyond all of it
-    /// whoever holds the most. Then lets requests go on that waited for it.
-    private func relieve() {
-        while context.isMemoryScarce, let victim = victim(any: context.isMemoryUsedUp) {
-            victim.cutOff(.buffersMost)
-            victim.drain()
+    private func sweep() {
+        let isInTime = sweepTime.advance(to: .now())
+        context.sweptAt = sweepTime.now
+        guard isInTime else { return }
+        // Connections and calls know their begin as of the last sweep, which was up to an interval earlier.
+        let begin = sweepTime.now - sweepTime.interval
+        let handshakes = begin - .nanoseconds(shared.configuration.handshakeTimeout.nanoseconds)
+        let requests = begin - .nanoseconds(shared.configuration.requestTimeout.nanoseconds)
+        for connection in Array(connections.values) { connection.sweep(handshakes: handshakes, requests: requests) }
+        context.flushDirty()
+    }
+
+    private func lookAfterMemory() {
+        // A stop of the process is no time in which clients could have read, however late this is.
+        _ = memoryTime.advance(to: .now())
+        if context.isMemoryScarce {
+            knowsPaces = true
+            for connection in connections.values { connection.lookAtPace(at: memoryTime.now) }
+            cutOff(connections.values.filter { $0.isStalled }) { context.isMemoryScarce }
+            cutOff(connections.values.filter { $0.isSlow }) { context.isMemoryUsedUp }
+            relieve()
+        } else {
+            if knowsPaces {
+                knowsPaces = false
+                for connection in connections.values { connection.forgetPace() }
+            }
+            if context.isRoomWanted { relieve() }
         }
-        if context.isRoomWanted, !context.isMemoryScarce {
+    }
+
+    /// Cuts off who does not stop to send when memory is used up, then lets go on what waits and finds room.
+    private func relieve() {
+        if context.isMemoryUsedUp {
+            // The loops do not know each other's connections: each has a share of the half.
+            let most = shared.configuration.bufferedBytesMax / 2 / shared.counters.count
+            var owed = connections.values.reduce(0) { $0 + $1.bytesOwed }
+            if owed > most {
+                let debtors = connections.values.map { ($0, $0.bytesOwed) }.sorted { $0.1 > $1.1 }
+                for (debtor, bytes) in debtors where owed > most && context.isMemoryUsedUp {
+                    cutOff([debtor]) { true }
+                    owed -= bytes
+                }
+            }
+        }
+        if context.isRoomWanted {
+            // Whoever finds none wants it again.
             context.isRoomWanted = false
-            for connection in Array(connections.values) where connection.useRoom() { connection.setNeedsDrain() }
+            for connection in Array(connections.values) { connection.lookForRoom() }
         }
         context.flushDirty()
     }
 
-    private func victim(any mayTakeAny: Bool) -> ServerConnection? {
-        let candidates = connections.values.filter { $0.bufferedBytes > 0 && !$0.closesAfterDrain }
-        // What one stream may have waiting is nobody's fault.
-        let stalled = candidates.filter { $0.isStalled && $0.bufferedBytes > shared.configuration.pendingBytesHigh }
-        return (mayTakeAny ? candidates : stalled).max { $0.bufferedBytes < $1.bufferedBytes }
+    /// Cuts off some of these connections, those first that hold the most, while there is a need.
+    private func cutOff(_ victims: [ServerConnection], while isNeeded: () -> Bool) {
+        for victim in victims.sorted(by: { $0.bufferedBytes > $1.bufferedBytes }) where isNeeded() {
+            victim.cutOff(.buffersMost)
+            victim.drain()
+        }
     }
 
     private static func text(_ address: SocketAddress) -> String {

@@ -50,7 +50,6 @@ private final class EmbeddedServer {
     private weak var connection: ServerConnection?
 
     init() {
-        context = LoopContext(eventLoop: eventLoop)
         var configuration = RPCServerConfiguration()
         configuration.messageSizeMax = 4096
         configuration.concurrentStreamsMax = 20
@@ -58,6 +57,8 @@ private final class EmbeddedServer {
         configuration.requestBytesMax = 16_384
         configuration.outputBytesMax = 8192
         configuration.bufferedBytesMax = 65_536
+        context = LoopContext(
+            eventLoop: eventLoop, memory: MemoryBudget(bytesMax: configuration.bufferedBytesMax, loopCount: 1))
         configuration.pendingBytesHigh = 2048
         configuration.uselessFramesBurst = 50
         configuration.resetsBurst = 50
@@ -69,7 +70,7 @@ private final class EmbeddedServer {
         let shared = ServerShared(
             configuration: configuration, router: router, counters: [context.counters],
             logger: Logger(label: "fuzz") { _ in SwiftLogNoOpLogHandler() })
-        loop = ServerLoop(context: context, shared: shared, registry: ConnectionRegistry(limit: 1), loopCount: 1)
+        loop = ServerLoop(context: context, shared: shared, registry: ConnectionRegistry(limit: 1))
         channel = EmbeddedChannel(loop: eventLoop)
     }
 
