@@ -62,7 +62,7 @@ extension SettingDefinition {
         SettingDefinition(
             "server.max_buffered_bytes", flag: "max-buffered-bytes", \.server.bufferedBytesMax,
             check: within(.mebibytes(8)...(.mebibytes(65_536))),
-            "Most bytes of both on all connections. Beyond it the connection that holds the most is closed."),
+            "Most bytes of both on all connections. Beyond it connections that hold much for long are closed."),
         SettingDefinition(
             "server.max_resets_per_second", flag: "max-resets-per-second", \.server.resetsPerSecond,
             check: within(1...1_000_000),

@@ -65,8 +65,8 @@ final class TableUploads {
     private func start(
         _ name: String, _ id: TableID, _ payload: Payload, size: Int, isFile: Bool = false
     ) throws {
-        if isEnding() { throw CheckpointError.stopping }
         if pending.count >= TableUploads.pendingMax { try waitForFirst() }
+        if isEnding() { throw CheckpointError.stopping }
         let key = StoreLayout.table(id, epoch: epoch)
         // Whoever writes under this name writes the same rows, so that what is there may be replaced.
         let put = checkpoints.store.start { (store) throws(ObjectStoreError) in
