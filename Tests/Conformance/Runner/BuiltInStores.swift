@@ -81,6 +81,10 @@ extension BuiltIn {
 }
 
 extension BackoffTimer {
-    /// Does not wait.
-    static let impatient = BackoffTimer(clock: BootClock()) { _ in await Task.yield() }
+    /// Does not wait, and never runs out of time: a busy machine must not make a store give up.
+    static let impatient = BackoffTimer(clock: StoppedClock()) { _ in await Task.yield() }
+
+    private struct StoppedClock: ElapsedClock {
+        let now = Duration.zero
+    }
 }

@@ -21,10 +21,14 @@ package struct TreeCursor {
         switch order {
         case .ascending:
             end = range.upper
-            descend(tree.root, from: range.lower)
+            descend(tree.root, to: range.lower)
         case .descending:
             end = range.lower.isEmpty ? nil : range.lower
-            descend(tree.root, below: range.upper)
+            if let upper = range.upper {
+                descend(tree.root, to: upper, stepsBack: 1)
+            } else {
+                descendToLast(tree.root)
+            }
         }
         settle()
     }
@@ -36,8 +40,8 @@ package struct TreeCursor {
         settle()
     }
 
-    /// Goes down to the first row at or above `key`.
-    private mutating func descend(_ root: Node, from key: [UInt8]) {
+    /// Goes down to the first row at or above `key`, or with `stepsBack` 1 to the one before.
+    private mutating func descend(_ root: Node, to key: [UInt8], stepsBack: Int = 0) {
         key.withUnsafeBytes { key in
             var node = root
             while !node.isLeaf {
@@ -45,21 +49,7 @@ package struct TreeCursor {
                 path.append(Step(node: node, index: index))
                 node = node.child(index)
             }
-            path.append(Step(node: node, index: node.position(of: key).index))
-        }
-    }
-
-    /// Goes down to the last row below `key`, or to the last of all.
-    private mutating func descend(_ root: Node, below key: [UInt8]?) {
-        guard let key else { return descendToLast(root) }
-        key.withUnsafeBytes { key in
-            var node = root
-            while !node.isLeaf {
-                let index = node.childIndex(for: key)
-                path.append(Step(node: node, index: index))
-                node = node.child(index)
-            }
-            path.append(Step(node: node, index: node.position(of: key).index - 1))
+            path.append(Step(node: node, index: node.position(of: key).index - stepsBack))
         }
     }
 
