@@ -203,7 +203,8 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "t4", "RPC", "RawHTTP2", "EtcdAPI", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                "t4", "RPC", "RawHTTP2", "EtcdAPI", "T4Conformance",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             exclude: ["Scripts", "Differential/Scripts"], swiftSettings: settings),
         .testTarget(

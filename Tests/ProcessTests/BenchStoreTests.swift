@@ -1,4 +1,5 @@
 import Foundation
+import T4Conformance
 import Testing
 
 /// Goal: `t4 bench-store` measures every part, finds what must hold of any run, and leaves nothing behind.

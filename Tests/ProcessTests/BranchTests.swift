@@ -1,4 +1,5 @@
 import Foundation
+import T4Conformance
 import Testing
 
 /// Goal: an operator forks a database, works on the branch, and takes it away, as docs/branches.md says.

@@ -1,4 +1,5 @@
 import Foundation
+import T4Conformance
 import Testing
 
 /// Goal: what the configuration says counts, what is wrong with it is said, and a running node takes over what it can.

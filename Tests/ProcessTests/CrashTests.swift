@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import T4Conformance
 import Testing
 
 /// Goal: what the server has acknowledged survives its sudden end, and nothing else appears. Method: many clients

@@ -1,4 +1,5 @@
 import Foundation
+import T4Conformance
 import Testing
 
 /// Goal: an operator changes the engine of a data directory without losing anything, and is never led to lose it.

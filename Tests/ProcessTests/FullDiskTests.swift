@@ -1,5 +1,6 @@
 import Foundation
 import RPC
+import T4Conformance
 import Testing
 
 /// Goal: a disk that is really full turns writes into an error that etcd's clients know, keeps reads, and is forgotten as

@@ -1,4 +1,5 @@
 import Foundation
+import T4Conformance
 import Testing
 
 /// Goal: what docs/operations.md tells operators of a node to type works as it stands there.

@@ -1,5 +1,6 @@
 import Foundation
 import FoundationNetworking
+import T4Conformance
 import Testing
 
 /// Goal: what a collection removed is restored from a bucket that keeps versions, and nothing writes to a store of the past.

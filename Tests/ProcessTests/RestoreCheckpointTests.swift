@@ -1,4 +1,5 @@
 import Foundation
+import T4Conformance
 import Testing
 
 /// Goal: an operator gets any moment of a database back with `t4 restore checkpoint`, or hears what is in the way.

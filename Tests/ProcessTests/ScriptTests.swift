@@ -1,3 +1,4 @@
+import T4Conformance
 import Testing
 
 /// Goal: t4 is etcd to etcdctl. Method: the same etcdctl runs the same commands against real etcd and against the

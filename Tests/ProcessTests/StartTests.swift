@@ -1,4 +1,5 @@
 import Foundation
+import T4Conformance
 import Testing
 
 /// Goal: t4 starts where it may, refuses where it must, and says why. Method: whole processes on prepared data

@@ -1,4 +1,5 @@
 import Foundation
+import T4Conformance
 import Testing
 
 /// Goal: the commands that work on a store without a node find it as `t4 run` would, and say what is wrong with it.

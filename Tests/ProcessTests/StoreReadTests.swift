@@ -1,4 +1,5 @@
 import Foundation
+import T4Conformance
 import Testing
 
 /// Goal: a database can be looked at, verified and summed up where it lies in its object store.

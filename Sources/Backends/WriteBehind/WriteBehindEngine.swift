@@ -23,8 +23,6 @@ public final class WriteBehindEngine: LocalEngine {
         var position: LogPosition
         /// What the engine below stands at.
         var written: LogPosition
-        /// How often `young` has become `old`.
-        var turns: UInt64 = 0
         /// Why `old` could not be written. Nobody tries again before it is taken away.
         var failure: EngineError?
         var isClosed = false
@@ -33,7 +31,7 @@ public final class WriteBehindEngine: LocalEngine {
     private let below: any LocalEngine
     private let bufferBytes: Int
     private let state: Monitor<State>
-    /// `State.turns`, to be looked at without the lock.
+    /// How often `young` has become `old`. Changes under the lock, and is read without it too.
     private let turns = Atomic<UInt64>(0)
     private let writer: SystemThread
 
@@ -76,7 +74,7 @@ public final class WriteBehindEngine: LocalEngine {
         while true {
             let (young, old, turn) = try state.withLock { (state) throws(EngineError) in
                 try Self.checkOpen(state)
-                return (state.young, state.old, state.turns)
+                return (state.young, state.old, turns.load(ordering: .relaxed))
             }
             let base = try below.snapshot()
             // Rows newer than `young` reach the engine below only in a turn of their own.
@@ -153,9 +151,8 @@ public final class WriteBehindEngine: LocalEngine {
         state.old = state.young
         state.oldPosition = state.position
         state.young = Tree()
-        state.turns += 1
         // Before the thread that writes can see `old`.
-        turns.store(state.turns, ordering: .releasing)
+        turns.add(1, ordering: .releasing)
     }
 
     /// Waits until there is room for another batch.

@@ -112,6 +112,30 @@ struct LevelDBEngineTests {
             }
     }
 
+    @Test func aCopyThatAKilledProcessLeftGoesWithTheNextInspection() async throws {
+        try await Self.withDirectory { directory in
+            let source = "\(directory)/source"
+            try FileManager.default.createDirectory(atPath: source, withIntermediateDirectories: false)
+            try Self.open(source).close()
+            let parent = FileManager.default.temporaryDirectory.path
+            let left = "\(parent)/t4-leveldb-left-\(UUID().uuidString)"
+            let inUse = "\(parent)/t4-leveldb-used-\(UUID().uuidString)"
+            for path in [left, inUse] {
+                try FileManager.default.createDirectory(atPath: "\(path)/000009.ldb", withIntermediateDirectories: true)
+                try Data("rows".utf8).write(to: URL(fileURLWithPath: "\(path)/000003.log"))
+            }
+            let lock = Foundation.open(inUse, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            try #require(flock(lock, LOCK_SH) == 0)
+            try Self.open(source, isReadOnly: true).close()
+            #expect(!FileManager.default.fileExists(atPath: left))
+            #expect(FileManager.default.fileExists(atPath: "\(inUse)/000003.log"))
+            flock(lock, LOCK_UN)
+            Foundation.close(lock)
+            try Self.open(source, isReadOnly: true).close()
+            #expect(!FileManager.default.fileExists(atPath: inUse))
+        }
+    }
+
     @Test(arguments: ["{}", smallBuffer])
     func whatAKilledProcessLeavesOpensAtTheLastPosition(_ settings: String) async throws {
         try await Self.withDirectory { directory in

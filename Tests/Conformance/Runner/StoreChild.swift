@@ -70,7 +70,7 @@ final class StoreChild: Sendable {
     }
 
     /// Whether the child ended with exit code 0.
-    var hasSucceeded: Bool { process.end == .exit(code: 0) }
+    var hasSucceeded: Bool { process.end == .code(0) }
 
     func write(_ text: String) { input.fileHandleForWriting.write(Data(text.utf8)) }
 

@@ -1,6 +1,7 @@
 import Foundation
 import RPC
 import RawHTTP2
+import T4Conformance
 import Testing
 
 /// Goal: very many connections and streams, and watches that nobody reads, take bounded memory and harm nobody; where

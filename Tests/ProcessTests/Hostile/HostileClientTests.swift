@@ -1,5 +1,6 @@
 import Foundation
 import RawHTTP2
+import T4Conformance
 import Testing
 
 /// Goal: whatever a client does, the others are served, memory stays within what docs/limits.md says, and the server

@@ -1,18 +1,8 @@
 import Foundation
 import Synchronization
+import T4Conformance
 
-/// How a process ended.
-enum ExitStatus: Hashable, Sendable, CustomStringConvertible {
-    case code(Int32)
-    case signal(Int32)
-
-    var description: String {
-        switch self {
-        case .code(let code): "exit code \(code)"
-        case .signal(let signal): "ended by signal \(signal)"
-        }
-    }
-}
+typealias ExitStatus = SpawnedProcess.End
 
 /// A system call refused; the message names it and what it was for.
 struct ProcessFailure: Error, CustomStringConvertible {
@@ -39,50 +29,45 @@ struct Output: Sendable, CustomStringConvertible {
 
 /// A child process in a group of its own, with pipes for its three streams.
 ///
-/// It is spawned with `posix_spawn` and not with Foundation's `Process`: suites run in parallel in one process, and
-/// here pipes are made close-on-exec before another child can start, so that none inherits another one's pipe and
-/// keeps it open.
 /// One thread reads each output stream, so that a child never blocks on a full pipe, and one waits for its end.
 final class ChildProcess: Sendable {
-    let pid: pid_t
     let output = Observed(Output())
     let errors = Observed(Output())
+    private let process: SpawnedProcess
     private let status = Observed<ExitStatus?>(nil)
     private let input: InputPipe
 
     /// Starts `executable` with `arguments` (without the name of the program itself).
     init(_ executable: String, _ arguments: [[UInt8]], environment: [String: String]) throws {
         ChildProcess.ignoreBrokenPipes
-        let (pid, ends) = try ChildProcess.startLock.withLock { _ in
-            try ChildProcess.spawnWithPipes(executable, arguments, environment: environment)
+        var ends: [FileDescriptorPair] = []
+        do {
+            for _ in 0..<3 { ends.append(try FileDescriptorPair()) }
+            process = try SpawnedProcess(
+                executable, arguments, environment: environment,
+                streams: [ends[0].read, ends[1].write, ends[2].write], leadsGroup: true)
+        } catch {
+            for pair in ends { pair.close() }
+            throw error
         }
-        self.pid = pid
-        input = InputPipe(ends.input)
-        ChildProcess.read(ends.output, into: output)
-        ChildProcess.read(ends.errors, into: errors)
-        let status = status
-        Thread.detachNewThread {
-            // The child is left a zombie until the status says that it ended, so its id is not used again while
-            // `signal` might still send to it.
-            var info = siginfo_t()
-            while waitid(P_PID, id_t(pid), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR {}
-            status.update { $0 = ChildProcess.reap(pid) }
-        }
+        for end in [ends[0].read, ends[1].write, ends[2].write] { close(end) }
+        input = InputPipe(ends[0].write)
+        ChildProcess.read(ends[1].read, into: output)
+        ChildProcess.read(ends[2].read, into: errors)
+        process.whenEnded { [status] end in status.update { $0 = end } }
     }
 
     convenience init(_ executable: String, _ arguments: [String], environment: [String: String]) throws {
         try self.init(executable, arguments.map { Array($0.utf8) }, environment: environment)
     }
 
+    var pid: pid_t { process.pid }
+
     var isRunning: Bool { status.value == nil }
 
     /// Sends `signal` to the process, or with `group` to everything it started too; nothing once it has ended.
     func signal(_ signal: Int32, group: Bool = false) {
-        let pid = pid
-        status.update { status in
-            guard status == nil else { return }
-            kill(group ? -pid : pid, signal)
-        }
+        process.signal(signal, group: group)
     }
 
     /// Queues `bytes` for the standard input; returns before they are written.
@@ -115,85 +100,6 @@ final class ChildProcess: Sendable {
 extension ChildProcess {
     private static let ignoreBrokenPipes: Void = { Foundation.signal(SIGPIPE, SIG_IGN) }()
 
-    /// Held from the making of a pipe until its ends are close-on-exec and the child has been started.
-    private static let startLock = Mutex(())
-
-    /// Our ends of a child's streams.
-    private struct Ends {
-        let input: Int32
-        let output: Int32
-        let errors: Int32
-    }
-
-    private static func spawnWithPipes(
-        _ executable: String, _ arguments: [[UInt8]], environment: [String: String],
-    ) throws -> (pid_t, Ends) {
-        var pipes: [(read: Int32, write: Int32)] = []
-        do {
-            for _ in 0..<3 {
-                var pair: [Int32] = [-1, -1]
-                guard pipe(&pair) == 0 else { throw ProcessFailure("pipe", errno) }
-                for end in pair { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-                pipes.append((pair[0], pair[1]))
-            }
-            let theirs = [pipes[0].read, pipes[1].write, pipes[2].write]
-            let pid = try spawn(executable, arguments, environment: environment, streams: theirs)
-            for end in theirs { close(end) }
-            return (pid, Ends(input: pipes[0].write, output: pipes[1].read, errors: pipes[2].read))
-        } catch {
-            for pair in pipes {
-                close(pair.read)
-                close(pair.write)
-            }
-            throw error
-        }
-    }
-
-    /// Has the child close all but its three streams: swift-nio's sockets are not close-on-exec, and a child that kept
-    /// a listening one would go on accepting for a server of another suite that has stopped.
-    private static func closeInherited(_ actions: inout posix_spawn_file_actions_t) {
-        // glibc 2.34 has the call, but behind a feature macro that Swift does not set.
-        typealias AddCloseFrom = @convention(c) (UnsafeMutablePointer<posix_spawn_file_actions_t>, CInt) -> CInt
-        let symbol = dlsym(nil, "posix_spawn_file_actions_addclosefrom_np")
-        precondition(symbol != nil, "the C library cannot close inherited files of a child")
-        let code = unsafeBitCast(symbol, to: AddCloseFrom.self)(&actions, 3)
-        precondition(code == 0, "error \(code) from posix_spawn_file_actions_addclosefrom_np")
-    }
-
-    private static func spawn(
-        _ executable: String, _ arguments: [[UInt8]], environment: [String: String], streams: [Int32],
-    ) throws -> pid_t {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        for (number, stream) in streams.enumerated() {
-            posix_spawn_file_actions_adddup2(&actions, stream, Int32(number))
-        }
-        closeInherited(&actions)
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        var none = sigset_t()
-        var all = sigset_t()
-        sigemptyset(&none)
-        sigfillset(&all)
-        posix_spawnattr_setsigmask(&attributes, &none)
-        posix_spawnattr_setsigdefault(&attributes, &all)
-        posix_spawnattr_setpgroup(&attributes, 0)
-        let flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK
-        posix_spawnattr_setflags(&attributes, Int16(flags))
-
-        var words = ([Array(executable.utf8)] + arguments).map { strdup($0.map { CChar(bitPattern: $0) } + [0]) }
-        var variables = environment.sorted { $0.key < $1.key }.map { strdup("\($0.key)=\($0.value)") }
-        words.append(nil)
-        variables.append(nil)
-        defer { for pointer in words + variables { free(pointer) } }
-        var pid: pid_t = 0
-        let code = posix_spawn(&pid, executable, &actions, &attributes, words, variables)
-        guard code == 0 else { throw ProcessFailure("start of \(executable)", code) }
-        return pid
-    }
-
     private static func read(_ descriptor: Int32, into output: Observed<Output>) {
         Thread.detachNewThread {
             var buffer = [UInt8](repeating: 0, count: 64 << 10)
@@ -208,12 +114,22 @@ extension ChildProcess {
             output.update { $0.ended = true }
         }
     }
+}
 
-    private static func reap(_ pid: pid_t) -> ExitStatus {
-        var status: Int32 = 0
-        while waitpid(pid, &status, 0) != pid && errno == EINTR {}
-        let signal = status & 0x7f
-        return signal == 0 ? .code((status >> 8) & 0xff) : .signal(signal)
+/// The two ends of a pipe. `SpawnedProcess` lets no child inherit them.
+private struct FileDescriptorPair {
+    let read: Int32
+    let write: Int32
+
+    init() throws {
+        var pair: [Int32] = [-1, -1]
+        guard pipe(&pair) == 0 else { throw ProcessFailure("pipe", errno) }
+        (read, write) = (pair[0], pair[1])
+    }
+
+    func close() {
+        Foundation.close(read)
+        Foundation.close(write)
     }
 }
 

@@ -1,4 +1,5 @@
 import Foundation
+import T4Conformance
 import Testing
 
 /// Runs the commands of a guide one after the other, on one store.

@@ -1,4 +1,5 @@
 import Foundation
+import T4Conformance
 import Testing
 
 // Commands that are killed, while a node goes on beside them.

@@ -1,4 +1,5 @@
 import Foundation
+import T4Conformance
 import Testing
 
 // Nodes that are killed.

@@ -1,4 +1,5 @@
 import Foundation
+import T4Conformance
 import Testing
 
 /// Kills t4 at one kill point, and checks that nothing came of it but what may.

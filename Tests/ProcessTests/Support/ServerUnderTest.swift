@@ -1,4 +1,5 @@
 import Foundation
+import T4Conformance
 
 /// A server process that serves the etcd API on a free port of 127.0.0.1.
 final class ServerUnderTest: Sendable {

@@ -1,3 +1,5 @@
+import T4Conformance
+
 /// Two texts beside each other, for a reader who looks for the difference.
 enum SideBySide {
     private static let width = 76

@@ -2,6 +2,7 @@ import EtcdAPI
 import Foundation
 import RPC
 import SwiftProtobuf
+import T4Conformance
 
 /// Saves, inspects and restores snapshots with etcd's own tools.
 enum SnapshotTools {

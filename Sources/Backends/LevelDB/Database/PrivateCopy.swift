@@ -26,35 +26,38 @@ import T4Protocols
 ///   when it is through with the one before. That one is copied up to some point, and the ones started later not at all.
 ///   The list cannot lack one in the middle: between two starts of logs there is a change of the manifest.
 /// - A batch is one record of a log. One that was cut off at the end is no record for LevelDB.
+///
+/// The directory is locked while it is in use. What a killed process left behind is not, and goes with the next copy.
 struct PrivateCopy: ~Copyable {
     private static let attemptsMax = 200
 
     /// Where the copy lies.
     let directory: String
+    private let lock: Int32
     private let logger: Logger
     private var tables: [Int32] = []
 
-    private init(directory: String, logger: Logger) {
+    private init(directory: String, lock: Int32, logger: Logger) {
         self.directory = directory
+        self.lock = lock
         self.logger = logger
     }
 
     deinit {
         do throws(EngineError) {
-            try PrivateCopy.clear(directory)
+            try PrivateCopy.removeDirectory(directory)
         } catch {
             logger.warning("a temporary directory of an inspection is left over: \(error)")
         }
-        if rmdir(directory) != 0 {
-            let reason = String(cString: strerror(errno))
-            logger.warning("a temporary directory of an inspection is left over: \(directory): \(reason)")
-        }
         for table in tables { close(table) }
+        close(lock)
     }
 
     /// Copies a database, again when the writer changed it meanwhile.
     static func make(of source: String, logger: Logger) throws(EngineError) -> PrivateCopy {
-        var copy = try PrivateCopy(directory: makeDirectory(), logger: logger)
+        removeLeftovers(logger)
+        let (directory, lock) = try makeDirectory()
+        var copy = PrivateCopy(directory: directory, lock: lock, logger: logger)
         for _ in 0..<attemptsMax {
             if try copy.fill(from: source) { return copy }
             try copy.empty()
@@ -126,11 +129,62 @@ struct PrivateCopy: ~Copyable {
         }
     }
 
-    private static func makeDirectory() throws(EngineError) -> String {
+    // MARK: The directory
+
+    private static let namePrefix = "t4-leveldb-"
+
+    private static var parent: String {
         let parent = getenv("TMPDIR").map { String(cString: $0) } ?? ""
-        let pattern = "\(parent.isEmpty ? "/tmp" : parent)/t4-leveldb-XXXXXX"
-        var path = Array(pattern.utf8CString)
-        guard mkdtemp(&path) != nil else { throw EngineError(system: errno, "mkdtemp", file: pattern) }
-        return String(decoding: path.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return parent.isEmpty ? "/tmp" : parent
+    }
+
+    private static func makeDirectory() throws(EngineError) -> (path: String, lock: Int32) {
+        let pattern = "\(parent)/\(namePrefix)XXXXXX"
+        for _ in 0..<attemptsMax {
+            var path = Array(pattern.utf8CString)
+            guard mkdtemp(&path) != nil else { throw EngineError(system: errno, "mkdtemp", file: pattern) }
+            let directory = String(decoding: path.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            // Another process may take it for a leftover until it is locked.
+            if let lock = lockDirectory(directory, LOCK_SH) { return (directory, lock) }
+            rmdir(directory)
+        }
+        throw EngineError(.ioFailed, "no directory \(pattern) could be locked; set TMPDIR to one on a local disk")
+    }
+
+    /// A lock of a directory of this user; nil when there is none, or it is gone by the time it is locked.
+    private static func lockDirectory(_ directory: String, _ operation: Int32) -> Int32? {
+        let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        while flock(descriptor, operation) != 0 {
+            guard errno == EINTR else {
+                close(descriptor)
+                return nil
+            }
+        }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_nlink > 0, status.st_uid == geteuid() else {
+            close(descriptor)
+            return nil
+        }
+        return descriptor
+    }
+
+    private static func removeDirectory(_ directory: String) throws(EngineError) {
+        try clear(directory)
+        guard rmdir(directory) == 0 else { throw EngineError(system: errno, "rmdir", file: directory) }
+    }
+
+    /// Removes the directories of processes that were killed.
+    private static func removeLeftovers(_ logger: Logger) {
+        do throws(EngineError) {
+            for name in try Files.names(in: parent) where name.hasPrefix(namePrefix) {
+                let directory = "\(parent)/\(name)"
+                guard let lock = lockDirectory(directory, LOCK_EX | LOCK_NB) else { continue }
+                defer { close(lock) }
+                try removeDirectory(directory)
+            }
+        } catch {
+            logger.info("a temporary directory of an earlier inspection stays: \(error)")
+        }
     }
 }

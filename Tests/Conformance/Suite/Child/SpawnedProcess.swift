@@ -8,12 +8,12 @@ import Synchronization
 package final class SpawnedProcess: Sendable {
     /// How a process ended.
     package enum End: Hashable, Sendable, CustomStringConvertible {
-        case exit(code: Int32)
+        case code(Int32)
         case signal(Int32)
 
         package var description: String {
             switch self {
-            case .exit(let code): "exit code \(code)"
+            case .code(let code): "exit code \(code)"
             case .signal(let number): "killed by signal \(number)"
             }
         }
@@ -25,6 +25,7 @@ package final class SpawnedProcess: Sendable {
     }
 
     package let pid: pid_t
+    private let leadsGroup: Bool
     private let state = Mutex(State())
 
     /// Starts a program.
@@ -32,15 +33,28 @@ package final class SpawnedProcess: Sendable {
     ///   - input: What it reads from; nil for nothing.
     ///   - output: Where its output goes.
     ///   - errors: Where its error output goes; nil: where that of this process goes.
-    package init(
+    package convenience init(
         _ executable: String, _ arguments: [String], environment: [String: String], input: FileHandle?,
         output: FileHandle, errors: FileHandle? = nil
     ) throws {
-        pid = try withExtendedLifetime((input, output, errors)) {
-            try Self.spawn(
-                executable, arguments, environment,
-                [input?.fileDescriptor, output.fileDescriptor, errors?.fileDescriptor ?? STDERR_FILENO])
-        }
+        try self.init(
+            executable, arguments.map { Array($0.utf8) }, environment: environment,
+            streams: [input?.fileDescriptor, output.fileDescriptor, errors?.fileDescriptor ?? STDERR_FILENO])
+        withExtendedLifetime((input, output, errors)) {}
+    }
+
+    /// Starts a program.
+    /// - Parameters:
+    ///   - arguments: Of any bytes but zero.
+    ///   - streams: What become its input, its output and its error output; nil: /dev/null.
+    ///   - leadsGroup: Whether it and all that it starts are a process group of their own, which is what signals go to
+    ///     when asked for.
+    package init(
+        _ executable: String, _ arguments: [[UInt8]], environment: [String: String], streams: [Int32?],
+        leadsGroup: Bool = false
+    ) throws {
+        self.leadsGroup = leadsGroup
+        pid = try Self.spawn(executable, arguments, environment, streams, leadsGroup: leadsGroup)
         Thread.detachNewThread { [self] in
             // Left a zombie until everybody knows, so that `signal` never meets another process of this number.
             var information = siginfo_t()
@@ -59,8 +73,9 @@ package final class SpawnedProcess: Sendable {
     package var end: End? { state.withLock { $0.end } }
 
     /// Sends a signal, unless it has ended.
-    package func signal(_ number: Int32) {
-        state.withLock { if $0.end == nil { kill(pid, number) } }
+    /// - Parameter group: To its group too, where it leads one.
+    package func signal(_ number: Int32, group: Bool = false) {
+        state.withLock { if $0.end == nil { kill(group && leadsGroup ? -pid : pid, number) } }
     }
 
     /// Calls `observer` once it has ended, from any thread.
@@ -76,11 +91,12 @@ package final class SpawnedProcess: Sendable {
         var status: Int32 = 0
         while waitpid(pid, &status, 0) != pid, errno == EINTR {}
         let signal = status & 0x7F
-        return signal == 0 ? .exit(code: (status >> 8) & 0xFF) : .signal(signal)
+        return signal == 0 ? .code((status >> 8) & 0xFF) : .signal(signal)
     }
 
     private static func spawn(
-        _ executable: String, _ arguments: [String], _ environment: [String: String], _ streams: [Int32?]
+        _ executable: String, _ arguments: [[UInt8]], _ environment: [String: String], _ streams: [Int32?],
+        leadsGroup: Bool
     ) throws -> pid_t {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -103,9 +119,11 @@ package final class SpawnedProcess: Sendable {
         sigfillset(&all)
         posix_spawnattr_setsigmask(&attributes, &none)
         posix_spawnattr_setsigdefault(&attributes, &all)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
+        posix_spawnattr_setpgroup(&attributes, 0)
+        let group = leadsGroup ? POSIX_SPAWN_SETPGROUP : 0
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | group))
 
-        var words = ([executable] + arguments).map { strdup($0) }
+        var words = ([Array(executable.utf8)] + arguments).map { strdup($0.map { CChar(bitPattern: $0) } + [0]) }
         var variables = environment.map { strdup("\($0.key)=\($0.value)") }
         words.append(nil)
         variables.append(nil)
