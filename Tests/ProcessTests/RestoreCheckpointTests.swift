@@ -10,7 +10,7 @@ struct RestoreCheckpointTests {
     private func expect(_ arguments: [String], endsWith code: Int32, saying text: String) async throws {
         let process = try ChildProcess(
             TestEnvironment.t4Binary(), ["restore", "checkpoint"] + arguments, environment: TestEnvironment.forChildren)
-        let status = try await process.wait(within: .seconds(60))
+        let status = try await process.wait()
         let (output, errors) = (process.output.value.description, process.errors.value.description)
         #expect(status == .code(code) && output == "" && errors.contains(text), "\(arguments): \(errors)")
     }
@@ -68,7 +68,7 @@ struct RestoreCheckpointTests {
         let process = try ChildProcess(
             TestEnvironment.t4Binary(), ["restore", "checkpoint", "--json"] + arguments,
             environment: TestEnvironment.forChildren)
-        let status = try await process.wait(within: .seconds(60))
+        let status = try await process.wait()
         let errors = process.errors.value.description
         try #require(status == .code(0) && errors == "", "\(arguments): \(errors)")
         return try JSONDecoder().decode(Report.self, from: Data(process.output.value.description.utf8))

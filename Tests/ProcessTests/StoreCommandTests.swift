@@ -13,7 +13,7 @@ struct StoreCommandTests {
     }
 
     private static func t4(
-        _ arguments: [String], environment: [String: String] = [:], within limit: Duration = .seconds(60)
+        _ arguments: [String], environment: [String: String] = [:], within limit: Duration = .seconds(300)
     ) async throws -> Ended {
         let process = try ChildProcess(
             TestEnvironment.t4Binary(), arguments, environment: TestEnvironment.forChildren.merging(environment) { $1 })

@@ -15,7 +15,7 @@ struct StoreReadTests {
     private static func t4(_ arguments: [String]) async throws -> Ended {
         let process = try ChildProcess(
             TestEnvironment.t4Binary(), arguments, environment: TestEnvironment.forChildren)
-        let status = try await process.wait(within: .seconds(60))
+        let status = try await process.wait()
         return Ended(
             status: status, output: process.output.value.description, errors: process.errors.value.description)
     }

@@ -77,7 +77,7 @@ final class ChildProcess: Sendable {
     func closeInput() { input.close() }
 
     /// Waits until the process has ended and both its streams have been read to their end.
-    func wait(within limit: Duration = .seconds(60)) async throws -> ExitStatus {
+    func wait(within limit: Duration = .seconds(300)) async throws -> ExitStatus {
         let ended = try await status.wait(for: "the end of process \(pid)", within: limit) { $0 }
         _ = try await output.wait(for: "the end of the output of \(pid)", within: limit) { $0.ended ? true : nil }
         _ = try await errors.wait(for: "the end of the errors of \(pid)", within: limit) { $0.ended ? true : nil }

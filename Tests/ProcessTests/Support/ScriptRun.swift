@@ -89,7 +89,7 @@ struct ScriptRun {
             process.write(Array(substituted(readable(input)).utf8))
             process.closeInput()
             do {
-                let status = try await process.wait(within: script.isSlow ? .seconds(300) : .seconds(60))
+                let status = try await process.wait()
                 record(step, process, status, comparison)
             } catch {
                 await process.destroy()
