@@ -41,6 +41,13 @@ public protocol LocalEngine: Sendable {
     /// Bytes that the engine's files take on disk, or in memory for an engine without files.
     func sizeOnDisk() throws(EngineError) -> Int
 
+    /// Those of them that hold data: without the parts of files that the next writes use again. More than 0 once there
+    /// are rows, and never more than `sizeOnDisk`.
+    ///
+    /// What was deleted leaves it at the latest when its space is used again. The same as `sizeOnDisk` for an engine
+    /// that cannot tell, and for one whose files shrink by themselves.
+    func sizeInUse() throws(EngineError) -> Int
+
     /// Releases files and memory. Safe twice; every other call throws `.closed` afterwards.
     ///
     /// Snapshots that are still open stay readable until they are released; the files are let go with the last one.

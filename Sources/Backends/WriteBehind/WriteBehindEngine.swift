@@ -133,6 +133,9 @@ public final class WriteBehindEngine: LocalEngine {
     /// That of the engine below.
     public func sizeOnDisk() throws(EngineError) -> Int { try below.sizeOnDisk() }
 
+    /// That of the engine below.
+    public func sizeInUse() throws(EngineError) -> Int { try below.sizeInUse() }
+
     /// Writes everything and closes the engine below, also when writing fails.
     public func close() throws(EngineError) {
         var failure: EngineError?

@@ -94,6 +94,9 @@ extension Node {
     /// - Returns: The TTL in seconds; nil when there is no such lease.
     public func renewLease(_ id: Int64) -> Int64? { leases.renew(id) }
 
+    /// Bytes at which the database counts as full; nil for no limit.
+    public var quotaBytes: Int? { configuration.quotaBytes }
+
     /// The alarms that are raised, by kind and then by member.
     /// - Throws: `.engineFailed`, `.stopped`.
     public func alarms() throws(DatabaseError) -> [Alarm] { try reading { try $0.alarms() } }

@@ -28,9 +28,11 @@ struct MaintenanceService: Sendable {
             var answer = EtcdStatusResponse()
             answer.header = context.message(revision: context.node.revision)
             answer.version = MaintenanceService.etcdVersion
-            let size = try context.node.reading { _ in Int64(try context.node.sizeOnDisk()) }
-            answer.dbSize = size
-            answer.dbSizeInUse = size
+            let node = context.node
+            (answer.dbSize, answer.dbSizeInUse) = try node.reading { _ in
+                (Int64(try node.sizeOnDisk()), Int64(try node.sizeInUse()))
+            }
+            answer.dbSizeQuota = Int64(node.quotaBytes ?? 0)
             answer.leader = context.origin.memberID
             answer.raftTerm = context.origin.raftTerm
             answer.raftIndex = context.node.published.appliedIndex

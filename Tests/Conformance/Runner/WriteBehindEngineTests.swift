@@ -56,6 +56,7 @@ import WriteBehindEngine
             try base.bulkLoad(&rows, at: position)
         }
         func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
+        func sizeInUse() throws(EngineError) -> Int { try base.sizeInUse() }
         func close() throws(EngineError) { try base.close() }
 
         func setGate(closed: Bool) {

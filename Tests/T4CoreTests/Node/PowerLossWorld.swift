@@ -263,6 +263,7 @@ private final class SyncedCopyEngine: LocalEngine {
         try base.bulkLoad(&rows, at: position)
     }
     func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
+    func sizeInUse() throws(EngineError) -> Int { try base.sizeInUse() }
     func close() throws(EngineError) { try base.close() }
 
     func sync() throws(EngineError) {

@@ -121,6 +121,9 @@ public final class LogFileEngine: LocalEngine {
     /// Bytes of the file.
     public func sizeOnDisk() throws(EngineError) -> Int { try withState { $0.file.sizeBytes } }
 
+    /// The same: the file holds nothing that later writes would use again.
+    public func sizeInUse() throws(EngineError) -> Int { try sizeOnDisk() }
+
     /// Closes the file; snapshots keep their rows.
     public func close() throws(EngineError) { closeFile() }
 

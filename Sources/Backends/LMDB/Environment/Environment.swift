@@ -130,6 +130,17 @@ final class Environment: @unchecked Sendable {
         do throws(LMDBFailure) { return try handle.fileSizeBytes() } catch { throw EngineError(error, file: file) }
     }
 
+    /// Bytes of the file's pages but the free ones.
+    func usedSizeBytes() throws(EngineError) -> Int {
+        do throws(LMDBFailure) {
+            let reader = try takeReader()
+            defer { readers.give(reader) }
+            return try handle.usedSizeBytes(reader.transaction)
+        } catch {
+            throw EngineError(error, file: file)
+        }
+    }
+
     private func writeOnce(_ body: (RowWriter) throws(LMDBFailure) -> Void) throws(LMDBFailure) {
         var transaction: OpaquePointer?
         try check("mdb_txn_begin", mdb_txn_begin(handle.raw, nil, 0, &transaction))

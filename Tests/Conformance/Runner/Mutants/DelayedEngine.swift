@@ -66,6 +66,7 @@ final class DelayedEngine: LocalEngine {
     }
 
     func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
+    func sizeInUse() throws(EngineError) -> Int { try base.sizeInUse() }
 
     func close() throws(EngineError) {
         var failure: EngineError?

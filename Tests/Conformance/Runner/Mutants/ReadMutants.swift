@@ -88,6 +88,10 @@ extension Mutant {
             "says that it takes no room",
             breaks: "the size is reported, bounded with a held snapshot, and stops growing once it is released",
             Flaw(size: { (_) throws(EngineError) in 0 })),
+        memory(
+            "says that nothing is in use",
+            breaks: "the size is reported, bounded with a held snapshot, and stops growing once it is released",
+            Flaw(sizeInUse: { (_) throws(EngineError) in 0 })),
         Mutant(
             name: "promises more than it does", rule: "an engine promises what its harness says",
             capabilities: EngineCapabilities(isPowerLossSafe: false, readsAreInline: false, isVolatile: true),

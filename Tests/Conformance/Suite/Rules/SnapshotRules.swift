@@ -92,6 +92,7 @@ extension EngineRules {
                 try overwrite(rounds: 50)
                 let heldSize = try engine.sizeOnDisk()
                 try expect(heldSize >= count * 1000, "size on disk is below that of the rows")
+                try expect(try engine.sizeInUse() >= count * 1000, "size in use is below that of the rows")
                 // Everything written since may be kept, with pages around it and buffers that are taken in advance.
                 try expect(
                     heldSize <= 4 * 50 * count * 1000 + (96 << 20),
