@@ -41,12 +41,15 @@ public protocol LocalEngine: Sendable {
     /// Bytes that the engine's files take on disk, or in memory for an engine without files.
     func sizeOnDisk() throws(EngineError) -> Int
 
-    /// Those of them that hold data: without the parts of files that the next writes use again. More than 0 once there
-    /// are rows, and never more than `sizeOnDisk`.
-    ///
-    /// What was deleted leaves it at the latest when its space is used again. The same as `sizeOnDisk` for an engine
-    /// that cannot tell, and for one whose files shrink by themselves.
+    /// Bytes of the files that hold what was written to them and is not replaced: without the parts of files that the
+    /// next writes use again, as far as the engine can tell.
     func sizeInUse() throws(EngineError) -> Int
+
+    /// Brings `sizeInUse` down to about what the rows need that were there at the last `sync`.
+    ///
+    /// Changes no row. May take long; meanwhile everything but `close` may be called, from any thread.
+    /// - Throws: `.noSpace`, the engine stays usable; else as `apply`.
+    func reclaimSpace() throws(EngineError)
 
     /// Releases files and memory. Safe twice; every other call throws `.closed` afterwards.
     ///

@@ -95,6 +95,9 @@ public final class MemoryEngine: LocalEngine {
     /// The same: what is deleted is freed.
     public func sizeInUse() throws(EngineError) -> Int { try sizeOnDisk() }
 
+    /// There is nothing to reclaim.
+    public func reclaimSpace() throws(EngineError) { _ = try current() }
+
     /// Drops the content; snapshots keep theirs.
     public func close() throws(EngineError) {
         // The tree is taken out and freed after the lock is let go: freeing a large one takes long.

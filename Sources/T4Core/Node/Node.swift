@@ -27,7 +27,7 @@ public final class Node: Sendable {
     let checkpointer: Checkpointer?
     private let gate: CommitGate?
     private let ownedStore: (any ObjectStore)?
-    private let stage: ApplyStage
+    let stage: ApplyStage
     private let directory: DataDirectory
     private let home: EngineHome
     private let commit: CommitThread

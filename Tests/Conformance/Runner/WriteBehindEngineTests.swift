@@ -57,6 +57,7 @@ import WriteBehindEngine
         }
         func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
         func sizeInUse() throws(EngineError) -> Int { try base.sizeInUse() }
+        func reclaimSpace() throws(EngineError) { try base.reclaimSpace() }
         func close() throws(EngineError) { try base.close() }
 
         func setGate(closed: Bool) {

@@ -10,6 +10,7 @@ struct Flaw: Sendable {
     var sync: (@Sendable (any LocalEngine) throws(EngineError) -> Void)?
     var size: (@Sendable (any LocalEngine) throws(EngineError) -> Int)?
     var sizeInUse: (@Sendable (any LocalEngine) throws(EngineError) -> Int)?
+    var reclaim: (@Sendable (any LocalEngine) throws(EngineError) -> Void)?
     var close: (@Sendable (any LocalEngine) throws(EngineError) -> Void)?
     /// What a read gives for a key.
     var read: (@Sendable (any EngineSnapshot, [UInt8]) throws(EngineError) -> [UInt8]?)?
@@ -81,6 +82,11 @@ final class FlawedEngine: LocalEngine {
     func sizeInUse() throws(EngineError) -> Int {
         guard let used = flaw.sizeInUse else { return try base.sizeInUse() }
         return try used(base)
+    }
+
+    func reclaimSpace() throws(EngineError) {
+        guard let reclaim = flaw.reclaim else { return try base.reclaimSpace() }
+        try reclaim(base)
     }
 
     func close() throws(EngineError) {

@@ -58,6 +58,9 @@ public final class FaultyEngine: LocalEngine {
     /// That of the engine below.
     public func sizeInUse() throws(EngineError) -> Int { try base.sizeInUse() }
 
+    /// Has the engine below do it.
+    public func reclaimSpace() throws(EngineError) { try base.reclaimSpace() }
+
     /// Closes the engine below.
     public func close() throws(EngineError) { try base.close() }
 
