@@ -8,8 +8,9 @@ enum EtcdErrors {
     static let memberNotFound = status(.notFound, "member not found")
     static let badMemberURLs = status(.invalidArgument, "given member URLs are invalid")
     static let notALearner = status(.failedPrecondition, "can only promote a learner member")
-    static let notEnoughMembers = status(
-        .failedPrecondition, "re-configuration failed due to not enough started members")
+    /// Of this code in etcd 3.5 and 3.6.
+    static let notEnoughMembers = RPCStatus(
+        .unknown, "etcdserver: re-configuration failed due to not enough started members")
     static let wrongDowngradeVersion = status(.invalidArgument, "wrong downgrade target version format")
     static let invalidDowngradeTarget = status(.invalidArgument, "invalid downgrade target version")
     static let noDowngrade = status(.failedPrecondition, "no inflight downgrade job")

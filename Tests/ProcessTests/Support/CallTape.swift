@@ -30,13 +30,14 @@ final class CallTape: Sendable {
     static func both(
         options: [String] = [], _ body: @escaping @Sendable (CallTape) async throws -> Void
     ) async throws -> Pair {
-        async let etcd = lines(of: .etcd, options, body)
-        async let subject = lines(of: TestEnvironment.subject, options, body)
+        async let etcd = lines(of: .etcd, options: options, body)
+        async let subject = lines(of: TestEnvironment.subject, options: options, body)
         return Pair(etcd: try await etcd, subject: try await subject)
     }
 
-    private static func lines(
-        of kind: ServerUnderTest.Kind, _ options: [String], _ body: @Sendable (CallTape) async throws -> Void
+    /// Runs calls on one fresh server and returns what was written down.
+    static func lines(
+        of kind: ServerUnderTest.Kind, options: [String] = [], _ body: @Sendable (CallTape) async throws -> Void
     ) async throws -> [String] {
         try await withTemporaryDirectory { folder in
             let server = try await ServerUnderTest.start(

@@ -133,9 +133,12 @@ final class Environment: @unchecked Sendable {
     /// Bytes of the file's pages but the free ones.
     func usedSizeBytes() throws(EngineError) -> Int {
         do throws(LMDBFailure) {
-            let reader = try takeReader()
-            defer { readers.give(reader) }
-            return try handle.usedSizeBytes(reader.transaction)
+            while true {
+                let reader = try takeReader()
+                defer { readers.give(reader) }
+                // Nil when there was a commit in between.
+                if let size = try handle.usedSizeBytes(reader.transaction) { return size }
+            }
         } catch {
             throw EngineError(error, file: file)
         }

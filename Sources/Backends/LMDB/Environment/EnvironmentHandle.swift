@@ -111,7 +111,11 @@ struct EnvironmentHandle {
     ///
     /// LMDB keeps the list in its database 0: a row for each transaction that freed pages, whose value begins with their
     /// number.
-    func usedSizeBytes(_ transaction: OpaquePointer) throws(LMDBFailure) -> Int {
+    /// - Returns: Nil when the transaction does not read the newest commit, whose last page is the only one known.
+    func usedSizeBytes(_ transaction: OpaquePointer) throws(LMDBFailure) -> Int? {
+        let newest = information()
+        guard newest.me_last_txnid == mdb_txn_id(transaction) else { return nil }
+        let lastPage = newest.me_last_pgno
         var cursor: OpaquePointer?
         try check("mdb_cursor_open", mdb_cursor_open(transaction, 0, &cursor))
         defer { mdb_cursor_close(cursor) }
@@ -125,8 +129,7 @@ struct EnvironmentHandle {
             code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)
         }
         guard code == MDB_NOTFOUND else { throw LMDBFailure(code: code, operation: "mdb_cursor_get") }
-        // The newest commit may be later than the transaction, and have fewer or more pages: never by much.
-        return max(1, information().me_last_pgno + 1 - free) * pageSizeBytes()
+        return max(1, lastPage + 1 - free) * pageSizeBytes()
     }
 
     /// True when less than 1 MiB is left to us on the file system: the rest of a write that did not fit.
