@@ -57,7 +57,7 @@ struct Line: Sendable {
     /// The youngest key that is older than a place.
     func last(before place: Place) -> RangeRequest {
         RangeRequest(
-            key: prefix, rangeEnd: end, limit: 1, sortOrder: .descend, sortTarget: .create,
+            key: prefix, rangeEnd: end, limit: 1, sortOrder: .descend, sortTarget: .create, keysOnly: true,
             maxCreateRevision: place.created.rawValue - 1)
     }
 

@@ -121,7 +121,7 @@ final class LineWork: PatientWork {
         let (revision, front, isThere) = try context.node.reading { reader in
             let view = SnapshotView(reader)
             let front = try line.last(before: joining.place).evaluate(on: view)
-            let own = try RangeRequest(key: joining.place.key).evaluate(on: view).kvs.first
+            let own = try RangeRequest(key: joining.place.key, keysOnly: true).evaluate(on: view).kvs.first
             return (front.revision, front.kvs.first, own?.createRevision == joining.place.created)
         }
         guard isThere else { return end { $0.finish(self.wording.lost) } }
@@ -129,7 +129,7 @@ final class LineWork: PatientWork {
             // A lock answers with the state that shows it at the head, a campaign with that of its begin, as in etcd.
             return try answer(joining.place, wish.value == nil ? revision : joining.revision)
         }
-        guard let stream = context.node.watches.openStream(sink: { [call] in call.wake() }) else { throw EtcdErrors.stopped }
+        let stream = try context.openWatches(for: call)
         phase = .waiting(joining, stream)
         _ = stream.create(WatchSpec(key: front.key, startRevision: revision.next.rawValue, noPut: true))
     }

@@ -60,7 +60,7 @@ final class ObserveWork: PatientWork {
         if let leader = found.kvs.first {
             try lead(leader, found.revision)
         } else {
-            let stream = try openStream()
+            let stream = try context.openWatches(for: call)
             phase = .vacant(stream)
             let watch = WatchSpec(
                 key: line.prefix, rangeEnd: line.end, startRevision: found.revision.next.rawValue, noDelete: true)
@@ -71,7 +71,7 @@ final class ObserveWork: PatientWork {
     /// Tells of a leader and follows their key from then on.
     private func lead(_ leader: KeyValue, _ revision: Revision) throws {
         call.send(try context.leader(leader, revision: revision))
-        let stream = try openStream()
+        let stream = try context.openWatches(for: call)
         phase = .led(stream)
         _ = stream.create(WatchSpec(key: leader.key, startRevision: revision.next.rawValue))
     }
@@ -106,11 +106,6 @@ final class ObserveWork: PatientWork {
     private func lookAgain() {
         end()
         phase = .looking
-    }
-
-    private func openStream() throws -> WatchStream {
-        guard let stream = context.node.watches.openStream(sink: { [call] in call.wake() }) else { throw EtcdErrors.stopped }
-        return stream
     }
 
     private func end() {

@@ -1,4 +1,5 @@
 import RPC
+import T4Core
 
 /// What a call of one request does that may wait for long. All on the call's event loop.
 protocol PatientWork: AnyObject {
@@ -44,4 +45,12 @@ final class PatientCall: ServerStreamHandler {
     func onCancel(_ reason: CancelReason) { if hasBegun { work.cancel() } }
     func onWritable() { if hasBegun { work.proceed() } }
     func onWake() { if hasBegun { work.proceed() } }
+}
+
+extension ServiceContext {
+    /// A stream for watches of the server's own, which wakes a call.
+    func openWatches(for call: ServerCall) throws -> WatchStream {
+        guard let stream = node.watches.openStream(sink: { call.wake() }) else { throw EtcdErrors.stopped }
+        return stream
+    }
 }
