@@ -144,6 +144,8 @@ public struct Configuration: Sendable {
         public var keepaliveTimeout = Duration.seconds(20)
         /// Whether clients may ping while no request is open.
         public var keepalivePermitWithoutStream = true
+        /// Size at which the database counts as full, and the NOSPACE alarm is raised.
+        public var quota = SizeLimit.none
     }
 
     /// Watches.
@@ -158,6 +160,25 @@ public struct Configuration: Sendable {
     public struct Lease: Hashable, Sendable {
         /// A shorter TTL is raised to this: 1 s ... 1 h, whole seconds.
         public var ttlMin = Duration.seconds(2)
+    }
+
+    /// History that the node drops by itself.
+    public struct Compaction: Hashable, Sendable {
+        /// What `retention` counts.
+        public var mode = CompactionMode.periodic
+        /// How much stays; the number 0 for all. A plain number counts hours in mode `periodic`: 0 ... 87,600. A time,
+        /// 1 s ... 3650 days, goes with that mode only.
+        public var retention = RetentionSetting.number(0)
+
+        /// What a node is told; nil to keep everything.
+        public var nodeRetention: CompactionRetention? {
+            switch (mode, retention) {
+            case (_, .number(0)): nil
+            case (.revision, .number(let count)): .revisions(Int64(count))
+            case (_, .number(let hours)): .time(.seconds(3600 * hours))
+            case (_, .time(let time)): .time(time)
+            }
+        }
     }
 
     /// The queue in front of the log.
@@ -190,6 +211,8 @@ public struct Configuration: Sendable {
     public var watch = Watch()
     /// Leases.
     public var lease = Lease()
+    /// History that the node drops by itself.
+    public var compaction = Compaction()
     /// The queue in front of the log.
     public var commit = Commit()
 

@@ -1,7 +1,8 @@
 extension SettingDefinition {
     /// Every setting, in the order in which help and documents show them.
     public static let all: [SettingDefinition] =
-        node + log + engine + store + wal + checkpoint + branch + restore + server + watch + lease + commit
+        node + log + engine + store + wal + checkpoint + branch + restore + server + watch + lease + compaction
+        + commit
 
     private static let node = [
         SettingDefinition(
@@ -96,6 +97,10 @@ extension SettingDefinition {
         SettingDefinition(
             "server.keepalive_permit_without_stream", flag: "grpc-keepalive-permit-without-stream",
             \.server.keepalivePermitWithoutStream, "Whether clients may ping while they have no request open."),
+        SettingDefinition(
+            "server.quota_backend_bytes", flag: "quota-backend-bytes", \.server.quota,
+            "Size of the data in the engine at which the NOSPACE alarm is raised, and puts are refused until it is "
+                + "disarmed. 0 or less is no limit; with etcd 0 is 2 GiB."),
     ]
 
     private static let watch = [
@@ -112,6 +117,17 @@ extension SettingDefinition {
         SettingDefinition(
             "lease.min_ttl", flag: "lease-min-ttl", \.lease.ttlMin, check: isLeaseTTL,
             "Shortest time to live of a lease, in whole seconds. A shorter wish is raised to this.")
+    ]
+
+    private static let compaction = [
+        SettingDefinition(
+            "compaction.mode", flag: "auto-compaction-mode", \.compaction.mode,
+            "What compaction.retention counts: time or revisions."),
+        SettingDefinition(
+            "compaction.retention", flag: "auto-compaction-retention", \.compaction.retention,
+            "History that is kept; what is older the node compacts by itself. 0 keeps all until a client asks for "
+                + "compaction. In mode \"periodic\" a duration, a plain number counts hours; in mode \"revision\" a "
+                + "number of revisions."),
     ]
 
     private static let commit = [

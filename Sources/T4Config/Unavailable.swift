@@ -31,6 +31,7 @@ enum Unavailable {
     private static let reads = "a node works alone in this version, so every read is linearizable"
     private static let tls = "TLS is not in this version"
     private static let auth = "authentication is not in this version"
+    private static let compaction = "automatic compaction is set as with etcd: --auto-compaction-mode, -retention"
     private static let metrics = "the metrics endpoint is not in this version"
 
     private static let tables = [
@@ -41,7 +42,6 @@ enum Unavailable {
         ("peer-tls-", tls), ("client-tls-", tls), ("peer-", cluster), ("advertise-peer", cluster),
         ("leader-watch-interval-sec", cluster), ("follower-", cluster), ("read-consistency", reads),
         ("auth-", auth), ("token-ttl", auth), ("metrics-addr", metrics), ("pprof", metrics),
-        ("auto-compact", "automatic compaction is not in this version; clients ask for it with Compact"),
-        ("auto-compact-", "automatic compaction is not in this version; clients ask for it with Compact"),
+        ("auto-compact", compaction), ("auto-compact-", compaction),
     ]
 }

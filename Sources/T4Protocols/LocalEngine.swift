@@ -41,6 +41,16 @@ public protocol LocalEngine: Sendable {
     /// Bytes that the engine's files take on disk, or in memory for an engine without files.
     func sizeOnDisk() throws(EngineError) -> Int
 
+    /// Bytes of the files that hold what was written to them and is not replaced: without the parts of files that the
+    /// next writes use again, as far as the engine can tell.
+    func sizeInUse() throws(EngineError) -> Int
+
+    /// Brings `sizeInUse` down to about what the rows need that were there at the last `sync`.
+    ///
+    /// Changes no row. May take long; meanwhile everything but `close` may be called, from any thread.
+    /// - Throws: `.noSpace`, the engine stays usable; else as `apply`.
+    func reclaimSpace() throws(EngineError)
+
     /// Releases files and memory. Safe twice; every other call throws `.closed` afterwards.
     ///
     /// Snapshots that are still open stay readable until they are released; the files are let go with the last one.

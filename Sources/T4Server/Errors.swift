@@ -6,6 +6,25 @@ enum EtcdErrors {
     static let badLeaderTransferee = status(.failedPrecondition, "bad leader transferee")
     static let authNotEnabled = status(.failedPrecondition, "authentication is not enabled")
     static let memberNotFound = status(.notFound, "member not found")
+    static let badMemberURLs = status(.invalidArgument, "given member URLs are invalid")
+    static let notALearner = status(.failedPrecondition, "can only promote a learner member")
+    /// Of this code in etcd 3.5 and 3.6.
+    static let notEnoughMembers = RPCStatus(
+        .unknown, "etcdserver: re-configuration failed due to not enough started members")
+    static let wrongDowngradeVersion = status(.invalidArgument, "wrong downgrade target version format")
+    static let invalidDowngradeTarget = status(.invalidArgument, "invalid downgrade target version")
+    static let noDowngrade = status(.failedPrecondition, "no inflight downgrade job")
+
+    // etcd's lock and election services are clients of their own server: all their errors are of this code, and those of
+    // the other services keep their text.
+    static let lockLost = RPCStatus(.unknown, "mutex: session is expired")
+    static let noLeader = RPCStatus(.unknown, "election: no leader")
+    static let notLeader = RPCStatus(.unknown, "election: not leader")
+    static let leaderMissing = RPCStatus(.unknown, "\"leader\" field must be provided")
+
+    /// What clients of the lock and election services are told in place of `status`.
+    static func passedOn(_ status: RPCStatus) -> RPCStatus { RPCStatus(.unknown, status.message) }
+
     static let stopped = status(.unavailable, "server stopped")
 
     /// What a client is told. Go clients map errors back by the text, so nothing is added to it.

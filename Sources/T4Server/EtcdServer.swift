@@ -69,6 +69,9 @@ public final class EtcdServer: Sendable {
         let snapshots = SnapshotWorkers()
         SnapshotService(context: context, workers: snapshots).register(in: &router)
         AuthService(context: context).register(in: &router)
+        LockService(context: context).register(in: &router)
+        ElectionService(context: context).register(in: &router)
+        HealthService().register(in: &router)
         let server = try await RPCServer.start(
             host: host, port: port, threads: settings.threads, configuration: settings.transport, router: router,
             logger: logger)

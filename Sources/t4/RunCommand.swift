@@ -205,6 +205,8 @@ extension NodeConfiguration {
         leaseTTLMin = configuration.lease.ttlMin.components.seconds
         watchProgressInterval = configuration.watch.progressInterval
         watchesMax = configuration.watch.watchesMax
+        retention = configuration.compaction.nodeRetention
+        quotaBytes = configuration.server.quota.bytes
         durability = choice == .inside ? .local : configuration.wal.durability
         name = configuration.node.id
         software = "t4 \(Version.text)"

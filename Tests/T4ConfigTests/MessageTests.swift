@@ -28,7 +28,7 @@ import Testing
         Mistake("[nod]\nid = \"x\"", "t4.toml:1:2: nod: unknown table; did you mean [node]?"),
         Mistake(
             "[cache]",
-            "t4.toml:1:2: cache: unknown table; known: branch, checkpoint, commit, engine, lease, log, node, "
+            "t4.toml:1:2: cache: unknown table; known: branch, checkpoint, commit, compaction, engine, lease, log, node, "
                 + "restore, server, store, wal, watch"),
         Mistake(
             "listen = \"x\"", "t4.toml:1:1: listen: unknown key outside of any table; it belongs below [node]"),

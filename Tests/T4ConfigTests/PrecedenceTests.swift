@@ -49,6 +49,9 @@ import Testing
         "watch.progress_interval": ["1s", "2s", "3s"],
         "watch.max_watches": ["1", "2", "3"],
         "lease.min_ttl": ["1s", "3s", "4s"],
+        "server.quota_backend_bytes": ["1GiB", "0", "3GiB"],
+        "compaction.mode": ["revision", "periodic", "revision"],
+        "compaction.retention": ["1", "0", "3"],
         "commit.queue_max_requests": ["1", "2", "3"],
         "commit.queue_max_bytes": ["64MiB", "65MiB", "66MiB"],
     ]

@@ -94,6 +94,12 @@ public final class LMDBEngine: LocalEngine {
     /// Bytes of the data file, which never shrinks; free pages in it are used again.
     public func sizeOnDisk() throws(EngineError) -> Int { try current().fileSizeBytes() }
 
+    /// Bytes of the pages that hold something. Walks LMDB's list of free pages.
+    public func sizeInUse() throws(EngineError) -> Int { try current().usedSizeBytes() }
+
+    /// There is nothing to reclaim: pages are free as soon as nothing needs them.
+    public func reclaimSpace() throws(EngineError) { _ = try current() }
+
     /// Lets go of the files, or leaves that to the last open snapshot.
     public func close() throws(EngineError) {
         let closed = environment.withLock { environment in

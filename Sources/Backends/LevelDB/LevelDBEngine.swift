@@ -102,6 +102,12 @@ public final class LevelDBEngine: LocalEngine {
     /// Read-only the bytes that the directory holds now, without those of the copy.
     public func sizeOnDisk() throws(EngineError) -> Int { try current().fileSizeBytes() }
 
+    /// The same: tables with deleted rows go when LevelDB merges them.
+    public func sizeInUse() throws(EngineError) -> Int { try sizeOnDisk() }
+
+    /// Merges all tables, so that nothing is left of deleted and overwritten rows that no snapshot shows.
+    public func reclaimSpace() throws(EngineError) { try writable("reclaimSpace").compact() }
+
     /// Waits for LevelDB's thread to leave off and lets go of the files, or leaves that to the last open snapshot.
     public func close() throws(EngineError) {
         let closed = database.withLock { database in

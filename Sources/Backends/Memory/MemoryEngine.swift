@@ -92,6 +92,12 @@ public final class MemoryEngine: LocalEngine {
     /// Bytes of the newest version; older versions that snapshots keep are not counted.
     public func sizeOnDisk() throws(EngineError) -> Int { try current().tree.byteCount }
 
+    /// The same: what is deleted is freed.
+    public func sizeInUse() throws(EngineError) -> Int { try sizeOnDisk() }
+
+    /// There is nothing to reclaim.
+    public func reclaimSpace() throws(EngineError) { _ = try current() }
+
     /// Drops the content; snapshots keep theirs.
     public func close() throws(EngineError) {
         // The tree is taken out and freed after the lock is let go: freeing a large one takes long.

@@ -80,6 +80,12 @@ public final class RocksDBEngine: LocalEngine {
     /// Bytes that the files take on disk. Rows in the write buffers are not in it.
     public func sizeOnDisk() throws(EngineError) -> Int { try current().fileSizeBytes() }
 
+    /// Bytes of the tables that are in use. Rows in the write buffers are not in it.
+    public func sizeInUse() throws(EngineError) -> Int { try current().tableSizeBytes() }
+
+    /// Merges all tables, so that nothing is left of deleted and overwritten rows that no snapshot shows.
+    public func reclaimSpace() throws(EngineError) { try writable("reclaimSpace").compact() }
+
     /// Writes the write buffers to files, then lets go of them or leaves that to the last open snapshot.
     /// - Throws: What kept the buffers from being written; the engine is closed all the same.
     public func close() throws(EngineError) {

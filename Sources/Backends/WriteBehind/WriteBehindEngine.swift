@@ -133,6 +133,12 @@ public final class WriteBehindEngine: LocalEngine {
     /// That of the engine below.
     public func sizeOnDisk() throws(EngineError) -> Int { try below.sizeOnDisk() }
 
+    /// That of the engine below.
+    public func sizeInUse() throws(EngineError) -> Int { try below.sizeInUse() }
+
+    /// Has the engine below do it.
+    public func reclaimSpace() throws(EngineError) { try below.reclaimSpace() }
+
     /// Writes everything and closes the engine below, also when writing fails.
     public func close() throws(EngineError) {
         var failure: EngineError?

@@ -135,7 +135,20 @@ struct Loader {
         if configuration.wal.segmentSizeMax < server.requestSizeMax {
             conflict("wal.segment_max_size", with: "server.max_request_bytes", wanted: "must not be smaller than")
         }
+        checkCompaction()
         checkStore()
+    }
+
+    private mutating func checkCompaction() {
+        switch (configuration.compaction.mode, configuration.compaction.retention) {
+        case (.revision, .time):
+            conflict("compaction.retention", with: "compaction.mode", wanted: "is a time, which does not go with")
+        case (.periodic, .number(let hours)) where hours > RetentionSetting.hoursMax:
+            conflict(
+                "compaction.retention", with: "compaction.mode",
+                wanted: "is more than \(RetentionSetting.hoursMax) hours, the most that go with")
+        default: break
+        }
     }
 
     private mutating func checkStore() {

@@ -44,10 +44,11 @@ package final class CommitThread: @unchecked Sendable {
     ///   - gate: Where groups pass on their way to `stage`; nil without an object store.
     ///   - position: Of the last entry in the log; entries go on behind it, under its term.
     ///   - time: Of that entry.
+    ///   - quota: How large the database may get; nil for no limit. Nobody else may use it.
     package init(
         engine: any LocalEngine, log: any EntryLog, queue: ProposalQueue, stage: ApplyStage, gate: CommitGate? = nil,
         observer: any CommitObserver, position: LogPosition, time: UInt64, clock: Clock,
-        elapsed: any ElapsedClock = BootClock(), limits: Limits = Limits()
+        elapsed: any ElapsedClock = BootClock(), limits: Limits = Limits(), quota: SpaceQuota? = nil
     ) throws(EngineError) {
         self.engine = engine
         self.log = log
@@ -60,7 +61,7 @@ package final class CommitThread: @unchecked Sendable {
         self.clock = clock
         self.elapsed = elapsed
         self.limits = limits
-        evaluator = try Evaluator(StateReader(engine.snapshot()))
+        evaluator = try Evaluator(StateReader(engine.snapshot()), quota: quota)
     }
 
     /// Works until the queue is closed and empty, or something fails.

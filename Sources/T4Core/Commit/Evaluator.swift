@@ -8,13 +8,16 @@ package final class Evaluator {
     package private(set) var compacted: Revision
     private let pending: PendingState
     private var alarms: RaisedAlarms
+    private let quota: SpaceQuota?
     private var reader: StateReader?
 
-    package init(_ reader: StateReader) throws(EngineError) {
+    /// - Parameter quota: How large the database may get; nil for no limit.
+    package init(_ reader: StateReader, quota: SpaceQuota? = nil) throws(EngineError) {
         revision = reader.meta.revision
         compacted = reader.meta.compacted
         pending = PendingState(leases: try reader.leases())
         alarms = RaisedAlarms(try reader.alarms())
+        self.quota = quota
     }
 
     /// Starts a group: `reader` shows at least what the groups up to `applied` decided.
@@ -37,6 +40,11 @@ package final class Evaluator {
     /// - Throws: `EngineError` only; what etcd refuses is in the decision.
     package func decide(_ kind: ProposalKind) throws(EngineError) -> Decision {
         if !alarms.isEmpty, let refusal = alarms.refusal(of: kind) { return Decision(result: .failure(refusal)) }
+        if let quota, kind.spaceNeeded > 0, try !quota.admits(kind.spaceNeeded) {
+            var decision = raise(quota.alarm)
+            decision.result = .failure(DatabaseError(.noSpace, "the database has reached its quota"))
+            return decision
+        }
         do {
             switch kind {
             case .put(let request): return try put(request)

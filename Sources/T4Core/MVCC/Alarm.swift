@@ -43,26 +43,11 @@ package struct RaisedAlarms: Sendable {
         case .put, .deleteRange, .txn, .compact, .grant, .revoke: break
         }
         if isRaised(.corrupt) { return DatabaseError(.corrupt, "an alarm says that data is corrupt") }
-        if proposal.needsSpace, isRaised(.noSpace) {
+        if proposal.spaceNeeded > 0, isRaised(.noSpace) {
             return DatabaseError(.noSpace, "an alarm says that there is no space")
         }
         return nil
     }
 
     private func isRaised(_ kind: Alarm.Kind) -> Bool { alarms.contains { $0.kind == kind } }
-}
-
-extension ProposalKind {
-    /// Counts as taking space, as etcd decides it: of a transaction the puts of both branches matter, whichever runs,
-    /// but not those of nested transactions.
-    fileprivate var needsSpace: Bool {
-        switch self {
-        case .put, .grant: true
-        case .txn(let request):
-            (request.success + request.failure).contains { operation in
-                if case .put = operation { true } else { false }
-            }
-        case .deleteRange, .compact, .revoke, .raise, .disarm: false
-        }
-    }
 }

@@ -94,6 +94,9 @@ extension Node {
     /// - Returns: The TTL in seconds; nil when there is no such lease.
     public func renewLease(_ id: Int64) -> Int64? { leases.renew(id) }
 
+    /// Bytes at which the database counts as full; nil for no limit.
+    public var quotaBytes: Int? { configuration.quotaBytes }
+
     /// The alarms that are raised, by kind and then by member.
     /// - Throws: `.engineFailed`, `.stopped`.
     public func alarms() throws(DatabaseError) -> [Alarm] { try reading { try $0.alarms() } }
@@ -110,6 +113,17 @@ extension Node {
     public func disarm(_ alarm: Alarm) async throws(DatabaseError) -> Bool {
         guard case .alarm(_, let disarmed) = try await propose(.disarm(alarm)) else { preconditionFailure() }
         return disarmed != nil
+    }
+
+    /// Has the engine write out everything applied so far. `completion` comes once, from the applying thread.
+    package func flush(_ completion: @escaping @Sendable (Result<Void, DatabaseError>) -> Void) {
+        stage.sync { result in completion(result.mapError { DatabaseError(engine: $0) }) }
+    }
+
+    /// Gives back the space of what was deleted and compacted before the last `flush`, as far as the engine can. Writes
+    /// and reads go on. Returns when it is done, which may take long.
+    package func reclaimSpace() throws(DatabaseError) {
+        do throws(EngineError) { try engine.reclaimSpace() } catch { throw DatabaseError(engine: error) }
     }
 
     /// Runs a read on one snapshot and names what fails.
@@ -130,5 +144,16 @@ extension Node {
             submit(kind) { continuation.resume(returning: $0) }
         }
         return try result.get()
+    }
+}
+
+extension DatabaseError {
+    /// What a failure of the engine in the background means for whoever asked for it.
+    fileprivate init(engine error: EngineError) {
+        switch error.code {
+        case .closed: self.init(.stopped, "the node is stopping")
+        case .noSpace: self.init(.noSpace, "the disk of the local engine is full")
+        default: self.init(.engineFailed, "the local engine failed: \(error)")
+        }
     }
 }

@@ -21,12 +21,13 @@ public final class Node: Sendable {
     let engine: any LocalEngine
     let queue: ProposalQueue
     let compactor: Compactor
+    private let autoCompactor: AutoCompactor?
     let link: StoreLink?
     let uploader: LogUploader?
     let checkpointer: Checkpointer?
     private let gate: CommitGate?
     private let ownedStore: (any ObjectStore)?
-    private let stage: ApplyStage
+    let stage: ApplyStage
     private let directory: DataDirectory
     private let home: EngineHome
     private let commit: CommitThread
@@ -157,9 +158,14 @@ public final class Node: Sendable {
         publisher.compactor.withLock { $0 = compactor }
         var limits = CommitThread.Limits()
         limits.segmentAgeMax = configuration.segmentAgeMax
+        let quota = configuration.quotaBytes.map { limit in
+            SpaceQuota(limit: limit, member: opened.identity.instance.shortNumber) { () throws(EngineError) in
+                try engine.sizeInUse()
+            }
+        }
         let commit = try CommitThread(
             engine: engine, log: opened.log, queue: queue, stage: stage, gate: gate, observer: publisher,
-            position: first.position, time: first.time, clock: clock, limits: limits)
+            position: first.position, time: first.time, clock: clock, limits: limits, quota: quota)
         self.commit = commit
         if let link, let uploader, let writer = opened.writer {
             let pruner = LogPruner(
@@ -190,11 +196,20 @@ public final class Node: Sendable {
         }
         self.storeThreads = storeThreads
 
+        autoCompactor = configuration.retention.map { [published, queue] retention in
+            AutoCompactor(retention, logger: logger, newest: { published.revision }) { target, done in
+                queue.submit(
+                    Proposal(.compact(target.rawValue)) { result in
+                        if case .failure(let error) = result { done(error) } else { done(nil) }
+                    })
+            }
+        }
         threads = [SystemThread(name: "t4-commit") { commit.run() }, SystemThread(name: "t4-apply") { stage.run() }]
         compactionThread = SystemThread(name: "t4-compact") { compactor.run() }
         watches.start()
         leases.start()
         leases.promote()
+        autoCompactor?.start()
         logger.info(
             "the database is open",
             metadata: [
@@ -225,6 +240,7 @@ public final class Node: Sendable {
         guard isFirst else { return }
         defer { directory.unlock() }
         leases.stop()
+        autoCompactor?.stop()
         queue.close(DatabaseError(.stopped, "the node is stopping"))
         stage.stopWaitingForSpace()
         joinCommitThread()
@@ -295,6 +311,9 @@ public final class Node: Sendable {
 
     /// Bytes of the engine's files.
     public func sizeOnDisk() throws -> Int { try engine.sizeOnDisk() }
+
+    /// Those of them that hold data, as far as the engine can tell: without what the next writes use again.
+    public func sizeInUse() throws -> Int { try engine.sizeInUse() }
 
     /// Hands a proposal to the commit pipeline. `completion` comes exactly once, from any thread.
     /// - Parameter mayBlock: The calling thread has nothing else to do for the time of a sync of the log, and may make the

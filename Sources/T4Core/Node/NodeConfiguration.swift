@@ -27,6 +27,11 @@ public struct NodeConfiguration: Sendable {
     public var watchProgressInterval = Duration.seconds(600)
     /// Watches that there may be at once; further ones are refused.
     public var watchesMax = 1_000_000
+    /// How much history is kept; nil to keep all until a client asks for its compaction.
+    public var retention: CompactionRetention?
+    /// Bytes at which the database counts as full: what adds to it is refused, and the NOSPACE alarm raised. Nil for no
+    /// limit. Compared with `Node.sizeInUse`; a write in the meantime may take it a little further.
+    public var quotaBytes: Int?
     /// The object store for log and checkpoints; nil for a node that keeps everything on its own disk alone.
     public var store: NodeStore?
     /// When a write is acknowledged. `.objectStore` needs a store.

@@ -10,23 +10,34 @@ struct ClusterService: Sendable {
 
     func register(in router: inout RPCRouter) {
         router.unary("/etcdserverpb.Cluster/MemberList", list)
-        router.unary("/etcdserverpb.Cluster/MemberAdd") { call, _ in call.fail(ClusterService.unsupported) }
-        change("MemberRemove", in: &router) { try EtcdMemberRemoveRequest(decoding: $0).id }
-        change("MemberUpdate", in: &router) { try EtcdMemberUpdateRequest(decoding: $0).id }
-        change("MemberPromote", in: &router) { try EtcdMemberPromoteRequest(decoding: $0).id }
+        router.unary("/etcdserverpb.Cluster/MemberAdd") { call, bytes in
+            call.answeringErrors {
+                let urls = try EtcdMemberAddRequest(decoding: bytes).peerUrls
+                let isValid = !urls.isEmpty && urls.allSatisfy(MemberURL.isValid)
+                throw isValid ? ClusterService.unsupported : EtcdErrors.badMemberURLs
+            }
+        }
+        // As in etcd: nobody would be left, and who votes is no learner.
+        change("MemberRemove", EtcdErrors.notEnoughMembers, in: &router) {
+            try EtcdMemberRemoveRequest(decoding: $0).id
+        }
+        change("MemberUpdate", ClusterService.unsupported, in: &router) { try EtcdMemberUpdateRequest(decoding: $0).id }
+        change("MemberPromote", EtcdErrors.notALearner, in: &router) { try EtcdMemberPromoteRequest(decoding: $0).id }
     }
 
     private static let unsupported = RPCStatus(
         .unimplemented, "t4: members cannot be changed: this version is one node")
 
     /// A change of a member: all but this node itself are not found.
+    /// - Parameter refusal: Why this node cannot be changed so.
     private func change(
-        _ method: String, in router: inout RPCRouter, _ member: @escaping @Sendable (RawSpan) throws -> UInt64
+        _ method: String, _ refusal: RPCStatus, in router: inout RPCRouter,
+        _ member: @escaping @Sendable (RawSpan) throws -> UInt64
     ) {
         router.unary("/etcdserverpb.Cluster/\(method)") { [context] call, bytes in
             call.answeringErrors {
                 let isSelf = try member(bytes) == context.origin.memberID
-                throw isSelf ? ClusterService.unsupported : EtcdErrors.memberNotFound
+                throw isSelf ? refusal : EtcdErrors.memberNotFound
             }
         }
     }

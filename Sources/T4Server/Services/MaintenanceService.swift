@@ -4,7 +4,7 @@ import SwiftProtobuf
 import T4Core
 import T4Protocols
 
-/// `etcdserverpb.Maintenance`: status, hashes, alarms, defragmentation (nothing to do).
+/// `etcdserverpb.Maintenance`: status, hashes, alarms, defragmentation.
 struct MaintenanceService: Sendable {
     /// The version clients see. Kubernetes asks for at least 3.5.13 before it relies on progress requests.
     static let etcdVersion = "3.6.1"
@@ -18,9 +18,7 @@ struct MaintenanceService: Sendable {
         router.unary("/etcdserverpb.Maintenance/Hash", hash)
         router.unary("/etcdserverpb.Maintenance/HashKV", hashKV)
         router.unary("/etcdserverpb.Maintenance/MoveLeader", moveLeader)
-        router.unary("/etcdserverpb.Maintenance/Downgrade") { call, _ in
-            call.fail(RPCStatus(.unimplemented, "t4: Downgrade is not supported"))
-        }
+        router.unary("/etcdserverpb.Maintenance/Downgrade", downgrade)
     }
 
     private func status(_ call: ServerCall, _ bytes: RawSpan) {
@@ -28,9 +26,11 @@ struct MaintenanceService: Sendable {
             var answer = EtcdStatusResponse()
             answer.header = context.message(revision: context.node.revision)
             answer.version = MaintenanceService.etcdVersion
-            let size = try context.node.reading { _ in Int64(try context.node.sizeOnDisk()) }
-            answer.dbSize = size
-            answer.dbSizeInUse = size
+            let node = context.node
+            (answer.dbSize, answer.dbSizeInUse) = try node.reading { _ in
+                (Int64(try node.sizeOnDisk()), Int64(try node.sizeInUse()))
+            }
+            answer.dbSizeQuota = Int64(node.quotaBytes ?? 0)
             answer.leader = context.origin.memberID
             answer.raftTerm = context.origin.raftTerm
             answer.raftIndex = context.node.published.appliedIndex
@@ -41,9 +41,15 @@ struct MaintenanceService: Sendable {
         }
     }
 
-    /// Space is reused as it falls free, so there is nothing to do and nobody waits. etcd's answer has no header.
+    /// Reads and writes go on meanwhile. etcd's answer has no header.
     private func defragment(_ call: ServerCall, _ bytes: RawSpan) {
-        call.answeringErrors { call.respond(try EtcdDefragmentResponse().encoded()) }
+        context.node.flush { [self] result in
+            inBackground(call) { [context] in
+                try result.get()
+                try context.node.reclaimSpace()
+                return try EtcdDefragmentResponse().encoded()
+            }
+        }
     }
 
     /// Only the current leader may hand leadership on, and only to another member: here there is none.
@@ -52,6 +58,20 @@ struct MaintenanceService: Sendable {
             let request = try EtcdMoveLeaderRequest(decoding: bytes)
             guard request.targetID == context.origin.memberID else { throw EtcdErrors.badLeaderTransferee }
             call.respond(try EtcdMoveLeaderResponse.with { $0.header = context.message(revision: .none) }.encoded())
+        }
+    }
+
+    /// There is no version to go back to, so that none is valid and no downgrade is ever under way.
+    private func downgrade(_ call: ServerCall, _ bytes: RawSpan) {
+        call.answeringErrors {
+            let request = try EtcdDowngradeRequest(decoding: bytes)
+            switch request.action {
+            case .validate, .enable:
+                guard ReleaseNumber.isValid(request.version) else { throw EtcdErrors.wrongDowngradeVersion }
+                throw EtcdErrors.invalidDowngradeTarget
+            case .cancel: throw EtcdErrors.noDowngrade
+            case .UNRECOGNIZED: throw RPCStatus(.unknown, "etcdserver: unknown method")
+            }
         }
     }
 

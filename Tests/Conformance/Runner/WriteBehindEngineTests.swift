@@ -56,6 +56,8 @@ import WriteBehindEngine
             try base.bulkLoad(&rows, at: position)
         }
         func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
+        func sizeInUse() throws(EngineError) -> Int { try base.sizeInUse() }
+        func reclaimSpace() throws(EngineError) { try base.reclaimSpace() }
         func close() throws(EngineError) { try base.close() }
 
         func setGate(closed: Bool) {

@@ -268,6 +268,8 @@ private final class ViewedEngine: LocalEngine {
     }
     func sync() throws(EngineError) { try base.sync() }
     func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
+    func sizeInUse() throws(EngineError) -> Int { try base.sizeInUse() }
+    func reclaimSpace() throws(EngineError) { try base.reclaimSpace() }
     func close() throws(EngineError) { try base.close() }
 }
 

@@ -162,6 +162,8 @@ final class WatchedEngine: LocalEngine {
         try hook(.synced)
     }
     func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
+    func sizeInUse() throws(EngineError) -> Int { try base.sizeInUse() }
+    func reclaimSpace() throws(EngineError) { try base.reclaimSpace() }
     func close() throws(EngineError) {
         try hook(.closing)
         try base.close()

@@ -263,6 +263,8 @@ private final class SyncedCopyEngine: LocalEngine {
         try base.bulkLoad(&rows, at: position)
     }
     func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
+    func sizeInUse() throws(EngineError) -> Int { try base.sizeInUse() }
+    func reclaimSpace() throws(EngineError) { try base.reclaimSpace() }
     func close() throws(EngineError) { try base.close() }
 
     func sync() throws(EngineError) {

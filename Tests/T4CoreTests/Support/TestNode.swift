@@ -8,12 +8,14 @@ import T4Protocols
 final class TestNode {
     let directory: String
     let engine: String
+    private let change: (inout NodeConfiguration) -> Void
     private(set) var node: Node
 
-    init(engine: String = "memory") throws {
+    init(engine: String = "memory", _ change: @escaping (inout NodeConfiguration) -> Void = { _ in }) throws {
         directory = FileManager.default.temporaryDirectory.appendingPathComponent("t4-node-\(UUID().uuidString)").path
         self.engine = engine
-        node = try TestNode.open(directory, engine)
+        self.change = change
+        node = try TestNode.open(directory, engine, change)
     }
 
     deinit {
@@ -28,12 +30,15 @@ final class TestNode {
     /// Stops the node and starts it again from its directory.
     func restart() throws {
         try node.stopAndWait()
-        node = try TestNode.open(directory, engine)
+        node = try TestNode.open(directory, engine, change)
     }
 
-    static func open(_ directory: String, _ engine: String) throws -> Node {
+    static func open(
+        _ directory: String, _ engine: String, _ change: (inout NodeConfiguration) -> Void = { _ in }
+    ) throws -> Node {
         var configuration = NodeConfiguration(dataDirectory: directory, engine: engine)
         configuration.segmentSizeMax = 1 << 20
+        change(&configuration)
         return try Node(
             configuration, registry: .builtIn, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             clock: .system)

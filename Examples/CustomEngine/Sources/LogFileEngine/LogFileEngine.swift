@@ -121,6 +121,16 @@ public final class LogFileEngine: LocalEngine {
     /// Bytes of the file.
     public func sizeOnDisk() throws(EngineError) -> Int { try withState { $0.file.sizeBytes } }
 
+    /// The same: the file holds nothing that later writes would use again.
+    public func sizeInUse() throws(EngineError) -> Int { try sizeOnDisk() }
+
+    /// Writes the rows into a new file, without what was replaced.
+    public func reclaimSpace() throws(EngineError) {
+        try withWritableState("reclaimSpace") { state throws(EngineError) in
+            try state.file.replace(with: state.rows.record(at: state.position))
+        }
+    }
+
     /// Closes the file; snapshots keep their rows.
     public func close() throws(EngineError) { closeFile() }
 

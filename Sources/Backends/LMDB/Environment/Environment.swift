@@ -130,6 +130,20 @@ final class Environment: @unchecked Sendable {
         do throws(LMDBFailure) { return try handle.fileSizeBytes() } catch { throw EngineError(error, file: file) }
     }
 
+    /// Bytes of the file's pages but the free ones.
+    func usedSizeBytes() throws(EngineError) -> Int {
+        do throws(LMDBFailure) {
+            while true {
+                let reader = try takeReader()
+                defer { readers.give(reader) }
+                // Nil when there was a commit in between.
+                if let size = try handle.usedSizeBytes(reader.transaction) { return size }
+            }
+        } catch {
+            throw EngineError(error, file: file)
+        }
+    }
+
     private func writeOnce(_ body: (RowWriter) throws(LMDBFailure) -> Void) throws(LMDBFailure) {
         var transaction: OpaquePointer?
         try check("mdb_txn_begin", mdb_txn_begin(handle.raw, nil, 0, &transaction))

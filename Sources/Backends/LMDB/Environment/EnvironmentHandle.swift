@@ -107,6 +107,31 @@ struct EnvironmentHandle {
         return Int(status.st_size)
     }
 
+    /// Bytes of all pages up to the last one, without those that are in the list of free pages.
+    ///
+    /// LMDB keeps the list in its database 0: a row for each transaction that freed pages, whose value begins with their
+    /// number.
+    /// - Returns: Nil when the transaction does not read the newest commit, whose last page is the only one known.
+    func usedSizeBytes(_ transaction: OpaquePointer) throws(LMDBFailure) -> Int? {
+        let newest = information()
+        guard newest.me_last_txnid == mdb_txn_id(transaction) else { return nil }
+        let lastPage = newest.me_last_pgno
+        var cursor: OpaquePointer?
+        try check("mdb_cursor_open", mdb_cursor_open(transaction, 0, &cursor))
+        defer { mdb_cursor_close(cursor) }
+        var free = 0
+        var (key, value) = (MDB_val(), MDB_val())
+        var code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST)
+        while code == MDB_SUCCESS {
+            if value.mv_size >= MemoryLayout<Int>.size, let pages = value.mv_data {
+                free += pages.loadUnaligned(as: Int.self)
+            }
+            code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)
+        }
+        guard code == MDB_NOTFOUND else { throw LMDBFailure(code: code, operation: "mdb_cursor_get") }
+        return max(1, lastPage + 1 - free) * pageSizeBytes()
+    }
+
     /// True when less than 1 MiB is left to us on the file system: the rest of a write that did not fit.
     func isDiskFull() -> Bool {
         var status = statvfs()

@@ -115,6 +115,11 @@ final class Database: @unchecked Sendable {
         try writing { (handle) throws(LevelDBFailure) in try handle.sync() }
     }
 
+    /// Merges all tables.
+    func compact() throws(EngineError) {
+        try writing { (handle) throws(LevelDBFailure) in try handle.compact() }
+    }
+
     /// Bytes of the files in the directory. LevelDB's logs count at least as what they may grow to.
     func fileSizeBytes() throws(EngineError) -> Int {
         var logs = 0

@@ -80,6 +80,12 @@ struct DatabaseHandle {
         try write(Batch(), isSynced: true)
     }
 
+    /// Writes the buffers to tables and merges these, over all keys. Only the write that follows tells of an error.
+    func compact() throws(LevelDBFailure) {
+        leveldb_compact_range(raw, nil, 0, nil, 0)
+        try write(Batch(), isSynced: true)
+    }
+
     /// Lends the value of a key, in LevelDB's form, to `visit`.
     /// - Returns: False when the key is absent.
     @inline(__always)

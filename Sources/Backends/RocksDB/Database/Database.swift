@@ -162,6 +162,22 @@ final class Database: @unchecked Sendable {
         try check("rocksdb_flush", on: directory) { rocksdb_flush(raw, options.flush, &$0) }
     }
 
+    /// Merges all tables.
+    func compact() throws(EngineError) {
+        rocksdb_compact_range(raw, nil, 0, nil, 0)
+        // It says nothing of errors; those that matter have made the database read-only.
+        try flush()
+    }
+
+    /// Bytes of the tables of the newest version.
+    func tableSizeBytes() throws(EngineError) -> Int {
+        var size: UInt64 = 0
+        guard rocksdb_property_int(raw, "rocksdb.live-sst-files-size", &size) == 0 else {
+            throw EngineError(.ioFailed, "RocksDB does not tell the size of its tables in \(directory)")
+        }
+        return Int(size)
+    }
+
     /// True when there never was a row or a position.
     func isEmpty() throws(EngineError) -> Bool {
         let iterator = rocksdb_create_iterator(raw, readAll)

@@ -66,6 +66,8 @@ final class DelayedEngine: LocalEngine {
     }
 
     func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
+    func sizeInUse() throws(EngineError) -> Int { try base.sizeInUse() }
+    func reclaimSpace() throws(EngineError) { try base.reclaimSpace() }
 
     func close() throws(EngineError) {
         var failure: EngineError?

@@ -9,6 +9,8 @@ struct Flaw: Sendable {
     var applied: (@Sendable (any LocalEngine) throws(EngineError) -> LogPosition)?
     var sync: (@Sendable (any LocalEngine) throws(EngineError) -> Void)?
     var size: (@Sendable (any LocalEngine) throws(EngineError) -> Int)?
+    var sizeInUse: (@Sendable (any LocalEngine) throws(EngineError) -> Int)?
+    var reclaim: (@Sendable (any LocalEngine) throws(EngineError) -> Void)?
     var close: (@Sendable (any LocalEngine) throws(EngineError) -> Void)?
     /// What a read gives for a key.
     var read: (@Sendable (any EngineSnapshot, [UInt8]) throws(EngineError) -> [UInt8]?)?
@@ -75,6 +77,16 @@ final class FlawedEngine: LocalEngine {
     func sizeOnDisk() throws(EngineError) -> Int {
         guard let size = flaw.size else { return try base.sizeOnDisk() }
         return try size(base)
+    }
+
+    func sizeInUse() throws(EngineError) -> Int {
+        guard let used = flaw.sizeInUse else { return try base.sizeInUse() }
+        return try used(base)
+    }
+
+    func reclaimSpace() throws(EngineError) {
+        guard let reclaim = flaw.reclaim else { return try base.reclaimSpace() }
+        try reclaim(base)
     }
 
     func close() throws(EngineError) {

@@ -88,6 +88,22 @@ extension Mutant {
             "says that it takes no room",
             breaks: "the size is reported, bounded with a held snapshot, and stops growing once it is released",
             Flaw(size: { (_) throws(EngineError) in 0 })),
+        memory(
+            "says that nothing is in use",
+            breaks: "space of deleted rows is no longer in use once it is reclaimed, and no row is lost",
+            Flaw(sizeInUse: { (_) throws(EngineError) in 0 })),
+        memory(
+            "says that everything stays in use",
+            breaks: "space of deleted rows is no longer in use once it is reclaimed, and no row is lost",
+            Flaw(sizeInUse: { (_) throws(EngineError) in 100 << 20 })),
+        memory(
+            "loses a row where it reclaims space",
+            breaks: "space of deleted rows is no longer in use once it is reclaimed, and no row is lost",
+            Flaw(reclaim: { (engine) throws(EngineError) in
+                var batch = WriteBatch()
+                batch.delete([199])
+                try engine.apply(batch, at: engine.appliedPosition)
+            })),
         Mutant(
             name: "promises more than it does", rule: "an engine promises what its harness says",
             capabilities: EngineCapabilities(isPowerLossSafe: false, readsAreInline: false, isVolatile: true),

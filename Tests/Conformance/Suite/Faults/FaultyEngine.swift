@@ -55,6 +55,12 @@ public final class FaultyEngine: LocalEngine {
     /// That of the engine below.
     public func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
 
+    /// That of the engine below.
+    public func sizeInUse() throws(EngineError) -> Int { try base.sizeInUse() }
+
+    /// Has the engine below do it.
+    public func reclaimSpace() throws(EngineError) { try base.reclaimSpace() }
+
     /// Closes the engine below.
     public func close() throws(EngineError) { try base.close() }
 

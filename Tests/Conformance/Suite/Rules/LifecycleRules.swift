@@ -40,6 +40,8 @@ extension EngineRules {
                 try expectError(.closed, "apply") { try engine.put([Row(key: [2], value: [])], at: 2) }
                 try expectError(.closed, "sync") { try engine.sync() }
                 try expectError(.closed, "sizeOnDisk") { _ = try engine.sizeOnDisk() }
+                try expectError(.closed, "sizeInUse") { _ = try engine.sizeInUse() }
+                try expectError(.closed, "reclaimSpace") { try engine.reclaimSpace() }
                 try expectError(.closed, "appliedPosition") { _ = try engine.appliedPosition }
                 try expectError(.closed, "durablePosition") { _ = try engine.durablePosition }
                 var rows = ArrayRows([])

@@ -105,6 +105,30 @@ extension EngineRules {
                 try expect(later <= size + size / 2 + (1 << 20), "size grew from \(size) to \(later) bytes")
             }
         },
+        EngineRule("space of deleted rows is no longer in use once it is reclaimed, and no row is lost") { engine in
+            try await engine.withStorage { storage in
+                let engine = try storage.open()
+                var generator = SeededGenerator(seed: 7)
+                let size = 50_000
+                let rows = (0..<200).map { Row(key: [UInt8($0)], value: generator.bytes(size)) }
+                for (index, row) in rows.enumerated() { try engine.put([row], at: UInt64(index + 1)) }
+                try engine.sync()
+                let full = try engine.sizeInUse()
+                try expect(
+                    full >= rows.count * size, "\(full) bytes are in use after \(rows.count * size) were written")
+                var batch = WriteBatch()
+                for row in rows.dropLast(20) { batch.delete(row.key) }
+                try engine.apply(batch, at: LogPosition(term: 1, index: 300))
+                try engine.sync()
+                try engine.reclaimSpace()
+                let left = try engine.sizeInUse()
+                try expect(
+                    left <= full - 120 * size, "\(left) of \(full) bytes are in use after nine of ten rows were deleted"
+                )
+                try expectRows(engine.snapshot().rows(), rows.suffix(20), "rows after space was reclaimed")
+                try expectEqual(engine.appliedPosition.index, 300, "applied index after space was reclaimed")
+            }
+        },
     ]
 
     /// Reads all keys twice: they must all show one batch, which is not older or newer than the positions around it.

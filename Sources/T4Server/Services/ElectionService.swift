@@ -1,0 +1,112 @@
+import EtcdAPI
+import FoundationEssentials
+import RPC
+import SwiftProtobuf
+import T4Core
+
+/// `v3electionpb.Election`: elections for clients without a library that makes them from keys and leases.
+struct ElectionService: Sendable {
+    let context: ServiceContext
+
+    func register(in router: inout RPCRouter) {
+        router.stream("/v3electionpb.Election/Campaign") { [context] call in
+            let wording = LineWork.Wording(
+                answer: { wish, place, revision in
+                    try EtcdCampaignResponse.with {
+                        $0.header = context.message(revision: revision)
+                        $0.leader.name = Data(wish.name)
+                        $0.leader.key = Data(place.key)
+                        $0.leader.rev = place.created.rawValue
+                        $0.leader.lease = wish.lease
+                    }.encoded()
+                }, lost: EtcdErrors.notLeader)
+            let work = LineWork(call, context, wording: wording) { bytes in
+                let request = try EtcdCampaignRequest(decoding: bytes)
+                return LineWork.Wish(name: Array(request.name), lease: request.lease, value: Array(request.value))
+            }
+            return PatientCall(call, work)
+        }
+        router.unary("/v3electionpb.Election/Proclaim", proclaim)
+        router.unary("/v3electionpb.Election/Leader", leader)
+        router.stream("/v3electionpb.Election/Observe") { [context] call in
+            PatientCall(call, ObserveWork(call, context))
+        }
+        router.unary("/v3electionpb.Election/Resign", resign)
+    }
+
+    private func proclaim(_ call: ServerCall, _ bytes: RawSpan) {
+        call.passingOnErrors {
+            let request = try EtcdProclaimRequest(decoding: bytes)
+            guard request.hasLeader else { throw EtcdErrors.leaderMissing }
+            try context.checkSize(bytes)
+            let (place, value) = (Line.Place(request.leader), Array(request.value))
+            if request.leader.lease != 0 { return try proclaim(place, value, lease: request.leader.lease, call) }
+            let leases = context.node.leases
+            let record = LeaseRecord(id: leases.makeID(), ttl: leases.ttl(forWish: LineWork.leaseSeconds))
+            context.node.submit(.grant(record)) { [self] result in
+                call.passingOnErrors {
+                    _ = try result.get()
+                    try proclaim(place, value, lease: record.id, call)
+                }
+            }
+        }
+    }
+
+    private func proclaim(_ place: Line.Place, _ value: [UInt8], lease: Int64, _ call: ServerCall) throws {
+        try submit(place.proclaim(value, lease: lease), call) { [context] response in
+            guard response.succeeded else { throw EtcdErrors.notLeader }
+            return try EtcdProclaimResponse.with { $0.header = context.message(revision: response.revision) }.encoded()
+        }
+    }
+
+    private func resign(_ call: ServerCall, _ bytes: RawSpan) {
+        call.passingOnErrors {
+            let request = try EtcdResignRequest(decoding: bytes)
+            guard request.hasLeader else { throw EtcdErrors.leaderMissing }
+            // Who does not lead has resigned.
+            try submit(Line.Place(request.leader).leave, call) { [context] response in
+                try EtcdResignResponse.with { $0.header = context.message(revision: response.revision) }.encoded()
+            }
+        }
+    }
+
+    private func leader(_ call: ServerCall, _ bytes: RawSpan) {
+        call.passingOnErrors {
+            let line = Line(name: Array(try EtcdLeaderRequest(decoding: bytes).name))
+            let found = try context.node.range(line.first)
+            guard let leader = found.kvs.first else { throw EtcdErrors.noLeader }
+            call.respond(try context.leader(leader, revision: found.revision))
+        }
+    }
+
+    private func submit(
+        _ request: TxnRequest, _ call: ServerCall, _ answer: @escaping @Sendable (TxnResponse) throws -> [UInt8]
+    ) throws {
+        try request.validate(operationsMax: context.settings.txnOperationsMax)
+        context.node.submit(.txn(request)) { result in
+            call.passingOnErrors {
+                guard case .txn(let response) = try result.get() else { preconditionFailure("a Txn is answered") }
+                call.respond(try answer(response))
+            }
+        }
+    }
+}
+
+extension Line.Place {
+    fileprivate init(_ leader: EtcdLeaderKey) { self.init(key: Array(leader.key), created: Revision(leader.rev)) }
+}
+
+extension ServiceContext {
+    /// A `LeaderResponse`.
+    func leader(_ row: KeyValue, revision: Revision) throws -> [UInt8] {
+        try EtcdLeaderResponse.with {
+            $0.header = message(revision: revision)
+            $0.kv.key = Data(row.key)
+            $0.kv.createRevision = row.createRevision.rawValue
+            $0.kv.modRevision = row.modRevision.rawValue
+            $0.kv.version = row.version
+            $0.kv.lease = row.lease
+            $0.kv.value = Data(row.value)
+        }.encoded()
+    }
+}
