@@ -47,6 +47,7 @@ struct MeasuredWindow {
     /// Why the server's CPU time is not known although it was asked for.
     private(set) var failure: (any Error)?
     private let server: WatchedProcess?
+    private let whenOpen: @Sendable () -> Void
     private let opensAt: UInt64
     private let duration: UInt64
     private var opened = Sample()
@@ -62,8 +63,13 @@ struct MeasuredWindow {
     ///   - now: When the work begins.
     ///   - warmUp: Nanoseconds until operations count.
     ///   - duration: Nanoseconds that count; nil: until `close`.
-    init(now: UInt64, warmUp: UInt64, duration: UInt64?, server: WatchedProcess?) {
+    ///   - whenOpen: Called when operations begin to count.
+    init(
+        now: UInt64, warmUp: UInt64, duration: UInt64?, server: WatchedProcess?,
+        whenOpen: @escaping @Sendable () -> Void = {}
+    ) {
         self.server = server
+        self.whenOpen = whenOpen
         self.duration = duration ?? .max
         opensAt = now + warmUp
         if warmUp == 0 { open(now) }
@@ -95,6 +101,7 @@ struct MeasuredWindow {
     private mutating func open(_ now: UInt64) {
         phase = .measuring
         opened = sample(now)
+        whenOpen()
     }
 
     private mutating func sample(_ now: UInt64) -> Sample {
