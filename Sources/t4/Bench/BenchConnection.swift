@@ -30,7 +30,7 @@ protocol LoadRun: AnyObject, Sendable {
     ///   - whenMeasuring: Called when operations begin to count.
     ///   - whenOver: Called once, when no call is in flight any more and `outcome` is final.
     func begin(whenMeasuring: @escaping @Sendable () -> Void, whenOver: @escaping @Sendable () -> Void)
-    /// No operation counts from now on: the run ends once those that are under way have ended.
+    /// No operation counts from now on, but one if none did so far: the run ends once those that are under way have ended.
     func end()
     /// Gives up for a reason: the run ends as soon as it can, as failed.
     func abort(_ reason: String)

@@ -16,6 +16,8 @@ final class ClosedLoopRun: LoadRun, @unchecked Sendable {
     private var reads = LatencyHistogram()
     private var callsStarted = 0
     private var lanesActive = 0
+    /// It was ended before anything was measured.
+    private var endsWithNext = false
     private var errors = 0
     private var firstError: String?
     private var whenOver: (@Sendable () -> Void)?
@@ -61,7 +63,10 @@ final class ClosedLoopRun: LoadRun, @unchecked Sendable {
         for lane in lanes { startNext(lane) }
     }
 
-    func end() { window.close(BenchClock.now()) }
+    func end() {
+        endsWithNext = puts.count + reads.count == 0
+        if !endsWithNext { window.close(BenchClock.now()) }
+    }
 
     func abort(_ reason: String) {
         fail("\(reason) (\(lanesActive) calls in flight)")
@@ -128,6 +133,7 @@ final class ClosedLoopRun: LoadRun, @unchecked Sendable {
         case .measuring:
             let latency = now - lane.startedAt
             if lane.isPut { puts.record(latency) } else { reads.record(latency) }
+            if endsWithNext { window.close(now) }
         case .over: return retire(lane)
         }
         if errors > 0 { return retire(lane) }

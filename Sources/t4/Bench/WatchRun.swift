@@ -21,6 +21,8 @@ final class WatchRun: LoadRun, @unchecked Sendable {
     private var slots: [Slot] = []
     private var slotsActive = 0
     private var isWriting = false
+    /// It was ended before anything was measured.
+    private var endsWithNext = false
     private var window: MeasuredWindow
     private var latencies = LatencyHistogram()
     private var news = BenchAnswers.WatchNews()
@@ -65,7 +67,10 @@ final class WatchRun: LoadRun, @unchecked Sendable {
         }
     }
 
-    func end() { window.close(BenchClock.now()) }
+    func end() {
+        endsWithNext = latencies.count == 0
+        if !endsWithNext { window.close(BenchClock.now()) }
+    }
 
     func abort(_ reason: String) {
         fail("\(reason) (\(standing))")
@@ -116,7 +121,10 @@ final class WatchRun: LoadRun, @unchecked Sendable {
                 return abort("the event of put \(tag) came more than once, or late")
             }
             slots[index].eventsMissing -= 1
-            if window.phase(at: now) == .measuring { latencies.record(now - slots[index].startedAt) }
+            if window.phase(at: now) == .measuring {
+                latencies.record(now - slots[index].startedAt)
+                if endsWithNext { window.close(now) }
+            }
             continueIfDone(index)
         }
     }
