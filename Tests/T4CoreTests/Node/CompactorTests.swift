@@ -56,7 +56,8 @@ struct CompactorTests {
         for number in 1...Self.revisions {
             let revision = Revision(number + 1)
             let record = StoredRecord(create: Revision(2), mod: revision, version: number, lease: 0, sub: 0, value: [])
-            applier.add([StateChange(.put(Array("k".utf8), record), previous: previous)], revision: revision)
+            applier.add(
+                [StateChange(.put(key: Array("k".utf8), record: record), previous: previous)], revision: revision)
             previous = record
         }
         applier.add([StateChange(.compact(Revision(Self.revisions + 1)), previous: nil)], revision: .none)

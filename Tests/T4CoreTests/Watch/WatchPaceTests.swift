@@ -1,3 +1,4 @@
+import Synchronization
 import Testing
 
 @testable import T4Core
@@ -70,8 +71,8 @@ import Testing
         for number in 0..<20 { _ = source.write([.put("k", "\(number)")]) }
         let hub = WatchHub(source: source, settings: settings)
         // Each read sees something published, so that it is followed by a rest.
-        source.onRead.withLock { [weak hub] in
-            $0 = { if let events = source.write([.put("other", "")]) { hub?.publish([events]) } }
+        source.onRead.withLock {
+            $0 = { [weak hub] in if let events = source.write([.put("other", "")]) { hub?.publish([events]) } }
         }
         let signal = Gate()
         let stream = hub.openStream { signal.open() }
