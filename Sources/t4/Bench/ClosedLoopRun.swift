@@ -16,8 +16,6 @@ final class ClosedLoopRun: LoadRun, @unchecked Sendable {
     private var reads = LatencyHistogram()
     private var callsStarted = 0
     private var lanesActive = 0
-    /// It was ended before anything was measured.
-    private var endsWithNext = false
     private var errors = 0
     private var firstError: String?
     private var whenOver: (@Sendable () -> Void)?
@@ -63,10 +61,7 @@ final class ClosedLoopRun: LoadRun, @unchecked Sendable {
         for lane in lanes { startNext(lane) }
     }
 
-    func end() {
-        endsWithNext = puts.count + reads.count == 0
-        if !endsWithNext { window.close(BenchClock.now()) }
-    }
+    func end() { window.end(BenchClock.now()) }
 
     func abort(_ reason: String) {
         fail("\(reason) (\(lanesActive) calls in flight)")
@@ -133,7 +128,7 @@ final class ClosedLoopRun: LoadRun, @unchecked Sendable {
         case .measuring:
             let latency = now - lane.startedAt
             if lane.isPut { puts.record(latency) } else { reads.record(latency) }
-            if endsWithNext { window.close(now) }
+            window.count()
         case .over: return retire(lane)
         }
         if errors > 0 { return retire(lane) }

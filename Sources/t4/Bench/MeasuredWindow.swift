@@ -40,12 +40,16 @@ struct WatchedProcess {
 }
 
 /// The time in which operations count: after the warm-up, for as long as asked, with the CPU time spent meanwhile.
+///
+/// It lasts until one has counted, however slow the machine is.
 struct MeasuredWindow {
     enum Phase { case warmUp, measuring, over }
 
     private(set) var phase = Phase.warmUp
     /// Why the server's CPU time is not known although it was asked for.
     private(set) var failure: (any Error)?
+    private var isEmpty = true
+    private var isEnding = false
     private let server: WatchedProcess?
     private let whenOpen: @Sendable () -> Void
     private let opensAt: UInt64
@@ -84,10 +88,20 @@ struct MeasuredWindow {
     mutating func phase(at now: UInt64) -> Phase {
         switch phase {
         case .warmUp: if now >= opensAt { open(now) }
-        case .measuring: if now &- opened.time >= duration { close(now) }
+        case .measuring: if !isEmpty, isEnding || now &- opened.time >= duration { close(now) }
         case .over: break
         }
         return phase
+    }
+
+    /// An operation counts.
+    @inline(__always)
+    mutating func count() { isEmpty = false }
+
+    /// Ends the window as soon as an operation has counted.
+    mutating func end(_ now: UInt64) {
+        isEnding = true
+        if !isEmpty { close(now) }
     }
 
     /// Ends the window if it is not over.

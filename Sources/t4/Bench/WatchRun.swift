@@ -21,8 +21,6 @@ final class WatchRun: LoadRun, @unchecked Sendable {
     private var slots: [Slot] = []
     private var slotsActive = 0
     private var isWriting = false
-    /// It was ended before anything was measured.
-    private var endsWithNext = false
     private var window: MeasuredWindow
     private var latencies = LatencyHistogram()
     private var news = BenchAnswers.WatchNews()
@@ -67,10 +65,7 @@ final class WatchRun: LoadRun, @unchecked Sendable {
         }
     }
 
-    func end() {
-        endsWithNext = latencies.count == 0
-        if !endsWithNext { window.close(BenchClock.now()) }
-    }
+    func end() { window.end(BenchClock.now()) }
 
     func abort(_ reason: String) {
         fail("\(reason) (\(standing))")
@@ -123,7 +118,7 @@ final class WatchRun: LoadRun, @unchecked Sendable {
             slots[index].eventsMissing -= 1
             if window.phase(at: now) == .measuring {
                 latencies.record(now - slots[index].startedAt)
-                if endsWithNext { window.close(now) }
+                window.count()
             }
             continueIfDone(index)
         }
