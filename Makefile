@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all bench bench-compare bench-store format lint
+.PHONY: help run build test test-all bench bench-compare bench-large bench-store format lint
 
 # Arguments for `t4 run` and for the benchmark: make run ARGS="--listen 127.0.0.1:2379"
 ARGS ?=
@@ -37,6 +37,9 @@ bench-compare: ## Measure this tree beside the commit REF: make bench-compare RE
 	@[[ -n "$(REF)" ]] || { echo "make bench-compare REF=COMMIT: say what to compare with, such as HEAD~1" >&2; exit 64; }
 	@scripts/setup build
 	scripts/bench-compare "$(REF)" --engine $(ENGINE) $(ARGS)
+
+bench-large: build ## Measure t4 beside etcd with a million keys; ARGS="--keys 20000" for a quick look
+	scripts/bench-large --engine $(ENGINE) $(ARGS)
 
 bench-store: build ## Measure checkpoints, restores and durability in an object store
 	scripts/bench-store $(ARGS)

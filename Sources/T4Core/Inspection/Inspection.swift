@@ -132,7 +132,7 @@ public struct Inspection: Sendable {
 
     /// Number of keys with a prefix. Of all keys it is known, others are counted.
     public func count(prefix: [UInt8]) throws -> Int64 {
-        prefix.isEmpty ? summary.keyCount : try reader.countLatest(in: KeyRange(prefix: prefix))
+        prefix.isEmpty ? summary.keyCount : try reader.keyCount(in: KeyRange(prefix: prefix))
     }
 
     /// The versions and deletions of a key that compaction leaves, whether the others have been removed yet or not,

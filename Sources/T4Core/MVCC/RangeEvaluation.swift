@@ -12,6 +12,20 @@ package protocol RangeView {
     func visit(
         _ range: KeyRange, at revision: Revision?, _ visit: (RawSpan, RawSpan) -> ScanStep
     ) throws(EngineError)
+    /// Number of keys of a range at `revision` (nil: newest).
+    func count(_ range: KeyRange, at revision: Revision?) throws(EngineError) -> Int64
+}
+
+extension RangeView {
+    /// `count` by visiting each key.
+    func countByVisiting(_ range: KeyRange, at revision: Revision?) throws(EngineError) -> Int64 {
+        var count: Int64 = 0
+        try visit(range, at: revision) { _, _ in
+            count += 1
+            return .next
+        }
+        return count
+    }
 }
 
 /// The part of a range's answer that is not keys.
@@ -79,10 +93,7 @@ extension RangeRequest {
                 if !countOnly, keeps(RecordHeader(row)) { present(key.span.bytes, row) }
             }
         case .range(let range) where countOnly:
-            try view.visit(range, at: readRevision) { _, _ in
-                summary.count += 1
-                return .next
-            }
+            summary.count = try view.count(range, at: readRevision)
         case .range(let range) where needsCollecting:
             let collectedMax = collectedMax(limit)
             var rows: [(key: [UInt8], row: [UInt8])] = []
@@ -97,12 +108,22 @@ extension RangeRequest {
             summary.more = Int64(rows.count) > limit
             for row in rows.prefix(Int(clamping: limit)) { present(row.key.span.bytes, row.row.span.bytes) }
         case .range(let range):
+            var next: [UInt8]?
             try view.visit(range, at: readRevision) { key, row in
+                // What is left of the newest keys can be counted without visiting each.
+                if summary.count == limit, readRevision == nil {
+                    next = key.copyBytes()
+                    return .stop
+                }
                 summary.count += 1
                 if summary.count <= limit { present(key, row) }
                 return .next
             }
             summary.more = summary.count > limit
+            if let next {
+                summary.more = true
+                summary.count += try view.count(KeyRange(lower: next, upper: range.upper), at: nil)
+            }
         }
         return summary
     }
@@ -166,5 +187,9 @@ package struct SnapshotView: RangeView {
     ) throws(EngineError) {
         if let revision { return try reader.forEachVersion(in: range, at: revision, visit) }
         try reader.forEachLatest(in: range, visit)
+    }
+
+    package func count(_ range: KeyRange, at revision: Revision?) throws(EngineError) -> Int64 {
+        revision == nil ? try reader.keyCount(in: range) : try countByVisiting(range, at: revision)
     }
 }

@@ -102,6 +102,11 @@ package struct TransactionView: RangeView {
         while !stopped, next < overlay.count { emit() }
     }
 
+    package func count(_ range: KeyRange, at revision: Revision?) throws(EngineError) -> Int64 {
+        guard revision == nil, overlay(in: range).isEmpty else { return try countByVisiting(range, at: revision) }
+        return try reader.keyCount(in: range)
+    }
+
     /// Decided and written keys of a range in key order; nil records are deletions.
     private func overlay(in range: KeyRange) -> [(key: [UInt8], record: StoredRecord?)] {
         let selection = KeySelection.range(range)

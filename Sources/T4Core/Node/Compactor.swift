@@ -1,12 +1,14 @@
 import Logging
 import T4Protocols
 
-/// Removes compacted rows in the background, in batches small enough not to hold writers up.
+/// Removes compacted rows in the background, in batches small enough not to hold writers up, with a rest after each while
+/// there are writers.
 final class Compactor: Sendable {
     private struct State {
         /// A compaction was applied since the thread last looked.
         var isDirty: Bool
         var isStopping = false
+        var isResting = false
         /// Everything below this revision is gone.
         var done = Revision.none
         var waiters: [(revision: Revision, wake: @Sendable () -> Void)] = []
@@ -14,16 +16,21 @@ final class Compactor: Sendable {
 
     /// Changes visited in one batch.
     private static let rowsPerBatch = 512
+    /// Rest after a batch while there are writers, in multiples of the time it took.
+    private static let restFactor = 2
 
     private let engine: any LocalEngine
     private let stage: ApplyStage
+    private let timer: BackoffTimer
     private let logger: Logger
     /// Starts dirty: the last run may have been stopped in the middle.
     private let state = Monitor(State(isDirty: true))
 
-    init(engine: any LocalEngine, stage: ApplyStage, logger: Logger) {
+    /// - Parameter timer: For the rests.
+    init(engine: any LocalEngine, stage: ApplyStage, timer: BackoffTimer, logger: Logger) {
         self.engine = engine
         self.stage = stage
+        self.timer = timer
         self.logger = logger
     }
 
@@ -75,11 +82,13 @@ final class Compactor: Sendable {
     }
 
     private func removeAll() throws {
+        var pace = BackgroundPace(restFactor: Compactor.restFactor)
         var start: [UInt8]?
         var compacted = Revision.none
         repeat {
             if state.withLock({ $0.isStopping }) { return }
             let step: Compaction.Step
+            pace.begin(at: timer.clock.now, progress: Int64(stage.applied))
             do {
                 let reader = try StateReader(engine.snapshot())
                 compacted = reader.meta.compacted
@@ -87,6 +96,7 @@ final class Compactor: Sendable {
             }
             if !step.batch.isEmpty { try apply(step.batch) }
             start = step.next
+            if start != nil { rest(pace.end(at: timer.clock.now, progress: Int64(stage.applied))) }
         } while start != nil
         let ready = state.withLock { state in
             state.done = max(state.done, compacted)
@@ -96,6 +106,18 @@ final class Compactor: Sendable {
         }
         state.broadcast()
         for waiter in ready { waiter.wake() }
+    }
+
+    /// Lets writers have the machine for a while; ends early when the compactor is stopped.
+    private func rest(_ time: Duration) {
+        guard time > .zero else { return }
+        state.withLock { $0.isResting = true }
+        Task {
+            await timer.pause(time)
+            state.withLock { $0.isResting = false }
+            state.broadcast()
+        }
+        state.wait { $0.isResting && !$0.isStopping ? nil : () }
     }
 
     /// Hands a batch to the applying thread and waits for it.

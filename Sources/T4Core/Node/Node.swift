@@ -153,7 +153,7 @@ public final class Node: Sendable {
             CommitGate(uploader: $0, stage: stage, waits: waits, onFailure: { publisher.failed($0) })
         }
         gateOfGuard.withLock { [gate] in $0 = gate }
-        let compactor = Compactor(engine: engine, stage: stage, logger: logger)
+        let compactor = Compactor(engine: engine, stage: stage, timer: timer, logger: logger)
         self.compactor = compactor
         publisher.compactor.withLock { $0 = compactor }
         var limits = CommitThread.Limits()

@@ -6,6 +6,9 @@ import Synchronization
 /// or that starts in the past, is served by the hub's own thread from a ring of recent events or from the source, in
 /// bounded portions, until it has caught up. Every watch gets each change that it asked for exactly once, in revision
 /// order, all of one revision together, or is told that it ended.
+///
+/// Reading from the source takes processor time, and so does sending what was read, much more than what is published at the
+/// same time. So while something is published the thread reads nothing for a while after each portion.
 package final class WatchHub: Sendable {
     private weak let source: (any WatchSource)?
     private let clock: any ElapsedClock
@@ -113,8 +116,10 @@ package final class WatchHub: Sendable {
     func tick(now: Duration) { perform(state.withLock { $0.tick(now: now) }) }
 
     /// Brings some lagging watches forward by one bounded portion of history.
-    /// - Returns: False when no watch waits for the worker.
+    /// - Returns: False when no watch waits for the worker that may be served now: those that need the source wait while
+    ///   reading rests.
     func replayRound() -> Bool {
+        let begin = clock.now
         enum Stage {
             case idle
             case done
@@ -122,7 +127,11 @@ package final class WatchHub: Sendable {
         }
         var (stage, effects) = state.withLock { state -> (Stage, WatchHubState.Effects) in
             var effects = WatchHubState.Effects()
-            guard let replay = state.beginReplay(&effects) else { return (state.hasReady ? .done : .idle, effects) }
+            let mayRead = begin >= state.readsAgainAt
+            guard let replay = state.beginReplay(&effects, mayRead: mayRead) else {
+                return (mayRead && state.hasReady ? .done : .idle, effects)
+            }
+            if replay.needsSource { state.beginReading(now: begin) }
             guard replay.isSmall else { return (.toRead(replay), effects) }
             effects.add(state.finishReplay(replay.match()))
             return (.done, effects)
@@ -130,12 +139,18 @@ package final class WatchHub: Sendable {
         if case .toRead(var replay) = stage {
             let source = source
             do throws(DatabaseError) {
-                if replay.needsSource {
+                let hasRead = replay.needsSource
+                if hasRead {
                     guard let source else { throw DatabaseError(.stopped) }
                     try replay.read(from: source)
                 }
                 let found = replay.match()
-                effects.add(state.withLock { $0.finishReplay(found) })
+                let end = clock.now
+                effects.add(
+                    state.withLock { state in
+                        if hasRead { state.endReading(now: end) }
+                        return state.finishReplay(found)
+                    })
             } catch {
                 let visible = source?.compactedRevision.rawValue ?? 0
                 let failed = replay
@@ -153,8 +168,8 @@ package final class WatchHub: Sendable {
         let now = clock.now
         tick(now: now)
         if replayRound() { return .again }
-        guard let tick = state.withLock({ $0.earliestTick }) else { return .whenWoken }
-        return .after(tick - now)
+        guard let next = state.withLock({ $0.nextDeadline(after: now) }) else { return .whenWoken }
+        return .after(next - now)
     }
 
     private func perform(_ effects: WatchHubState.Effects) {

@@ -3,9 +3,16 @@
 extension WatchHubState {
     var hasReady: Bool { !ready.isEmpty }
 
+    /// When the worker has something to do again, if nobody wakes it before.
+    func nextDeadline(after now: Duration) -> Duration? {
+        guard hasReady, readsAgainAt > now else { return earliestTick }
+        return min(readsAgainAt, earliestTick ?? readsAgainAt)
+    }
+
     /// Chooses lagging watches that lie close together, and where to read for them.
-    /// - Returns: Nil when no watch waits.
-    mutating func beginReplay(_ effects: inout Effects) -> Replay? {
+    /// - Parameter mayRead: Also watches whose history is no longer in the ring.
+    /// - Returns: Nil when no such watch waits.
+    mutating func beginReplay(_ effects: inout Effects, mayRead: Bool) -> Replay? {
         var members: [Watch] = []
         // One look at each waiting watch at most; those not taken go to the end in their order.
         for _ in 0..<min(ready.count, Replay.candidatesMax) {
@@ -16,7 +23,8 @@ extension WatchHubState {
                 continue
             }
             let isNear =
-                members.first.map { (0...Replay.distanceMax).contains(watch.next - $0.next) } ?? true
+                members.first.map { (0...Replay.distanceMax).contains(watch.next - $0.next) }
+                ?? (mayRead || watch.next >= ring.completeFrom)
             if isNear, members.count < Replay.membersMax {
                 members.append(watch)
             } else {
@@ -29,7 +37,8 @@ extension WatchHubState {
             members: members.map {
                 Replay.Member(token: $0.token, filter: $0.filter, previous: $0.previous, next: $0.next)
             },
-            first: first.next, last: published, compacted: compacted, byteLimit: settings.replayBytesMax)
+            first: first.next, last: published, compacted: compacted,
+            byteLimit: settings.replayBytesMax)
         if first.next >= ring.completeFrom {
             replay.supply(ring.slice(from: first.next, byteLimit: settings.replayBytesMax))
         } else {

@@ -34,6 +34,9 @@ struct WatchHubState {
     var progressPending: [Int: StreamState] = [:]
     /// Streams with watches that want progress notices.
     var progressStreams: [Int: StreamState] = [:]
+    /// Until then nothing is read from the source.
+    private(set) var readsAgainAt = Duration.zero
+    private var readingPace: BackgroundPace
     /// No tick is due before.
     var earliestTick: Duration?
     var lastToken = 0
@@ -45,6 +48,7 @@ struct WatchHubState {
         self.settings = settings
         self.published = published
         self.compacted = compacted
+        readingPace = BackgroundPace(restFactor: settings.replayRestFactor)
         ring = EventRing(
             after: published, bytesMax: settings.ringBytesMax, revisionsMax: settings.ringRevisionsMax)
     }
@@ -122,6 +126,12 @@ struct WatchHubState {
         }
         send(shared, through: published, to: watch, &effects)
     }
+
+    /// A portion is read from the source.
+    mutating func beginReading(now: Duration) { readingPace.begin(at: now, progress: published) }
+
+    /// It was read and matched.
+    mutating func endReading(now: Duration) { readsAgainAt = now + readingPace.end(at: now, progress: published) }
 
     func hasRoom(_ stream: StreamState) -> Bool { stream.queuedBytes < settings.queueBytesMax }
 

@@ -113,6 +113,8 @@ package struct WatchSettings: Hashable, Sendable {
     package var ringRevisionsMax = 8192
     /// Bytes of history read and delivered at a time to a watch that catches up.
     package var replayBytesMax = 1 << 20
+    /// Rest after each portion of history that was read while something is published, in multiples of the time it took.
+    package var replayRestFactor = 4
     /// Watches that there may be; further ones are refused.
     package var watchesMax = 1_000_000
     /// Bytes of the keys that all watches together may be about; further ones are refused.

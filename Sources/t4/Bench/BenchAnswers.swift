@@ -47,6 +47,8 @@ enum BenchAnswers {
         var isCancelled = false
         /// The tags of the events' values, in order: see `BenchRequests.put(_:tag:)`.
         var tags: [UInt64] = []
+        /// The revision of the last event.
+        var lastRevision: Int64 = 0
     }
 
     /// Reads a `WatchResponse`.
@@ -61,29 +63,50 @@ enum BenchAnswers {
             case 0x18: news.isCreated = try message.nextBool()
             case 0x20: news.isCancelled = try message.nextBool()
             case 0x5A:
-                var found: UInt64 = 0
-                try message.nextMessage { (event) throws(WireFailure) in found = try Self.tag(ofEvent: &event) }
-                news.tags.append(found)
+                var found: (tag: UInt64, revision: Int64) = (0, 0)
+                try message.nextMessage { (event) throws(WireFailure) in found = try Self.read(event: &event) }
+                news.tags.append(found.tag)
+                news.lastRevision = found.revision
             default: try message.skipField(tag)
             }
         }
     }
 
     @inline(__always)
-    private static func tag(ofEvent event: inout RawSpan) throws(WireFailure) -> UInt64 {
+    private static func read(event: inout RawSpan) throws(WireFailure) -> (tag: UInt64, revision: Int64) {
         var found: UInt64 = 0
+        var revision: Int64 = 0
         while let tag = try event.nextTag() {
             guard tag == 0x12 else { try event.skipField(tag); continue }
             try event.nextMessage { (row) throws(WireFailure) in
                 while let tag = try row.nextTag() {
-                    guard tag == 0x2A else { try row.skipField(tag); continue }
-                    try row.nextMessage { (value) throws(WireFailure) in
-                        guard value.byteCount >= BenchRequests.tagSize else { return }
-                        found = value.unsafeLoadUnaligned(as: UInt64.self)
+                    switch tag {
+                    case 0x18: revision = try row.nextInt64()
+                    case 0x2A:
+                        try row.nextMessage { (value) throws(WireFailure) in
+                            guard value.byteCount >= BenchRequests.tagSize else { return }
+                            found = value.unsafeLoadUnaligned(as: UInt64.self)
+                        }
+                    default: try row.skipField(tag)
                     }
                 }
             }
         }
-        return UInt64(littleEndian: found)
+        return (UInt64(littleEndian: found), revision)
+    }
+
+    /// The revision in an answer's header.
+    static func revision(_ answer: [UInt8]) throws -> Int64 {
+        var message = answer.span.bytes
+        var revision: Int64 = 0
+        while let tag = try message.nextTag() {
+            guard tag == 0x0A else { try message.skipField(tag); continue }
+            try message.nextMessage { (header) throws(WireFailure) in
+                while let tag = try header.nextTag() {
+                    if tag == 0x18 { revision = try header.nextInt64() } else { try header.skipField(tag) }
+                }
+            }
+        }
+        return revision
     }
 }

@@ -9,8 +9,11 @@ struct BenchCommand: AsyncParsableCommand {
         discussion: """
             Workloads: put, get, get-serializable, list-100 and mixed (half puts, half gets), each followed by -seq for \
             one call after the other, by -N for N connections with one call in flight each, or by -NxM for N connections \
-            with M calls each; watch-N for N watchers; fill to write every key once. Keys that are missing are \
-            written first, under \(BenchKeys.prefix). The command fails if a single operation does.
+            with M calls each; count in the same way; watch-N for N watchers; fill to write every key once, load to do \
+            so with \(Workload.loadCount) keys in a transaction; replay-N for N watchers that read history from \
+            revision 1. WORKLOAD+compact measures while history is compacted, WORKLOAD+replay while a watcher reads \
+            it, WORKLOAD+watches beside watchers of other keys. Keys that are missing are written first, under \
+            \(BenchKeys.prefix). The command fails if a single operation does.
             """)
 
     @Option(help: "HOST:PORT of the server; http:// before it is allowed.")
@@ -37,6 +40,9 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(help: "Puts under way while watches are measured.")
     var watchPuts = 16
 
+    @Option(help: "Watchers of other keys beside workloads with +watches.")
+    var watches = 10_000
+
     @Option(help: "Process id of the server, to measure its CPU time; only on the same machine.")
     var pid: Int32?
 
@@ -57,6 +63,9 @@ struct BenchCommand: AsyncParsableCommand {
         guard (BenchRequests.tagSize...1_000_000).contains(valueSize) else {
             throw ValidationError("--value-size must be \(BenchRequests.tagSize) to 1000000")
         }
+        guard (1...1_000_000).contains(watches), keys + watches <= 100_000_000 else {
+            throw ValidationError("--watches must be 1 to 1000000")
+        }
         guard (1...10_000).contains(watchPuts) else { throw ValidationError("--watch-puts must be 1 to 10000") }
     }
 
@@ -66,6 +75,7 @@ struct BenchCommand: AsyncParsableCommand {
         let settings = BenchSettings(
             host: host, port: port, keys: BenchKeys(count: keys, size: keySize), valueSize: valueSize,
             warmUp: UInt64(warmUp * 1e9), duration: UInt64(duration * 1e9), watchPuts: watchPuts,
+            unwrittenWatches: watches,
             server: pid.map(WatchedProcess.init))
         do {
             try await run(BenchSession(settings: settings), try parsedWorkloads())
@@ -78,7 +88,7 @@ struct BenchCommand: AsyncParsableCommand {
 
     private func run(_ session: BenchSession, _ workloads: [Workload]) async throws {
         var report = BenchReport(endpoint: endpoint, keys: keys, key_size: keySize, value_size: valueSize)
-        if workloads.first?.kind != .fill, try await session.fillIfNeeded(), !json {
+        if workloads.first?.kind.writesKeys != true, try await session.fillIfNeeded(), !json {
             StandardError.write("wrote \(keys) keys\n")
         }
         for workload in workloads {

@@ -37,6 +37,8 @@ struct WorkloadResult: Encodable {
     var client_cpu_us_per_op: Double
     /// By operation, where there are several.
     var parts: [Part]
+    /// How long what went on beside it took; absent unless it has an end.
+    var companion_seconds: Double?
 
     var firstError: String? { first_error }
 

@@ -81,6 +81,17 @@ struct BenchRequests {
         return bytes
     }
 
+    /// A transaction that puts keys.
+    func load(_ indices: Range<Int>) -> [UInt8] {
+        var transaction = Template()
+        for index in indices {
+            var operation = Template()
+            operation.append(put(index, tag: UInt64(index) + 1), field: 2)
+            transaction.append(operation.bytes, field: 2)
+        }
+        return transaction.bytes
+    }
+
     /// A linearizable or serializable read of one key.
     @inline(__always)
     func get(_ index: Int, serializable: Bool) -> [UInt8] {
@@ -108,12 +119,31 @@ struct BenchRequests {
     }
 
     /// A `WatchRequest` that creates a watch of all keys.
-    func watchAll() -> [UInt8] {
+    /// - Parameter revision: The first to send; nil for what comes after now.
+    func watchAll(from revision: Int64? = nil) -> [UInt8] {
         var creation = Template()
         creation.append(keys.key(0), field: 1)
         creation.append(keys.key(keys.count), field: 2)
+        if let revision { creation.append(revision, field: 3) }
         var request = Template()
         request.append(creation.bytes, field: 1)
+        return request.bytes
+    }
+
+    /// A `WatchRequest` that creates a watch of a key that no workload writes.
+    func watchUnwritten(_ index: Int) -> [UInt8] {
+        var creation = Template()
+        creation.append(keys.key(keys.count + index), field: 1)
+        var request = Template()
+        request.append(creation.bytes, field: 1)
+        return request.bytes
+    }
+
+    /// A compaction that is answered once everything is removed.
+    func compact(to revision: Int64) -> [UInt8] {
+        var request = Template()
+        request.append(revision, field: 1)
+        request.append(true, field: 2)
         return request.bytes
     }
 
@@ -124,18 +154,27 @@ struct BenchRequests {
 
         mutating func append(_ value: [UInt8], field: UInt8, patchedAt patch: Int? = nil) {
             bytes.append(field << 3 | 2)
-            var rest = value.count
-            while rest >= 0x80 {
-                bytes.append(UInt8(rest & 0x7F) | 0x80)
-                rest >>= 7
-            }
-            bytes.append(UInt8(rest))
+            append(UInt64(value.count))
             if let patch { patches.append(bytes.count + patch) }
             bytes += value
         }
 
         mutating func append(_ value: Bool, field: UInt8) {
             bytes += [field << 3, value ? 1 : 0]
+        }
+
+        mutating func append(_ value: Int64, field: UInt8) {
+            bytes.append(field << 3)
+            append(UInt64(bitPattern: value))
+        }
+
+        private mutating func append(_ value: UInt64) {
+            var rest = value
+            while rest >= 0x80 {
+                bytes.append(UInt8(rest & 0x7F) | 0x80)
+                rest >>= 7
+            }
+            bytes.append(UInt8(rest))
         }
     }
 }

@@ -8,7 +8,7 @@ final class ClosedLoopRun: LoadRun, @unchecked Sendable {
     private let valueSize: Int
     private let server: WatchedProcess?
     private let warmUp: UInt64
-    private let duration: UInt64
+    private let duration: UInt64?
     private var lanes: [Lane] = []
     private var random = SplitMix64(seed: 42)
     private var window: MeasuredWindow
@@ -33,7 +33,7 @@ final class ClosedLoopRun: LoadRun, @unchecked Sendable {
 
     init(
         _ workload: Workload, _ connections: [BenchConnection], requests: BenchRequests, valueSize: Int,
-        server: WatchedProcess?, warmUp: UInt64, duration: UInt64
+        server: WatchedProcess?, warmUp: UInt64, duration: UInt64?
     ) {
         self.workload = workload
         self.requests = requests
@@ -51,14 +51,17 @@ final class ClosedLoopRun: LoadRun, @unchecked Sendable {
         }
     }
 
-    func begin(whenOver: @escaping @Sendable () -> Void) {
+    func begin(whenMeasuring: @escaping @Sendable () -> Void, whenOver: @escaping @Sendable () -> Void) {
         self.whenOver = whenOver
-        let isFill = workload.kind == .fill
+        let isFill = workload.kind.writesKeys
         window = MeasuredWindow(
-            now: BenchClock.now(), warmUp: isFill ? 0 : warmUp, duration: isFill ? nil : duration, server: server)
+            now: BenchClock.now(), warmUp: isFill ? 0 : warmUp, duration: isFill ? nil : duration, server: server,
+            whenOpen: whenMeasuring)
         lanesActive = lanes.count
         for lane in lanes { startNext(lane) }
     }
+
+    func end() { window.end(BenchClock.now()) }
 
     func abort(_ reason: String) {
         fail("\(reason) (\(lanesActive) calls in flight)")
@@ -67,8 +70,15 @@ final class ClosedLoopRun: LoadRun, @unchecked Sendable {
     }
 
     var outcome: LoadOutcome {
-        let readName = workload.kind == .list ? "list" : "get"
-        let latencies = [("put", puts), (readName, reads)].filter { $0.1.count > 0 }
+        let readName =
+            switch workload.kind {
+            case .list: "list"
+            case .count: "count"
+            default: "get"
+            }
+        let latencies = [(workload.kind == .load ? "transaction" : "put", puts), (readName, reads)].filter {
+            $0.1.count > 0
+        }
         return LoadOutcome(window: window, latencies: latencies, errors: errors, firstError: firstError)
     }
 
@@ -81,6 +91,11 @@ final class ClosedLoopRun: LoadRun, @unchecked Sendable {
             guard callsStarted <= requests.keys.count else { return retire(lane) }
             lane.isPut = true
             message = requests.put(callsStarted - 1, tag: UInt64(callsStarted))
+        case .load:
+            let first = (callsStarted - 1) * Workload.loadCount
+            guard first < requests.keys.count else { return retire(lane) }
+            lane.isPut = true
+            message = requests.load(first..<min(first + Workload.loadCount, requests.keys.count))
         case .put:
             lane.isPut = true
             message = requests.put(key, tag: UInt64(callsStarted))
@@ -89,17 +104,19 @@ final class ClosedLoopRun: LoadRun, @unchecked Sendable {
         case .list:
             let start = random.below(requests.keys.count - Workload.listCount + 1)
             message = requests.list(start, count: Workload.listCount)
+        case .count: message = requests.countAll()
         case .mixed:
             lane.isPut = random.next() & 1 == 0
             message =
                 lane.isPut
                 ? requests.put(key, tag: UInt64(callsStarted)) : requests.get(key, serializable: false)
-        case .watch: preconditionFailure("watches are measured by WatchRun")
+        case .watch, .replay: preconditionFailure("watches are measured by runs of their own")
         }
         lane.startedAt = BenchClock.now()
         let connection = lane.connection
-        connection.client.start(
-            lane.isPut ? connection.put : connection.range, message, completion: lane.completion)
+        let method =
+            workload.kind == .load ? connection.transaction : lane.isPut ? connection.put : connection.range
+        connection.client.start(method, message, completion: lane.completion)
     }
 
     private func finished(_ lane: Lane, _ result: Result<[UInt8], RPCStatus>) {
@@ -111,6 +128,7 @@ final class ClosedLoopRun: LoadRun, @unchecked Sendable {
         case .measuring:
             let latency = now - lane.startedAt
             if lane.isPut { puts.record(latency) } else { reads.record(latency) }
+            window.count()
         case .over: return retire(lane)
         }
         if errors > 0 { return retire(lane) }
@@ -123,11 +141,17 @@ final class ClosedLoopRun: LoadRun, @unchecked Sendable {
         case .failure(let status): return "\(status)"
         case .success(let answer):
             if isPut { return nil }
-            let expected = workload.kind == .list ? Workload.listCount : 1
+            let expected: (rows: Int, count: Int64) =
+                switch workload.kind {
+                case .list: (Workload.listCount, Int64(Workload.listCount))
+                case .count: (0, Int64(requests.keys.count))
+                default: (1, 1)
+                }
             do {
                 let found = try BenchAnswers.rows(answer, valueSize: valueSize)
-                if found == (expected, Int64(expected)) { return nil }
-                return "a read gave \(found.rows) of \(found.count) keys, expected \(expected)"
+                if found == expected { return nil }
+                return
+                    "a read gave \(found.rows) of \(found.count) keys, expected \(expected.rows) of \(expected.count)"
             } catch {
                 return "\(error)"
             }

@@ -40,13 +40,18 @@ struct WatchedProcess {
 }
 
 /// The time in which operations count: after the warm-up, for as long as asked, with the CPU time spent meanwhile.
+///
+/// It lasts until one has counted, however slow the machine is.
 struct MeasuredWindow {
     enum Phase { case warmUp, measuring, over }
 
     private(set) var phase = Phase.warmUp
     /// Why the server's CPU time is not known although it was asked for.
     private(set) var failure: (any Error)?
+    private var isEmpty = true
+    private var isEnding = false
     private let server: WatchedProcess?
+    private let whenOpen: @Sendable () -> Void
     private let opensAt: UInt64
     private let duration: UInt64
     private var opened = Sample()
@@ -62,8 +67,13 @@ struct MeasuredWindow {
     ///   - now: When the work begins.
     ///   - warmUp: Nanoseconds until operations count.
     ///   - duration: Nanoseconds that count; nil: until `close`.
-    init(now: UInt64, warmUp: UInt64, duration: UInt64?, server: WatchedProcess?) {
+    ///   - whenOpen: Called when operations begin to count.
+    init(
+        now: UInt64, warmUp: UInt64, duration: UInt64?, server: WatchedProcess?,
+        whenOpen: @escaping @Sendable () -> Void = {}
+    ) {
         self.server = server
+        self.whenOpen = whenOpen
         self.duration = duration ?? .max
         opensAt = now + warmUp
         if warmUp == 0 { open(now) }
@@ -78,10 +88,20 @@ struct MeasuredWindow {
     mutating func phase(at now: UInt64) -> Phase {
         switch phase {
         case .warmUp: if now >= opensAt { open(now) }
-        case .measuring: if now &- opened.time >= duration { close(now) }
+        case .measuring: if !isEmpty, isEnding || now &- opened.time >= duration { close(now) }
         case .over: break
         }
         return phase
+    }
+
+    /// An operation counts.
+    @inline(__always)
+    mutating func count() { isEmpty = false }
+
+    /// Ends the window as soon as an operation has counted.
+    mutating func end(_ now: UInt64) {
+        isEnding = true
+        if !isEmpty { close(now) }
     }
 
     /// Ends the window if it is not over.
@@ -95,6 +115,7 @@ struct MeasuredWindow {
     private mutating func open(_ now: UInt64) {
         phase = .measuring
         opened = sample(now)
+        whenOpen()
     }
 
     private mutating func sample(_ now: UInt64) -> Sample {

@@ -14,7 +14,7 @@ final class WatchRun: LoadRun, @unchecked Sendable {
     private let putsUnderWay: Int
     private let server: WatchedProcess?
     private let warmUp: UInt64
-    private let duration: UInt64
+    private let duration: UInt64?
     private var random = SplitMix64(seed: 42)
     private var calls: [ClientCall] = []
     private var watchesCreated = 0
@@ -26,6 +26,7 @@ final class WatchRun: LoadRun, @unchecked Sendable {
     private var news = BenchAnswers.WatchNews()
     private var errors = 0
     private var firstError: String?
+    private var whenMeasuring: @Sendable () -> Void = {}
     private var whenOver: (@Sendable () -> Void)?
 
     /// A put under way.
@@ -40,7 +41,7 @@ final class WatchRun: LoadRun, @unchecked Sendable {
     /// - Parameter connections: The writer's, and one or more for the watchers.
     init(
         _ workload: Workload, _ connections: [BenchConnection], requests: BenchRequests, putsUnderWay: Int,
-        server: WatchedProcess?, warmUp: UInt64, duration: UInt64
+        server: WatchedProcess?, warmUp: UInt64, duration: UInt64?
     ) {
         self.workload = workload
         writer = connections[0]
@@ -53,7 +54,8 @@ final class WatchRun: LoadRun, @unchecked Sendable {
         window = MeasuredWindow(now: BenchClock.now(), warmUp: warmUp, duration: duration, server: nil)
     }
 
-    func begin(whenOver: @escaping @Sendable () -> Void) {
+    func begin(whenMeasuring: @escaping @Sendable () -> Void, whenOver: @escaping @Sendable () -> Void) {
+        self.whenMeasuring = whenMeasuring
         self.whenOver = whenOver
         let creation = requests.watchAll()
         for (index, connection) in watching.enumerated() {
@@ -62,6 +64,8 @@ final class WatchRun: LoadRun, @unchecked Sendable {
             for _ in stride(from: index, to: workload.watchers, by: watching.count) { call.send(creation) }
         }
     }
+
+    func end() { window.end(BenchClock.now()) }
 
     func abort(_ reason: String) {
         fail("\(reason) (\(standing))")
@@ -112,7 +116,10 @@ final class WatchRun: LoadRun, @unchecked Sendable {
                 return abort("the event of put \(tag) came more than once, or late")
             }
             slots[index].eventsMissing -= 1
-            if window.phase(at: now) == .measuring { latencies.record(now - slots[index].startedAt) }
+            if window.phase(at: now) == .measuring {
+                latencies.record(now - slots[index].startedAt)
+                window.count()
+            }
             continueIfDone(index)
         }
     }
@@ -124,7 +131,8 @@ final class WatchRun: LoadRun, @unchecked Sendable {
 
     private func startWriting() {
         isWriting = true
-        window = MeasuredWindow(now: BenchClock.now(), warmUp: warmUp, duration: duration, server: server)
+        window = MeasuredWindow(
+            now: BenchClock.now(), warmUp: warmUp, duration: duration, server: server, whenOpen: whenMeasuring)
         slots = (0..<putsUnderWay).map { Slot(tag: UInt64($0)) }
         slotsActive = putsUnderWay
         for index in slots.indices { put(index) }

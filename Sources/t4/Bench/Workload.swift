@@ -1,11 +1,13 @@
 /// What is measured, as it is named on the command line.
 ///
 /// `put-16x4` are puts over 16 connections with 4 calls in flight on each; `put-16` leaves out the `x1`, `put-seq` is
-/// one call after the other. `watch-1000` has 1,000 watchers.
+/// one call after the other. `watch-1000` has 1,000 watchers. `put-16+compact` are puts while history is compacted.
 struct Workload: Hashable, CustomStringConvertible {
     enum Kind: String, CaseIterable {
         /// Every key is written once, in order; it ends when all are there.
         case fill
+        /// The same, `loadCount` keys in a transaction; an operation is a transaction.
+        case load
         /// Writes to random keys that exist.
         case put
         /// Linearizable reads of one key, what etcd's clients do unless told otherwise.
@@ -14,14 +16,35 @@ struct Workload: Hashable, CustomStringConvertible {
         case getSerializable = "get-serializable"
         /// Linearizable reads of 100 neighbouring keys.
         case list = "list-100"
+        /// Counts of all keys, linearizable.
+        case count
         /// As many puts as gets, in random order.
         case mixed
         /// Watchers of all keys; an operation is an event that reached a watcher.
         case watch
+        /// Watchers of all keys that begin with revision 1; it ends when each has the newest. Fails after a compaction.
+        case replay
+
+        /// It ends when its work is done, not after a time.
+        var hasEnd: Bool { writesKeys || self == .replay }
+        /// It writes every key.
+        var writesKeys: Bool { self == .fill || self == .load }
+    }
+
+    /// What goes on while a workload is measured.
+    enum Companion: String, CaseIterable {
+        /// History is compacted up to the newest revision, until the server says that it is removed. That long is measured.
+        case compact
+        /// A watcher of all keys begins with revision 1. It is measured until that has the newest.
+        case replay
+        /// There are watchers of keys that nobody writes, one of each.
+        case watches
     }
 
     /// Keys that one list reads.
     static let listCount = 100
+    /// Keys that one transaction of `load` writes: as many as etcd allows unless told otherwise.
+    static let loadCount = 128
 
     var name: String
     var kind: Kind
@@ -29,19 +52,27 @@ struct Workload: Hashable, CustomStringConvertible {
     var connections: Int
     /// Calls in flight on each connection.
     var streams: Int
-    /// Watchers, for `watch`.
+    /// Watchers, for `watch` and `replay`.
     var watchers = 0
+    var companion: Companion?
 
     var description: String { name }
 
     /// Reads a name; nil if it names nothing.
     init?(_ name: String) {
         self.name = name
+        let parts = name.split(separator: "+", maxSplits: 1, omittingEmptySubsequences: false)
+        let name = String(parts[0])
+        if parts.count > 1 {
+            guard let companion = Companion(rawValue: String(parts[1])) else { return nil }
+            self.companion = companion
+        }
         guard let kind = Kind.allCases.filter({ Self.rest(of: name, after: $0) != nil }).max(by: Self.isShorter),
             let rest = Self.rest(of: name, after: kind)
         else { return nil }
         self.kind = kind
-        if kind == .watch {
+        if companion != nil, kind.hasEnd { return nil }
+        if kind == .watch || kind == .replay {
             guard let watchers = Int(rest), (1...100_000).contains(watchers) else { return nil }
             self.watchers = watchers
             connections = min(watchers, 16)

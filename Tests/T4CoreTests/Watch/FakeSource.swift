@@ -18,6 +18,8 @@ final class FakeSource: WatchSource {
     }
 
     let contents = Mutex(Contents())
+    /// Called in each read.
+    let onRead = Mutex<@Sendable () -> Void>({})
 
     var revision: Revision { contents.withLock { $0.revision } }
     var compactedRevision: Revision { contents.withLock { $0.compacted } }
@@ -29,6 +31,7 @@ final class FakeSource: WatchSource {
     func changes(
         from first: Revision, through last: Revision, includePrevious: Bool, byteLimit: Int
     ) throws(DatabaseError) -> [RevisionEvents] {
+        onRead.withLock { $0 }()
         let found = contents.withLock { contents -> Result<[RevisionEvents], DatabaseError> in
             contents.reads += 1
             if let failure = contents.failure { return .failure(failure) }
