@@ -60,8 +60,9 @@ struct RunCommand: AsyncParsableCommand {
         // Writing to a connection or pipe whose reader is gone must give an error, not end the process.
         signal(SIGPIPE, SIG_IGN)
         let (wakes, wake) = AsyncStream.makeStream(of: Wake.self)
+        // Until a source is there, a signal ends the process, which has opened nothing yet. Were signals ignored before, one
+        // that came in between would be lost.
         let signals = [SIGINT, SIGTERM, SIGHUP].map { number in
-            signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             source.setEventHandler { wake.yield(number == SIGHUP ? .reload : .signal(number)) }
             source.resume()

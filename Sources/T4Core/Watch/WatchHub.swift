@@ -8,7 +8,8 @@ import Synchronization
 /// order, all of one revision together, or is told that it ended.
 ///
 /// Reading from the source takes processor time, and so does sending what was read, much more than what is published at the
-/// same time. So while something is published the thread reads nothing for a while after each portion.
+/// same time. So while something is published the thread reads nothing for a while after each portion, unless watches would
+/// fall further behind.
 package final class WatchHub: Sendable {
     private weak let source: (any WatchSource)?
     private let clock: any ElapsedClock
@@ -148,7 +149,7 @@ package final class WatchHub: Sendable {
                 let end = clock.now
                 effects.add(
                     state.withLock { state in
-                        if hasRead { state.endReading(now: end) }
+                        if hasRead { state.endReading(now: end, revisions: found.through - replay.first + 1) }
                         return state.finishReplay(found)
                     })
             } catch {

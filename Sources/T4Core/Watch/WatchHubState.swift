@@ -37,6 +37,8 @@ struct WatchHubState {
     /// Until then nothing is read from the source.
     private(set) var readsAgainAt = Duration.zero
     private var readingPace: BackgroundPace
+    /// `published` at the end of the last reading.
+    private var publishedAtReading: Int64
     /// No tick is due before.
     var earliestTick: Duration?
     var lastToken = 0
@@ -49,6 +51,7 @@ struct WatchHubState {
         self.published = published
         self.compacted = compacted
         readingPace = BackgroundPace(restFactor: settings.replayRestFactor)
+        publishedAtReading = published
         ring = EventRing(
             after: published, bytesMax: settings.ringBytesMax, revisionsMax: settings.ringRevisionsMax)
     }
@@ -130,8 +133,17 @@ struct WatchHubState {
     /// A portion is read from the source.
     mutating func beginReading(now: Duration) { readingPace.begin(at: now, progress: published) }
 
-    /// It was read and matched.
-    mutating func endReading(now: Duration) { readsAgainAt = now + readingPace.end(at: now, progress: published) }
+    /// It was read and matched: so many revisions.
+    ///
+    /// The rest is shared by all that wait. There is none while more is published than read, so that watches catch up at
+    /// any rate at which they could without rests.
+    mutating func endReading(now: Duration, revisions: Int64) {
+        let rest = readingPace.end(at: now, progress: published)
+        let waiting = ready.count + 1
+        let isGaining = revisions > (published - publishedAtReading) * Int64(waiting)
+        publishedAtReading = published
+        readsAgainAt = isGaining ? now + rest / waiting : now
+    }
 
     func hasRoom(_ stream: StreamState) -> Bool { stream.queuedBytes < settings.queueBytesMax }
 

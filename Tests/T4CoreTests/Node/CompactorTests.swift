@@ -35,6 +35,8 @@ struct CompactorTests {
             try base.bulkLoad(&rows, at: position)
         }
         func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
+        func sizeInUse() throws(EngineError) -> Int { try base.sizeInUse() }
+        func reclaimSpace() throws(EngineError) { try base.reclaimSpace() }
         func close() throws(EngineError) { try base.close() }
     }
 

@@ -9,11 +9,11 @@ import Testing
 @Suite struct WatchPaceTests {
     private static let readTime = Duration.milliseconds(10)
 
-    /// A hub whose ring holds the last five of 30 revisions, and whose rounds read one.
+    /// A hub whose ring holds the last five of 30 revisions, and whose rounds read two or three.
     private static func fixture() -> HubFixture {
         let fixture = HubFixture {
             $0.ringRevisionsMax = 5
-            $0.replayBytesMax = 0
+            $0.replayBytesMax = 5
             $0.replayRestFactor = 3
         }
         for number in 1..<30 { fixture.write(.put("k", "\(number)")) }
@@ -27,7 +27,7 @@ import Testing
         let old = fixture.open()
         _ = old.stream.create(WatchSpec("k", from: 2))
         fixture.catchUp()
-        #expect(old.messages().count == 30)
+        #expect(Self.events(old.messages()) == 29)
         #expect(fixture.hub.counts.lagging == 0)
     }
 
@@ -60,14 +60,36 @@ import Testing
         #expect(fixture.hub.replayRound())
         #expect(fixture.hub.replayRound())
         fixture.catchUp()
-        #expect(old.messages().count == 31)
+        #expect(Self.events(old.messages()) == 30)
+    }
+
+    @Test func nobodyRestsWhoWouldFallBehind() {
+        let fixture = Self.fixture()
+        let old = fixture.open()
+        _ = old.stream.create(WatchSpec("k", from: 2))
+        #expect(fixture.hub.replayRound())
+        // More than a round reads.
+        for number in 0..<5 { fixture.write(.put("k", "now \(number)")) }
+        #expect(fixture.hub.replayRound())
+        #expect(fixture.source.reads == 2)
+        #expect(fixture.hub.replayRound(), "no rest")
+        #expect(fixture.source.reads == 3)
+        #expect(!fixture.hub.replayRound(), "nothing was published meanwhile, and others were busy a moment ago")
+        fixture.clock.advance(by: .seconds(1))
+        fixture.catchUp()
+        #expect(Self.events(old.messages()) == 34)
+    }
+
+    /// Events in messages that a stream got.
+    private static func events(_ messages: [String]) -> Int {
+        messages.reduce(0) { $0 + $1.count { $0 == "#" } }
     }
 
     @Test func theWorkerGoesOnAfterARestByItself() {
         let source = FakeSource()
         var settings = WatchSettings()
         settings.ringRevisionsMax = 1
-        settings.replayBytesMax = 0
+        settings.replayBytesMax = 5
         for number in 0..<20 { _ = source.write([.put("k", "\(number)")]) }
         let hub = WatchHub(source: source, settings: settings)
         // Each read sees something published, so that it is followed by a rest.
