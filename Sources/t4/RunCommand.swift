@@ -203,6 +203,7 @@ extension NodeConfiguration {
         queueCountMax = configuration.commit.queueRequestsMax
         queueBytesMax = configuration.commit.queueBytesMax.bytes
         leaseTTLMin = configuration.lease.ttlMin.components.seconds
+        tokenTTL = configuration.auth.tokenTTL
         watchProgressInterval = configuration.watch.progressInterval
         watchesMax = configuration.watch.watchesMax
         durability = choice == .inside ? .local : configuration.wal.durability
@@ -248,6 +249,8 @@ extension EtcdServerSettings {
         }
         requestSizeMax = configuration.server.requestSizeMax.bytes
         txnOperationsMax = configuration.server.txnOperationsMax
+        enforcesAuth = configuration.auth.isEnforced
+        bcryptCost = configuration.auth.bcryptCost
         threads = configuration.server.threads > 0 ? configuration.server.threads : EtcdServerSettings.defaultThreads
         transport.messageSizeMax = requestSizeMax + 512 * 1024
         transport.concurrentStreamsMax = configuration.server.concurrentStreamsMax

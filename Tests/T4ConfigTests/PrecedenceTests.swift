@@ -49,6 +49,9 @@ import Testing
         "watch.progress_interval": ["1s", "2s", "3s"],
         "watch.max_watches": ["1", "2", "3"],
         "lease.min_ttl": ["1s", "3s", "4s"],
+        "auth.enabled": ["false", "true", "false"],
+        "auth.token_ttl": ["1m", "2m", "3m"],
+        "auth.bcrypt_cost": ["4", "5", "6"],
         "commit.queue_max_requests": ["1", "2", "3"],
         "commit.queue_max_bytes": ["64MiB", "65MiB", "66MiB"],
     ]

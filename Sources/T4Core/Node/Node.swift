@@ -8,6 +8,7 @@ public final class Node: Sendable {
     package let published: PublishedState
     package let watches: WatchHub
     package let leases: LeaseKeeper
+    package let auth: AuthKeeper
     /// Distinguishes this database; never 0.
     public let clusterID: UInt64
     /// Distinguishes this node's data directory; never 0.
@@ -32,6 +33,8 @@ public final class Node: Sendable {
     private let commit: CommitThread
     /// The lease keeper does not hold it.
     private let revoker: LeaseRevoker
+    /// Nor does the auth keeper hold this.
+    private let tokenProposals: TokenProposals
     private let logger: Logger
     private let threads: [SystemThread]
     private let compactionThread: SystemThread
@@ -117,12 +120,15 @@ public final class Node: Sendable {
         revoker = LeaseRevoker(queue: queue)
         leases = LeaseKeeper(store: revoker, settings: leaseSettings)
         for lease in try reader.leases() { leases.granted(lease) }
+        tokenProposals = TokenProposals(queue: queue)
+        auth = AuthKeeper(
+            try AuthState(reader), lifetime: configuration.tokenTTL, proposals: tokenProposals, clock: clock)
         for alarm in try reader.alarms() {
             logger.warning("an alarm is raised; it refuses requests until it is disarmed", metadata: alarm.metadata)
         }
 
         let publisher = Publisher(
-            published: published, watches: watches, leases: leases, queue: queue, logger: logger,
+            published: published, watches: watches, leases: leases, auth: auth, queue: queue, logger: logger,
             onFailure: configuration.onFailure)
         var storeThreads: [SystemThread] = []
         var uploader: LogUploader?
@@ -195,6 +201,7 @@ public final class Node: Sendable {
         watches.start()
         leases.start()
         leases.promote()
+        auth.start()
         logger.info(
             "the database is open",
             metadata: [
@@ -225,6 +232,7 @@ public final class Node: Sendable {
         guard isFirst else { return }
         defer { directory.unlock() }
         leases.stop()
+        auth.stop()
         queue.close(DatabaseError(.stopped, "the node is stopping"))
         stage.stopWaitingForSpace()
         joinCommitThread()
@@ -297,12 +305,15 @@ public final class Node: Sendable {
     public func sizeOnDisk() throws -> Int { try engine.sizeOnDisk() }
 
     /// Hands a proposal to the commit pipeline. `completion` comes exactly once, from any thread.
-    /// - Parameter mayBlock: The calling thread has nothing else to do for the time of a sync of the log, and may make the
-    ///   commit itself; `completion` then comes before this returns.
+    /// - Parameters:
+    ///   - requester: Who asks; nil for the node itself, and for a program that embeds it.
+    ///   - mayBlock: The calling thread has nothing else to do for the time of a sync of the log, and may make the commit
+    ///     itself; `completion` then comes before this returns.
     package func submit(
-        _ kind: ProposalKind, mayBlock: Bool = false, completion: @escaping Proposal.Completion
+        _ kind: ProposalKind, from requester: Requester? = nil, mayBlock: Bool = false,
+        completion: @escaping Proposal.Completion
     ) {
-        let proposal = Proposal(kind, completion: completion)
+        let proposal = Proposal(kind, from: requester, completion: completion)
         if queue.submit(proposal, takesOver: mayBlock && configuration.durability == .local) {
             commit.commitHere(proposal)
         }
@@ -329,6 +340,19 @@ private final class LeaseRevoker: LeaseStore {
                     result.map { response in
                         if case .revoke(let revision) = response { revision } else { .none }
                     })
+            })
+    }
+}
+
+/// Lets the auth keeper propose without holding the node.
+private final class TokenProposals: AuthProposals {
+    private let queue: ProposalQueue
+    init(queue: ProposalQueue) { self.queue = queue }
+
+    func propose(_ request: AuthRequest, completion: @escaping @Sendable (Bool) -> Void) {
+        queue.submit(
+            Proposal(.auth(request)) { result in
+                if case .success = result { completion(true) } else { completion(false) }
             })
     }
 }

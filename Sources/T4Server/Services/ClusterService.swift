@@ -10,7 +10,12 @@ struct ClusterService: Sendable {
 
     func register(in router: inout RPCRouter) {
         router.unary("/etcdserverpb.Cluster/MemberList", list)
-        router.unary("/etcdserverpb.Cluster/MemberAdd") { call, _ in call.fail(ClusterService.unsupported) }
+        router.unary("/etcdserverpb.Cluster/MemberAdd") { [context] call, _ in
+            call.answeringErrors {
+                try context.requireAdmin(call)
+                throw ClusterService.unsupported
+            }
+        }
         change("MemberRemove", in: &router) { try EtcdMemberRemoveRequest(decoding: $0).id }
         change("MemberUpdate", in: &router) { try EtcdMemberUpdateRequest(decoding: $0).id }
         change("MemberPromote", in: &router) { try EtcdMemberPromoteRequest(decoding: $0).id }
@@ -25,6 +30,7 @@ struct ClusterService: Sendable {
     ) {
         router.unary("/etcdserverpb.Cluster/\(method)") { [context] call, bytes in
             call.answeringErrors {
+                try context.requireAdmin(call)
                 let isSelf = try member(bytes) == context.origin.memberID
                 throw isSelf ? ClusterService.unsupported : EtcdErrors.memberNotFound
             }
@@ -34,6 +40,7 @@ struct ClusterService: Sendable {
     private func list(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             _ = try EtcdMemberListRequest(decoding: bytes)
+            try context.requireUser(call)
             var member = EtcdMember()
             member.id = context.origin.memberID
             member.name = context.settings.name

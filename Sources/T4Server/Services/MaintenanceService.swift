@@ -18,13 +18,17 @@ struct MaintenanceService: Sendable {
         router.unary("/etcdserverpb.Maintenance/Hash", hash)
         router.unary("/etcdserverpb.Maintenance/HashKV", hashKV)
         router.unary("/etcdserverpb.Maintenance/MoveLeader", moveLeader)
-        router.unary("/etcdserverpb.Maintenance/Downgrade") { call, _ in
-            call.fail(RPCStatus(.unimplemented, "t4: Downgrade is not supported"))
+        router.unary("/etcdserverpb.Maintenance/Downgrade") { [context] call, _ in
+            call.answeringErrors {
+                try context.requireAdmin(call)
+                throw RPCStatus(.unimplemented, "t4: Downgrade is not supported")
+            }
         }
     }
 
     private func status(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
+            try context.requireUser(call)
             var answer = EtcdStatusResponse()
             answer.header = context.message(revision: context.node.revision)
             answer.version = MaintenanceService.etcdVersion
@@ -43,31 +47,39 @@ struct MaintenanceService: Sendable {
 
     /// Space is reused as it falls free, so there is nothing to do and nobody waits. etcd's answer has no header.
     private func defragment(_ call: ServerCall, _ bytes: RawSpan) {
-        call.answeringErrors { call.respond(try EtcdDefragmentResponse().encoded()) }
+        call.answeringErrors {
+            try context.requireAdmin(call)
+            call.respond(try EtcdDefragmentResponse().encoded())
+        }
     }
 
     /// Only the current leader may hand leadership on, and only to another member: here there is none.
     private func moveLeader(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             let request = try EtcdMoveLeaderRequest(decoding: bytes)
+            try context.requireAdmin(call)
             guard request.targetID == context.origin.memberID else { throw EtcdErrors.badLeaderTransferee }
             call.respond(try EtcdMoveLeaderResponse.with { $0.header = context.message(revision: .none) }.encoded())
         }
     }
 
     private func hash(_ call: ServerCall, _ bytes: RawSpan) {
-        inBackground(call) { [context] in
-            let reader = try context.node.reading { $0 }
-            var answer = EtcdHashResponse()
-            answer.header = context.message(revision: reader.meta.revision)
-            answer.hash = try StateHash.hash(reader, through: reader.meta.revision)
-            return try answer.encoded()
+        call.answeringErrors {
+            try context.requireAdmin(call)
+            inBackground(call) { [context] in
+                let reader = try context.node.reading { $0 }
+                var answer = EtcdHashResponse()
+                answer.header = context.message(revision: reader.meta.revision)
+                answer.hash = try StateHash.hash(reader, through: reader.meta.revision)
+                return try answer.encoded()
+            }
         }
     }
 
     private func hashKV(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             let request = try EtcdHashKVRequest(decoding: bytes)
+            try context.requireAdmin(call)
             inBackground(call) { [context] in
                 let reader = try context.node.reading { $0 }
                 let newest = reader.meta.revision
