@@ -94,6 +94,9 @@ struct RunCommand: AsyncParsableCommand {
             do { try await node.stop() } catch { logger.error("the node did not close cleanly: \(error)") }
             throw fail(error)
         }
+        if !configuration.auth.isEnforced {
+            logger.warning("auth.enabled is false: the node serves everybody, whatever the database says")
+        }
         let host = server.host == "0.0.0.0" ? "127.0.0.1" : server.host == "::" ? "[::1]" : server.host
         StandardOutput.writeLine("t4 is ready: etcd endpoint http://\(host):\(server.port)")
         StandardOutput.writeLine("  try: etcdctl --endpoints=\(host):\(server.port) put /hello world")

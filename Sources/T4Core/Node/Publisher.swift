@@ -17,7 +17,8 @@ final class Publisher: CommitObserver {
     let checkpointer = Monitor<Checkpointer?>(nil)
 
     init(
-        published: PublishedState, watches: WatchHub, leases: LeaseKeeper, auth: AuthKeeper, queue: ProposalQueue, logger: Logger,
+        published: PublishedState, watches: WatchHub, leases: LeaseKeeper, auth: AuthKeeper, queue: ProposalQueue,
+        logger: Logger,
         onFailure: @escaping @Sendable (any Error) -> Void
     ) {
         self.published = published
