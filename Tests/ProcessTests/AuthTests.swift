@@ -62,7 +62,7 @@ struct AuthTests {
         let watch = try await etcdctl(server, ["watch", "/config/app"], user: "alice:pw")
         #expect(watch.text.contains("permission denied"), sourceLocation: location)
         let status = try await etcdctl(server, ["auth", "status"], user: "root:rootpw")
-        #expect(status.text == "Authentication Status: true\nAuthRevision: 8\n", sourceLocation: location)
+        #expect(status.text == "Authentication Status: true\nAuthRevision: 9\n", sourceLocation: location)
     }
 
     @Test(arguments: try await TestEnvironment.engines()) func accountsAndLoginsSurviveKills(_ engine: String)

@@ -180,7 +180,7 @@ struct AuthStateTests {
             let changes = try machine.state.decide(request)
             let body = MutationCoding.encode(changes.map { .auth($0) })
             #expect(MutationCoding.decode(body, revision: .none) == changes.map { .auth($0) })
-            for cut in [1, body.count / 2] {
+            for cut in 1...3 {
                 #expect(MutationCoding.decode(Array(body.dropLast(cut)), revision: .none) == nil)
             }
             for change in changes {
