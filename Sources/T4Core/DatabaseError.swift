@@ -43,7 +43,7 @@ public struct DatabaseError: Error, Hashable, Sendable, CustomStringConvertible 
         /// The local engine failed; the node must be restarted.
         case engineFailed
 
-        /// The user, or what it is asked for with, may not do that.
+        /// The user may not do that.
         case permissionDenied
         /// A request without a token, or a user without a name.
         case userNameEmpty

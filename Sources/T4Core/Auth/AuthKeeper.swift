@@ -137,8 +137,11 @@ package final class AuthKeeper: Sendable {
 
     private func extend(_ session: TokenSession) {
         guard let proposals else { return session.extended(to: nil) }
-        let request = AuthRequest.extendToken(hash: session.hash, expires: clock.wall() + UInt64(lifetime))
-        proposals.propose(request) { if !$0 { session.extended(to: nil) } }
+        let (deadline, expires) = (elapsed.now.nanoseconds + lifetime, clock.wall() + UInt64(lifetime))
+        proposals.propose(.extendToken(hash: session.hash, expires: expires)) { isDone in
+            // Also where the log had a later time already, since the wall clock went back.
+            session.extended(to: isDone ? deadline : nil)
+        }
     }
 
     /// Ends what was not used for too long. Called by the keeper's thread, one at a time.

@@ -54,7 +54,7 @@ final class Logins: Sendable {
             let isLocked = failures.failed(name)
             logger.warning(
                 isLocked ? "a login failed, and the user is locked" : "a login failed",
-                metadata: ["user": "\(String(decoding: name, as: UTF8.self))", "client": "\(call.remoteAddress ?? "")"])
+                metadata: ["user": "\(Logins.printable(name))", "client": "\(call.remoteAddress ?? "")"])
             throw DatabaseError(user?.hasNoPassword == true ? .noPasswordUser : .authenticationFailed)
         }
         failures.succeeded(name)
@@ -74,6 +74,13 @@ final class Logins: Sendable {
                 call.respond(try answer.encoded())
             }
         }
+    }
+
+    /// A name for the log, which strangers must not be able to write into: one short line.
+    private static func printable(_ name: [UInt8]) -> String {
+        let text = String(decoding: name.prefix(64), as: UTF8.self)
+        let scalars = text.unicodeScalars.map { $0.isASCII && ($0.value < 0x21 || $0.value == 0x7F) ? "?" : $0 }
+        return String(String.UnicodeScalarView(scalars)) + (name.count > 64 ? "..." : "")
     }
 
     /// Letters, a dot and where the log stood, as etcd's tokens look.

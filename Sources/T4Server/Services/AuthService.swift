@@ -131,6 +131,11 @@ struct AuthService: Sendable {
                 let user = AuthUser(name, password: [], hasNoPassword: true)
                 return submit(.addUser(user), authorization, call)
             }
+            if request.password.isEmpty, !request.hashedPassword.isEmpty {
+                return submit(
+                    .addUser(AuthUser(name, password: try AuthService.hash(request.hashedPassword))), authorization,
+                    call)
+            }
             logins.run(call) { [self] in
                 let password = try logins.hashes.make(Array(request.password.utf8))
                 submit(.addUser(AuthUser(name, password: password)), authorization, call)
@@ -146,17 +151,21 @@ struct AuthService: Sendable {
             try authorization.requireAdmin()
             let name = Array(request.name.utf8)
             guard !request.password.isEmpty else {
-                // A hash that was made elsewhere; without one nobody can log in.
-                guard let hash = Data(base64Encoded: request.hashedPassword) else {
-                    throw DatabaseError(.noPasswordUser)
-                }
-                return submit(.changePassword(user: name, password: Array(hash)), authorization, call)
+                // Without a hash either, nobody can log in.
+                let hash = try AuthService.hash(request.hashedPassword)
+                return submit(.changePassword(user: name, password: hash), authorization, call)
             }
             logins.run(call) { [self] in
                 let password = try logins.hashes.make(Array(request.password.utf8))
                 submit(.changePassword(user: name, password: password), authorization, call)
             }
         }
+    }
+
+    /// A hash that was made elsewhere, in base64.
+    private static func hash(_ text: String) throws(DatabaseError) -> [UInt8] {
+        guard let hash = Data(base64Encoded: text) else { throw DatabaseError(.noPasswordUser) }
+        return Array(hash)
     }
 
     // MARK: Ways of all

@@ -110,6 +110,18 @@ struct AuthKeeperTests {
         #expect(world.proposals.requests.withLock { $0.count } == 3)
     }
 
+    /// A wall clock that goes back makes no entry of each use.
+    @Test func anExtensionThatChangesNothingIsNotRepeated() {
+        let world = World()
+        defer { world.end() }
+        world.begin()
+        world.login("t")
+        world.change(.extendToken(hash: AuthToken.hash(of: [UInt8]("t")), expires: .max))
+        world.clock.advance(by: .seconds(60))
+        for _ in 0..<10 { #expect(world.isGood("t")) }
+        #expect(world.proposals.requests.withLock { $0.count } <= 1)
+    }
+
     @Test func unusedLoginsAreRemoved() {
         let world = World()
         defer { world.end() }

@@ -136,9 +136,8 @@ struct AuthNodeTests {
         #expect(codes == [nil, nil, .authRevisionOld, nil, .permissionDenied])
     }
 
-    @Test(arguments: [Durability.local, .objectStore]) func aLostDiskTakesNothing(_ durability: Durability) async throws
-    {
-        let test = try await StoreNode(durability)
+    @Test func aLostDiskTakesNothing() async throws {
+        let test = try await StoreNode(.objectStore)
         try await test.start()
         await begin(test.node)
         _ = try await test.node.checkpoint()
@@ -164,7 +163,7 @@ struct AuthNodeTests {
     /// What an earlier version knows: engines whose row of the state is 56 bytes long, checkpoints of format 1, and
     /// mutations up to 7.
     @Test func earlierVersionsRefuse() async throws {
-        let test = try await StoreNode(.local)
+        let test = try await StoreNode(.objectStore)
         try await test.start()
         try await test.put("a", "1")
         func metaSize() throws -> Int {
@@ -173,7 +172,11 @@ struct AuthNodeTests {
             return size
         }
         func format() async throws -> Int {
-            let name = try #require(try await test.node.checkpoint())
+            // Nil where the one that each start makes has everything already.
+            _ = try await test.node.checkpoint()
+            let head = String(
+                decoding: try await test.base.get("db/manifest/latest", bytes: nil).bytes, as: UTF8.self)
+            let name = String(try #require(head.firstMatch(of: /"checkpoint":"([^"]+)"/)?.1))
             let bytes = try await test.base.get(ObjectKey("db/" + name), bytes: nil).bytes
             return try ManifestFile.decode(bytes, key: ObjectKey(name)).checkpoint.format
         }
@@ -210,11 +213,11 @@ struct AuthNodeTests {
                 await Task.yield()
             }
         }
-        for number in 0..<200 {
+        for number in 0..<50 {
             #expect(await submit(node, .auth(.addRole([UInt8]("role \(number)")))) == nil)
         }
         isDone.withLock { $0 = true }
         try await watcher.value
-        #expect(node.auth.generation == generation + 200)
+        #expect(node.auth.generation == generation + 50)
     }
 }

@@ -141,6 +141,11 @@ struct LoginTests {
             change.hashedPassword = hash.base64EncodedString()
             try await server.call("Auth/UserChangePassword", change, token: root)
             _ = try await server.login("full", "U*U")
+            var add = EtcdAuthUserAddRequest.with { $0.name = "new" }
+            add.hashedPassword = change.hashedPassword
+            try await server.call("Auth/UserAdd", add, token: root)
+            _ = try await server.login("new", "U*U")
+            await #expect(throws: RPCStatus.self) { try await server.login("new", "") }
             change.hashedPassword = "not base64!"
             let refused = await server.failure("Auth/UserChangePassword", change, token: root)
             #expect(refused?.code == .unknown)
