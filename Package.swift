@@ -69,6 +69,9 @@ let package = Package(
         .systemLibrary(
             name: "COpenSSL", path: "Sources/CLibraries/COpenSSL", pkgConfig: "libcrypto",
             providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(
+            name: "CCrypt", path: "Sources/CLibraries/CCrypt", pkgConfig: "libcrypt",
+            providers: [.apt(["libcrypt-dev"])]),
         .target(
             name: "MemoryEngine", dependencies: ["T4Protocols"], path: "Sources/Backends/Memory",
             swiftSettings: settings),
@@ -124,7 +127,8 @@ let package = Package(
         .target(
             name: "T4Server",
             dependencies: [
-                "T4Core", "T4Protocols", "RPC", "EtcdAPI", .product(name: "NIOCore", package: "swift-nio"),
+                "T4Core", "T4Protocols", "RPC", "EtcdAPI", "CCrypt",
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -181,6 +181,16 @@ public struct Configuration: Sendable {
         }
     }
 
+    /// Who may do what.
+    public struct Auth: Hashable, Sendable {
+        /// Whether requests are checked once clients have turned authentication on in the database.
+        public var isEnforced = true
+        /// How long a login lasts after its last use: 1 s ... 30 days.
+        public var tokenTTL = Duration.seconds(300)
+        /// Cost of the hashes of passwords: 4 ... 20.
+        public var bcryptCost = 10
+    }
+
     /// The queue in front of the log.
     public struct Commit: Hashable, Sendable {
         /// Most writes that wait for the log; further ones are refused with "too many requests": 1 ... 10,000,000.
@@ -213,6 +223,8 @@ public struct Configuration: Sendable {
     public var lease = Lease()
     /// History that the node drops by itself.
     public var compaction = Compaction()
+    /// Who may do what.
+    public var auth = Auth()
     /// The queue in front of the log.
     public var commit = Commit()
 

@@ -21,7 +21,7 @@ enum Unavailable {
     /// What becomes of a flag's value that asks for nothing that is missing; nil when it does.
     static func effect(flag: String, _ text: String) -> Effect? {
         switch (flag, text) {
-        case ("read-consistency", "linearizable"), ("auth-enabled", "false"): .same
+        case ("read-consistency", "linearizable"), ("auth-token", "simple"): .same
         case ("read-consistency", "serializable"): .better(reads)
         default: nil
         }
@@ -30,18 +30,18 @@ enum Unavailable {
     private static let cluster = "clusters are not in this version: a node works alone"
     private static let reads = "a node works alone in this version, so every read is linearizable"
     private static let tls = "TLS is not in this version"
-    private static let auth = "authentication is not in this version"
     private static let compaction = "automatic compaction is set as with etcd: --auto-compaction-mode, -retention"
+    private static let tokens = "tokens of other kinds than \"simple\" are not in this version"
     private static let metrics = "the metrics endpoint is not in this version"
 
     private static let tables = [
-        "election": cluster, "peer": cluster, "tls": tls, "auth": auth, "metrics": metrics,
+        "election": cluster, "peer": cluster, "tls": tls, "metrics": metrics,
     ]
 
     private static let flags: [(name: String, reason: String)] = [
         ("peer-tls-", tls), ("client-tls-", tls), ("peer-", cluster), ("advertise-peer", cluster),
         ("leader-watch-interval-sec", cluster), ("follower-", cluster), ("read-consistency", reads),
-        ("auth-", auth), ("token-ttl", auth), ("metrics-addr", metrics), ("pprof", metrics),
+        ("auth-token", tokens), ("metrics-addr", metrics), ("pprof", metrics),
         ("auto-compact", compaction), ("auto-compact-", compaction),
     ]
 }

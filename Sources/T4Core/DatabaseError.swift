@@ -42,6 +42,45 @@ public struct DatabaseError: Error, Hashable, Sendable, CustomStringConvertible 
         case outcomeUnknown
         /// The local engine failed; the node must be restarted.
         case engineFailed
+
+        /// The user may not do that.
+        case permissionDenied
+        /// A request without a token, or a user without a name.
+        case userNameEmpty
+        /// A role without a name.
+        case roleNameEmpty
+        /// A user of that name exists.
+        case userExists
+        /// No such user.
+        case userNotFound
+        /// A role of that name exists.
+        case roleExists
+        /// No such role.
+        case roleNotFound
+        /// The user does not have that role.
+        case roleNotGranted
+        /// A grant without a permission.
+        case permissionNotGiven
+        /// The role does not have that permission.
+        case permissionNotGranted
+        /// Nobody can log in while authentication is off.
+        case authNotEnabled
+        /// Wrong user name or password.
+        case authenticationFailed
+        /// The user has no password to log in with, or a hash that is none was given.
+        case noPasswordUser
+        /// Too many failed logins of that user: not even the right password counts for some time.
+        case userLocked
+        /// The token is not, or no longer, one of a login.
+        case invalidAuthToken
+        /// Users, roles or permissions changed while the request was on its way: look the token up again.
+        case authRevisionOld
+        /// Would take from root what it needs while authentication is on, or a permission on a range that is none.
+        case invalidAuthManagement
+        /// Authentication needs a user root.
+        case rootUserMissing
+        /// Authentication needs a user root with the role root.
+        case rootRoleMissing
     }
 
     /// What a caller can act on.

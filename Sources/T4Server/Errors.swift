@@ -4,7 +4,6 @@ import T4Core
 /// The one table from our errors to what etcd's clients compare: gRPC code and text, byte for byte.
 enum EtcdErrors {
     static let badLeaderTransferee = status(.failedPrecondition, "bad leader transferee")
-    static let authNotEnabled = status(.failedPrecondition, "authentication is not enabled")
     static let memberNotFound = status(.notFound, "member not found")
     static let badMemberURLs = status(.invalidArgument, "given member URLs are invalid")
     static let notALearner = status(.failedPrecondition, "can only promote a learner member")
@@ -53,6 +52,28 @@ enum EtcdErrors {
         case .outcomeUnknown: status(.unavailable, "request timed out")
         // The node refuses everything until it is restarted; a client may try another one.
         case .engineFailed: RPCStatus(.unavailable, "etcdserver: server stopped")
+        case .permissionDenied: status(.permissionDenied, "permission denied")
+        case .userNameEmpty: status(.invalidArgument, "user name is empty")
+        case .roleNameEmpty: status(.invalidArgument, "role name is empty")
+        case .userExists: status(.failedPrecondition, "user name already exists")
+        case .userNotFound: status(.failedPrecondition, "user name not found")
+        case .roleExists: status(.failedPrecondition, "role name already exists")
+        case .roleNotFound: status(.failedPrecondition, "role name not found")
+        case .roleNotGranted: status(.failedPrecondition, "role is not granted to the user")
+        case .permissionNotGiven: status(.invalidArgument, "permission not given")
+        case .permissionNotGranted: status(.failedPrecondition, "permission is not granted to the role")
+        case .authNotEnabled: status(.failedPrecondition, "authentication is not enabled")
+        case .authenticationFailed:
+            status(.invalidArgument, "authentication failed, invalid user ID or password")
+        // etcd has no status of its own for this one.
+        case .noPasswordUser:
+            RPCStatus(.unknown, "auth: authentication failed, password was given for no password user")
+        case .userLocked: RPCStatus(.resourceExhausted, "t4: too many failed logins of this user, try again later")
+        case .invalidAuthToken: status(.unauthenticated, "invalid auth token")
+        case .authRevisionOld: status(.invalidArgument, "revision of auth store is old")
+        case .invalidAuthManagement: status(.invalidArgument, "invalid auth management")
+        case .rootUserMissing: status(.failedPrecondition, "root user does not exist")
+        case .rootRoleMissing: status(.failedPrecondition, "root user does not have root role")
         }
     }
 

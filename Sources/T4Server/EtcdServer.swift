@@ -13,6 +13,10 @@ public struct EtcdServerSettings: Sendable {
     public var requestSizeMax = 1536 * 1024
     /// Operations in one transaction.
     public var txnOperationsMax = 128
+    /// Whether requests are checked once clients have turned authentication on. False serves everybody.
+    public var enforcesAuth = true
+    /// Cost of the hashes of passwords: 4 ... 20, each one more doubles the time that a login takes.
+    public var bcryptCost = 10
     /// Event loops, each with a thread of its own; 1 or more.
     public var threads = 1
     /// Limits and times of the transport.
@@ -41,10 +45,12 @@ public final class EtcdServer: Sendable {
     private let server: RPCServer
     private let background: BackgroundQueue
     private let snapshots: SnapshotWorkers
+    private let logins: Logins
 
-    private init(server: RPCServer, background: BackgroundQueue, snapshots: SnapshotWorkers) {
+    private init(server: RPCServer, background: BackgroundQueue, snapshots: SnapshotWorkers, logins: Logins) {
         self.server = server
         self.background = background
+        self.logins = logins
         self.snapshots = snapshots
         host = server.host
         port = server.port
@@ -68,7 +74,8 @@ public final class EtcdServer: Sendable {
         MaintenanceService(context: context).register(in: &router)
         let snapshots = SnapshotWorkers()
         SnapshotService(context: context, workers: snapshots).register(in: &router)
-        AuthService(context: context).register(in: &router)
+        let logins = Logins(context: context, logger: logger)
+        AuthService(context: context, logins: logins).register(in: &router)
         LockService(context: context).register(in: &router)
         ElectionService(context: context).register(in: &router)
         HealthService().register(in: &router)
@@ -77,7 +84,7 @@ public final class EtcdServer: Sendable {
             logger: logger)
         let listened = "http://\(server.host.contains(":") ? "[\(server.host)]" : server.host):\(server.port)"
         advertised.urls.withLock { $0 = settings.clientURLs.isEmpty ? [listened] : settings.clientURLs }
-        return EtcdServer(server: server, background: settings.background, snapshots: snapshots)
+        return EtcdServer(server: server, background: settings.background, snapshots: snapshots, logins: logins)
     }
 
     /// Takes no new requests, answers those that were taken, ends watches and snapshots, and closes. Safe twice.
@@ -86,5 +93,6 @@ public final class EtcdServer: Sendable {
         await server.shutdownGracefully(deadline: deadline)
         snapshots.stop()
         background.stop()
+        logins.stop()
     }
 }

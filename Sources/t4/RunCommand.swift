@@ -95,6 +95,9 @@ struct RunCommand: AsyncParsableCommand {
             do { try await node.stop() } catch { logger.error("the node did not close cleanly: \(error)") }
             throw fail(error)
         }
+        if !configuration.auth.isEnforced {
+            logger.warning("auth.enabled is false: the node serves everybody, whatever the database says")
+        }
         let host = server.host == "0.0.0.0" ? "127.0.0.1" : server.host == "::" ? "[::1]" : server.host
         StandardOutput.writeLine("t4 is ready: etcd endpoint http://\(host):\(server.port)")
         StandardOutput.writeLine("  try: etcdctl --endpoints=\(host):\(server.port) put /hello world")
@@ -204,6 +207,7 @@ extension NodeConfiguration {
         queueCountMax = configuration.commit.queueRequestsMax
         queueBytesMax = configuration.commit.queueBytesMax.bytes
         leaseTTLMin = configuration.lease.ttlMin.components.seconds
+        tokenTTL = configuration.auth.tokenTTL
         watchProgressInterval = configuration.watch.progressInterval
         watchesMax = configuration.watch.watchesMax
         retention = configuration.compaction.nodeRetention
@@ -251,6 +255,8 @@ extension EtcdServerSettings {
         }
         requestSizeMax = configuration.server.requestSizeMax.bytes
         txnOperationsMax = configuration.server.txnOperationsMax
+        enforcesAuth = configuration.auth.isEnforced
+        bcryptCost = configuration.auth.bcryptCost
         threads = configuration.server.threads > 0 ? configuration.server.threads : EtcdServerSettings.defaultThreads
         transport.messageSizeMax = requestSizeMax + 512 * 1024
         transport.concurrentStreamsMax = configuration.server.concurrentStreamsMax

@@ -28,8 +28,8 @@ import Testing
         Mistake("[nod]\nid = \"x\"", "t4.toml:1:2: nod: unknown table; did you mean [node]?"),
         Mistake(
             "[cache]",
-            "t4.toml:1:2: cache: unknown table; known: branch, checkpoint, commit, compaction, engine, lease, log, node, "
-                + "restore, server, store, wal, watch"),
+            "t4.toml:1:2: cache: unknown table; known: auth, branch, checkpoint, commit, compaction, engine, lease, log, "
+                + "node, restore, server, store, wal, watch"),
         Mistake(
             "listen = \"x\"", "t4.toml:1:1: listen: unknown key outside of any table; it belongs below [node]"),
         Mistake("fast = true", "t4.toml:1:1: fast: unknown key outside of any table"),
@@ -56,7 +56,9 @@ import Testing
         Mistake(
             flags: ["read-consistency": "eventual"],
             "--read-consistency: a node works alone in this version, so every read is linearizable"),
-        Mistake(environment: ["T4_AUTH_ENABLED": "true"], "T4_AUTH_ENABLED: authentication is not in this version"),
+        Mistake(
+            flags: ["auth-token": "jwt,pub-key=a"],
+            "--auth-token: tokens of other kinds than \"simple\" are not in this version"),
         Mistake(environment: ["T4_CLIENT_TLS_CERT": "b"], "T4_CLIENT_TLS_CERT: TLS is not in this version"),
     ]
 

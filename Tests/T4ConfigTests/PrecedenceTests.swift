@@ -52,6 +52,9 @@ import Testing
         "server.quota_backend_bytes": ["1GiB", "0", "3GiB"],
         "compaction.mode": ["revision", "periodic", "revision"],
         "compaction.retention": ["1", "0", "3"],
+        "auth.enabled": ["false", "true", "false"],
+        "auth.token_ttl": ["1m", "2m", "3m"],
+        "auth.bcrypt_cost": ["4", "5", "6"],
         "commit.queue_max_requests": ["1", "2", "3"],
         "commit.queue_max_bytes": ["64MiB", "65MiB", "66MiB"],
     ]

@@ -220,7 +220,7 @@ import Testing
     }
 
     @Test func whatThisVersionDoesAnyhowIsTaken() throws {
-        let environment = ["T4_READ_CONSISTENCY": "linearizable", "T4_AUTH_ENABLED": "false"]
+        let environment = ["T4_READ_CONSISTENCY": "linearizable", "T4_AUTH_TOKEN": "simple"]
         #expect(try load(environment: environment).warnings.isEmpty)
         #expect(
             try load(flags: ["read-consistency": "serializable"]).warnings == [

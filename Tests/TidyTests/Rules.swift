@@ -127,7 +127,7 @@ extension Rule {
 /// For each module of ours, those of ours that it may import.
 private let allowedImports: [String: Set<String>] = [
     "T4Protocols": [],
-    "CLMDB": [], "CRocksDB": [], "CLevelDB": [], "CCurl": [], "CNGHTTP2": [], "COpenSSL": [],
+    "CLMDB": [], "CRocksDB": [], "CLevelDB": [], "CCurl": [], "CNGHTTP2": [], "COpenSSL": [], "CCrypt": [],
     "MemoryEngine": ["T4Protocols"],
     "WriteBehindEngine": ["T4Protocols", "MemoryEngine"],
     "LMDBEngine": ["T4Protocols", "CLMDB"],
@@ -144,7 +144,7 @@ private let allowedImports: [String: Set<String>] = [
     ],
     "EtcdAPI": [],
     "RPC": ["CNGHTTP2"],
-    "T4Server": ["T4Core", "T4Protocols", "RPC", "EtcdAPI"],
+    "T4Server": ["T4Core", "T4Protocols", "RPC", "EtcdAPI", "CCrypt"],
     "t4": ["T4Server", "T4Core", "T4Protocols", "T4Config", "T4BuiltIns", "T4Conformance", "RPC"],
     "T4Conformance": ["T4Protocols"],
     "S3StoreTests": ["S3Store", "T4Conformance", "T4Core", "T4Protocols", "COpenSSL"],

@@ -72,6 +72,13 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         return .nanoseconds((deadline - NIODeadline.now()).nanoseconds)
     }
 
+    /// What the handlers of a connection keep with it from call to call. Only on the event loop: inside handlers of unary
+    /// calls, and of what happens to streams.
+    public var connectionValue: AnyObject? {
+        get { server.handlerValue }
+        set { server.handlerValue = newValue }
+    }
+
     /// The client's address as `1.2.3.4:567`; nil if the transport has none.
     public var remoteAddress: String? { server.remoteAddress }
 

@@ -8,6 +8,8 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
 
     let shared: ServerShared
     let remoteAddress: String?
+    /// What handlers keep here, see `ServerCall.connectionValue`.
+    var handlerValue: AnyObject?
     /// The call whose header block is being read; header blocks do not overlap.
     var headerCall: ServerCall?
     /// Payload length and flags of the frame that is being read.

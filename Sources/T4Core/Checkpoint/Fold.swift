@@ -42,6 +42,8 @@ package struct Fold {
             case .revoke(let lease): add(TableRow(name: SystemRow.lease(lease.id), isRemoval: true, value: []))
             case .raise(let alarm): add(TableRow(name: SystemRow.alarm(alarm), value: []))
             case .disarm(let alarm): add(TableRow(name: SystemRow.alarm(alarm), isRemoval: true, value: []))
+            case .auth(let change):
+                add(TableRow(name: change.name, isRemoval: change.new == nil, value: change.new ?? []))
             case .compact(let revision): compacted = max(compacted, revision)
             }
         }

@@ -2,6 +2,9 @@ package import T4Protocols
 
 /// Hears what became visible, in order, from whichever thread applied it.
 package protocol CommitObserver: AnyObject, Sendable {
+    /// The engine is about to show what these groups changed. It may come again for the same ones, when the engine had
+    /// no space.
+    func willApply(_ groups: [CommittedGroup])
     /// The engine shows everything up to `meta`; nobody has been answered yet. `changes` have their revisions.
     func committed(_ groups: [CommittedGroup], meta: MetaRow)
     /// The disk of the engine is full: nothing is applied until `spaceReturned`. Called once for each time this happens.
@@ -246,6 +249,7 @@ package final class ApplyStage: Sendable {
                     marks.append(StateTrail.Mark(position: end, meta: applier.meta, time: group.time))
                 }
             }
+            observer.willApply(groups)
             if newPosition != position { try engine.apply(applier.finish(), at: newPosition) }
             meta = applier.meta
             for mark in marks { trail?.applied(mark) }

@@ -163,7 +163,7 @@ package final class CommitThread: @unchecked Sendable {
             byteCount += proposal.byteCount
             let decision: Decision
             do {
-                decision = try evaluator.decide(proposal.kind)
+                decision = try evaluator.decide(proposal.kind, for: proposal.requester)
             } catch {
                 let failed = DatabaseError(.engineFailed, "the local engine cannot be read: \(error)")
                 for (proposal, _) in decided { proposal.complete(.failure(failed)) }

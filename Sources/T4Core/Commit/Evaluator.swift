@@ -9,6 +9,8 @@ package final class Evaluator {
     private let pending: PendingState
     private var alarms: RaisedAlarms
     private let quota: SpaceQuota?
+    private var auth: AuthState
+    private var accounts: AuthView
     private var reader: StateReader?
 
     /// - Parameter quota: How large the database may get; nil for no limit.
@@ -18,6 +20,8 @@ package final class Evaluator {
         pending = PendingState(leases: try reader.leases())
         alarms = RaisedAlarms(try reader.alarms())
         self.quota = quota
+        auth = try AuthState(reader)
+        accounts = AuthView(auth.accounts)
     }
 
     /// Starts a group: `reader` shows at least what the groups up to `applied` decided.
@@ -37,8 +41,9 @@ package final class Evaluator {
     }
 
     /// Decides one proposal and remembers what it changes.
+    /// - Parameter requester: Who asks; nil for the node itself.
     /// - Throws: `EngineError` only; what etcd refuses is in the decision.
-    package func decide(_ kind: ProposalKind) throws(EngineError) -> Decision {
+    package func decide(_ kind: ProposalKind, for requester: Requester? = nil) throws(EngineError) -> Decision {
         if !alarms.isEmpty, let refusal = alarms.refusal(of: kind) { return Decision(result: .failure(refusal)) }
         if let quota, kind.spaceNeeded > 0, try !quota.admits(kind.spaceNeeded) {
             var decision = raise(quota.alarm)
@@ -46,6 +51,7 @@ package final class Evaluator {
             return decision
         }
         do {
+            try check(kind, accounts.authorization(of: requester))
             switch kind {
             case .put(let request): return try put(request)
             case .deleteRange(let request): return try deleteRange(request)
@@ -55,6 +61,7 @@ package final class Evaluator {
             case .revoke(let lease): return try revoke(lease)
             case .raise(let alarm): return raise(alarm)
             case .disarm(let alarm): return disarm(alarm)
+            case .auth(let request): return try change(request)
             }
         } catch let error as DatabaseError {
             return Decision(result: .failure(error))
@@ -118,15 +125,55 @@ package final class Evaluator {
     private func revoke(_ lease: Int64) throws -> Decision {
         guard let ttl = pending.leases[lease] else { throw DatabaseError(.leaseNotFound) }
         var view = view()
-        let candidates = Set(try reader!.keys(leasedTo: lease)).union(pending.keys(leasedTo: lease))
-        for key in candidates.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
-            let key = ByteKey(key)
-            if let record = try view.latest(key), record.lease == lease { view.delete(key, previous: record) }
-        }
+        for (key, record) in try records(leasedTo: lease, in: view) { view.delete(key, previous: record) }
         pending.revoke(lease)
         var decision = accept(view, .revoke(view.revision))
         decision.changes.append(StateChange(.revoke(LeaseRecord(id: lease, ttl: ttl))))
         return decision
+    }
+
+    /// What is attached to a lease, in key order.
+    private func records(
+        leasedTo lease: Int64, in view: TransactionView
+    ) throws -> [(key: ByteKey, record: StoredRecord)] {
+        let candidates = Set(try reader!.keys(leasedTo: lease)).union(pending.keys(leasedTo: lease))
+        return try candidates.sorted { $0.lexicographicallyPrecedes($1) }.compactMap { key in
+            let key = ByteKey(key)
+            guard let record = try view.latest(key), record.lease == lease else { return nil }
+            return (key, record)
+        }
+    }
+
+    /// Whether the requester may have that done, as far as everything decided says.
+    private func check(_ kind: ProposalKind, _ authorization: Authorization) throws {
+        if authorization.isUnlimited { return }
+        // A transaction may name a lease many times.
+        var known: [Int64: [[UInt8]]] = [:]
+        let leasedKeys: Authorization.LeasedKeys = { lease in
+            if let keys = known[lease] { return keys }
+            let keys = try self.records(leasedTo: lease, in: self.view()).map(\.key.bytes)
+            known[lease] = keys
+            return keys
+        }
+        switch kind {
+        case .put(let request): try authorization.check(request, leasedKeys)
+        case .deleteRange(let request): try authorization.check(request)
+        case .txn(let request): try authorization.check(request, leasedKeys)
+        case .grant: try authorization.requireUser()
+        case .revoke(let lease):
+            try authorization.requireUser()
+            try authorization.checkWriting(lease: lease, leasedKeys)
+        case .compact, .raise, .disarm: try authorization.requireAdmin()
+        case .auth(let request): if !request.isAboutTokens { try authorization.requireAdmin() }
+        }
+    }
+
+    /// Accounts and tokens make no revision of the keys.
+    private func change(_ request: AuthRequest) throws -> Decision {
+        let changes = try auth.decide(request)
+        for change in changes { auth.apply(change) }
+        if changes.contains(where: \.isAboutAccounts) { accounts = AuthView(auth.accounts) }
+        return Decision(result: .success(.auth(revision)), changes: changes.map { StateChange(.auth($0)) })
     }
 
     /// Raising what is raised already succeeds and changes nothing.

@@ -12,6 +12,7 @@ package enum ProposalKind: Sendable {
     case revoke(lease: Int64)
     case raise(Alarm)
     case disarm(Alarm)
+    case auth(AuthRequest)
 }
 
 /// The answer to a proposal.
@@ -24,6 +25,7 @@ package enum ProposalResponse: Sendable {
     case revoke(Revision)
     /// Of `raise` the alarm; of `disarm` the alarm if it was raised.
     case alarm(Revision, Alarm?)
+    case auth(Revision)
 }
 
 /// A proposal on its way through the commit pipeline. Its completion is called exactly once, from any thread: with the
@@ -32,13 +34,16 @@ package final class Proposal: Sendable {
     package typealias Completion = @Sendable (Result<ProposalResponse, DatabaseError>) -> Void
 
     package let kind: ProposalKind
+    /// Who asks; nil for the node itself, which may do everything.
+    package let requester: Requester?
     /// Bytes that the proposal counts against the queue's limit.
     package let byteCount: Int
     private let completion: Completion
     private let isCompleted = Atomic(false)
 
-    package init(_ kind: ProposalKind, completion: @escaping Completion) {
+    package init(_ kind: ProposalKind, from requester: Requester? = nil, completion: @escaping Completion) {
         self.kind = kind
+        self.requester = requester
         self.byteCount = kind.byteCount
         self.completion = completion
     }
@@ -56,6 +61,7 @@ extension ProposalKind {
         case .deleteRange(let request): 64 + request.key.count + request.rangeEnd.count
         case .txn(let request): request.byteCount
         case .compact, .grant, .revoke, .raise, .disarm: 64
+        case .auth(let request): request.byteCount
         }
     }
 
@@ -63,6 +69,7 @@ extension ProposalKind {
     package var freesSpace: Bool {
         switch self {
         case .deleteRange, .compact, .revoke, .raise, .disarm: true
+        case .auth(let request): request.freesSpace
         case .put, .txn, .grant: false
         }
     }

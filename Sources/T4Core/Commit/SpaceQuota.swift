@@ -45,7 +45,7 @@ extension ProposalKind {
         case .put(let request): request.spaceNeeded
         case .grant: 64
         case .txn(let request): max(request.success.spaceNeeded, request.failure.spaceNeeded)
-        case .deleteRange, .compact, .revoke, .raise, .disarm: 0
+        case .deleteRange, .compact, .revoke, .raise, .disarm, .auth: 0
         }
     }
 }

@@ -21,6 +21,7 @@ package struct Applier {
             case .compact(let revision): meta.compacted = max(meta.compacted, revision)
             case .raise(let alarm): addSystem(SystemRow.alarm(alarm), [])
             case .disarm(let alarm): removeSystem(SystemRow.alarm(alarm), [])
+            case .auth(let change): apply(change)
             }
         }
         if revision != .none { meta.revision = revision }
@@ -42,6 +43,12 @@ package struct Applier {
     private mutating func removeSystem(_ name: [UInt8], _ row: [UInt8]) {
         batch.delete(name)
         meta.digest.remove(name: name, value: row)
+    }
+
+    private mutating func apply(_ change: AuthChange) {
+        if let old = change.old { removeSystem(change.name, old) }
+        if let new = change.new { addSystem(change.name, new) }
+        meta.hasAuth = true
     }
 
     private mutating func put(_ key: [UInt8], _ record: StoredRecord, previous: StoredRecord?) {
@@ -141,7 +148,7 @@ package struct LogReplay {
             switch mutation {
             case .put(let key, let record): previous = try replace(key, with: record)
             case .delete(let key, _): previous = try replace(key, with: nil)
-            case .grant, .revoke, .compact, .raise, .disarm: break
+            case .grant, .revoke, .compact, .raise, .disarm, .auth: break
             }
             changes.append(StateChange(mutation, previous: previous))
         }

@@ -11,6 +11,8 @@ package enum Mutation: Hashable, Sendable {
     case compact(Revision)
     case raise(Alarm)
     case disarm(Alarm)
+    /// A row about authentication.
+    case auth(AuthChange)
 }
 
 /// The body of an entry of kind `.mutations`: mutations one after another, integers as in `docs/formats.md`.
@@ -24,6 +26,7 @@ package enum Mutation: Hashable, Sendable {
 /// | 5 | compact | revision i64 |
 /// | 6 | raise an alarm | kind u8, member u64 |
 /// | 7 | disarm an alarm | kind u8, member u64 |
+/// | 16 | authentication | as `AuthChange.append` |
 package enum MutationCoding {
     package static func encode(_ mutations: [Mutation]) -> [UInt8] {
         var bytes: [UInt8] = []
@@ -33,6 +36,7 @@ package enum MutationCoding {
             case .put(let key, let record): size += 37 + key.count + record.value.count
             case .delete(let key, _): size += 9 + key.count
             case .grant, .revoke, .compact, .raise, .disarm: size += 17
+            case .auth(let change): size += 1 + change.byteCount
             }
         }
         bytes.reserveCapacity(size)
@@ -74,6 +78,9 @@ package enum MutationCoding {
         case .disarm(let alarm):
             bytes.append(7)
             append(alarm, to: &bytes)
+        case .auth(let change):
+            bytes.append(16)
+            change.append(to: &bytes)
         }
     }
 
@@ -86,7 +93,7 @@ package enum MutationCoding {
     /// - Parameter revision: The entry's, which every put of it carries.
     /// - Returns: Nil when the bytes are not a body this version can read.
     package static func decode(_ body: [UInt8], revision: Revision) -> [Mutation]? {
-        var cursor = Cursor(body)
+        var cursor = ByteCursor(body)
         var mutations: [Mutation] = []
         while !cursor.isAtEnd {
             guard let tag: UInt8 = cursor.integer(), let mutation = decode(tag, revision, &cursor) else { return nil }
@@ -95,7 +102,7 @@ package enum MutationCoding {
         return mutations
     }
 
-    private static func decode(_ tag: UInt8, _ revision: Revision, _ cursor: inout Cursor) -> Mutation? {
+    private static func decode(_ tag: UInt8, _ revision: Revision, _ cursor: inout ByteCursor) -> Mutation? {
         switch tag {
         case 1:
             guard let sub: UInt32 = cursor.integer(), let create: Int64 = cursor.integer(),
@@ -122,37 +129,16 @@ package enum MutationCoding {
             return .compact(Revision(revision))
         case 6: return alarm(&cursor).map { .raise($0) }
         case 7: return alarm(&cursor).map { .disarm($0) }
+        case 16: return AuthChange(&cursor).map { .auth($0) }
         default:
             return nil
         }
     }
 
-    private static func alarm(_ cursor: inout Cursor) -> Alarm? {
+    private static func alarm(_ cursor: inout ByteCursor) -> Alarm? {
         guard let number: UInt8 = cursor.integer(), let kind = Alarm.Kind(rawValue: number),
             let member: UInt64 = cursor.integer()
         else { return nil }
         return Alarm(kind, member: member)
-    }
-
-    private struct Cursor {
-        private let storage: [UInt8]
-        private var offset = 0
-
-        init(_ storage: [UInt8]) { self.storage = storage }
-
-        var isAtEnd: Bool { offset == storage.count }
-
-        mutating func integer<Integer: FixedWidthInteger>() -> Integer? {
-            let size = MemoryLayout<Integer>.size
-            guard storage.count - offset >= size else { return nil }
-            defer { offset += size }
-            return storage.span.bytes.bigEndian(at: offset)
-        }
-
-        mutating func bytes(_ count: UInt32) -> [UInt8]? {
-            guard storage.count - offset >= Int(count) else { return nil }
-            defer { offset += Int(count) }
-            return Array(storage[offset..<offset + Int(count)])
-        }
     }
 }

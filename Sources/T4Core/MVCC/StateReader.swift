@@ -118,6 +118,21 @@ package struct StateReader: Sendable {
         return keys
     }
 
+    /// Visits every key that is attached to a lease, until the visitor throws.
+    package func forEachLeasedKey(_ visit: ([UInt8]) throws(DatabaseError) -> Void) throws {
+        var refusal: DatabaseError?
+        try snapshot.scan(KeyRange(prefix: [Keyspace.leased]), order: .ascending) { name, _ in
+            do throws(DatabaseError) {
+                try visit(name.extracting(droppingFirst: 9).copyBytes())
+                return .next
+            } catch {
+                refusal = error
+                return .stop
+            }
+        }
+        if let refusal { throw refusal }
+    }
+
     /// All granted leases, by id.
     package func leases() throws(EngineError) -> [LeaseRecord] {
         var leases: [LeaseRecord] = []

@@ -106,7 +106,10 @@ package struct ChangeRow: Sendable {
 
 /// The row that says where the state stands.
 package struct MetaRow: Hashable, Sendable {
-    package static let byteCount = 24 + StateDigest.byteCount
+    private static let byteCount = 24 + StateDigest.byteCount
+    /// Stands behind the rest where there are rows about authentication. An earlier version then takes the row for none,
+    /// and does not serve everybody what it cannot protect.
+    private static let authMark: UInt8 = 1
 
     package var revision: Revision
     package var compacted: Revision
@@ -114,20 +117,25 @@ package struct MetaRow: Hashable, Sendable {
     package var keys: UInt64
     /// Of the current rows and of the system rows but this one.
     package var digest: StateDigest
+    /// There are, or were, rows about authentication.
+    package var hasAuth: Bool
 
     /// An empty database.
     package static let initial = MetaRow(revision: .initial, compacted: .none, keys: 0, digest: StateDigest())
 
-    package init(revision: Revision, compacted: Revision, keys: UInt64, digest: StateDigest) {
+    package init(revision: Revision, compacted: Revision, keys: UInt64, digest: StateDigest, hasAuth: Bool = false) {
         self.revision = revision
         self.compacted = compacted
         self.keys = keys
         self.digest = digest
+        self.hasAuth = hasAuth
     }
 
     /// Nil when the bytes are not such a row.
     package init?(_ row: RawSpan) {
-        guard row.byteCount == MetaRow.byteCount else { return nil }
+        hasAuth = row.byteCount == MetaRow.byteCount + 1
+        guard row.byteCount == MetaRow.byteCount || hasAuth else { return nil }
+        if hasAuth, row.bigEndian(at: MetaRow.byteCount) != MetaRow.authMark { return nil }
         revision = Revision(row.bigEndian(at: 0, as: Int64.self))
         compacted = Revision(row.bigEndian(at: 8, as: Int64.self))
         keys = row.bigEndian(at: 16)
@@ -139,5 +147,6 @@ package struct MetaRow: Hashable, Sendable {
         bytes.append(bigEndian: compacted.rawValue)
         bytes.append(bigEndian: keys)
         bytes.append(contentsOf: digest.bytes)
+        if hasAuth { bytes.append(MetaRow.authMark) }
     }
 }

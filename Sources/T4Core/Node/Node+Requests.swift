@@ -44,18 +44,16 @@ extension Node {
     @discardableResult
     public func txn(_ request: TxnRequest) async throws(DatabaseError) -> TxnResponse {
         try request.validate(operationsMax: configuration.txnOperationsMax)
-        if request.isReadOnly { return try readOnlyTxn(request) }
+        if request.isReadOnly { return try reading { try Node.readOnlyTxn(request, on: $0) } }
         guard case .txn(let response) = try await propose(.txn(request)) else { preconditionFailure() }
         return response
     }
 
-    /// Evaluates a transaction without writes on what is visible. It must have been validated.
-    package func readOnlyTxn(_ request: TxnRequest) throws(DatabaseError) -> TxnResponse {
-        try reading { reader in
-            var view = TransactionView(
-                base: reader.meta.revision, compacted: reader.meta.compacted, reader: reader, pending: nil)
-            return try TxnEvaluation { _ in true }.run(request, on: &view)
-        }
+    /// Evaluates a transaction without writes. It must have been validated.
+    package static func readOnlyTxn(_ request: TxnRequest, on reader: StateReader) throws -> TxnResponse {
+        var view = TransactionView(
+            base: reader.meta.revision, compacted: reader.meta.compacted, reader: reader, pending: nil)
+        return try TxnEvaluation { _ in true }.run(request, on: &view)
     }
 
     /// Drops history below a revision. With `physical` it returns once the rows are gone.

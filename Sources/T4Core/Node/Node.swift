@@ -8,6 +8,7 @@ public final class Node: Sendable {
     package let published: PublishedState
     package let watches: WatchHub
     package let leases: LeaseKeeper
+    package let auth: AuthKeeper
     /// Distinguishes this database; never 0.
     public let clusterID: UInt64
     /// Distinguishes this node's data directory; never 0.
@@ -33,6 +34,8 @@ public final class Node: Sendable {
     private let commit: CommitThread
     /// The lease keeper does not hold it.
     private let revoker: LeaseRevoker
+    /// Nor does the auth keeper hold this.
+    private let tokenProposals: TokenProposals
     private let logger: Logger
     private let threads: [SystemThread]
     private let compactionThread: SystemThread
@@ -118,12 +121,15 @@ public final class Node: Sendable {
         revoker = LeaseRevoker(queue: queue)
         leases = LeaseKeeper(store: revoker, settings: leaseSettings)
         for lease in try reader.leases() { leases.granted(lease) }
+        tokenProposals = TokenProposals(queue: queue)
+        auth = AuthKeeper(
+            try AuthState(reader), lifetime: configuration.tokenTTL, proposals: tokenProposals, clock: clock)
         for alarm in try reader.alarms() {
             logger.warning("an alarm is raised; it refuses requests until it is disarmed", metadata: alarm.metadata)
         }
 
         let publisher = Publisher(
-            published: published, watches: watches, leases: leases, queue: queue, logger: logger,
+            published: published, watches: watches, leases: leases, auth: auth, queue: queue, logger: logger,
             onFailure: configuration.onFailure)
         var storeThreads: [SystemThread] = []
         var uploader: LogUploader?
@@ -210,6 +216,7 @@ public final class Node: Sendable {
         leases.start()
         leases.promote()
         autoCompactor?.start()
+        auth.start()
         logger.info(
             "the database is open",
             metadata: [
@@ -241,6 +248,7 @@ public final class Node: Sendable {
         defer { directory.unlock() }
         leases.stop()
         autoCompactor?.stop()
+        auth.stop()
         queue.close(DatabaseError(.stopped, "the node is stopping"))
         stage.stopWaitingForSpace()
         joinCommitThread()
@@ -316,12 +324,15 @@ public final class Node: Sendable {
     public func sizeInUse() throws -> Int { try engine.sizeInUse() }
 
     /// Hands a proposal to the commit pipeline. `completion` comes exactly once, from any thread.
-    /// - Parameter mayBlock: The calling thread has nothing else to do for the time of a sync of the log, and may make the
-    ///   commit itself; `completion` then comes before this returns.
+    /// - Parameters:
+    ///   - requester: Who asks; nil for the node itself, and for a program that embeds it.
+    ///   - mayBlock: The calling thread has nothing else to do for the time of a sync of the log, and may make the commit
+    ///     itself; `completion` then comes before this returns.
     package func submit(
-        _ kind: ProposalKind, mayBlock: Bool = false, completion: @escaping Proposal.Completion
+        _ kind: ProposalKind, from requester: Requester? = nil, mayBlock: Bool = false,
+        completion: @escaping Proposal.Completion
     ) {
-        let proposal = Proposal(kind, completion: completion)
+        let proposal = Proposal(kind, from: requester, completion: completion)
         if queue.submit(proposal, takesOver: mayBlock && configuration.durability == .local) {
             commit.commitHere(proposal)
         }
@@ -348,6 +359,19 @@ private final class LeaseRevoker: LeaseStore {
                     result.map { response in
                         if case .revoke(let revision) = response { revision } else { .none }
                     })
+            })
+    }
+}
+
+/// Lets the auth keeper propose without holding the node.
+private final class TokenProposals: AuthProposals {
+    private let queue: ProposalQueue
+    init(queue: ProposalQueue) { self.queue = queue }
+
+    func propose(_ request: AuthRequest, completion: @escaping @Sendable (Bool) -> Void) {
+        queue.submit(
+            Proposal(.auth(request)) { result in
+                if case .success = result { completion(true) } else { completion(false) }
             })
     }
 }

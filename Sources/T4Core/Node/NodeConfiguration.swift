@@ -23,6 +23,8 @@ public struct NodeConfiguration: Sendable {
     public var queueBytesMax = 128 << 20
     /// Shortest lease in seconds; shorter ones are raised to it.
     public var leaseTTLMin: Int64 = 2
+    /// How long the token of a login stays good without being used; a second or more.
+    public var tokenTTL = Duration.seconds(300)
     /// How often an idle watch that asked for progress hears of it.
     public var watchProgressInterval = Duration.seconds(600)
     /// Watches that there may be at once; further ones are refused.

@@ -7,6 +7,7 @@ final class Publisher: CommitObserver {
     private let watches: WatchHub
     private let leases: LeaseKeeper
     private let queue: ProposalQueue
+    private let auth: AuthKeeper
     private let logger: Logger
     private let onFailure: @Sendable (any Error) -> Void
     private let hasFailed = Monitor(false)
@@ -16,15 +17,28 @@ final class Publisher: CommitObserver {
     let checkpointer = Monitor<Checkpointer?>(nil)
 
     init(
-        published: PublishedState, watches: WatchHub, leases: LeaseKeeper, queue: ProposalQueue, logger: Logger,
+        published: PublishedState, watches: WatchHub, leases: LeaseKeeper, auth: AuthKeeper, queue: ProposalQueue,
+        logger: Logger,
         onFailure: @escaping @Sendable (any Error) -> Void
     ) {
         self.published = published
         self.watches = watches
         self.leases = leases
+        self.auth = auth
         self.queue = queue
         self.logger = logger
         self.onFailure = onFailure
+    }
+
+    func willApply(_ groups: [CommittedGroup]) {
+        var changes: [AuthChange] = []
+        for group in groups {
+            // What is about authentication makes no revision, so that most need no look.
+            for (_, decision) in group.decided where decision.revision == .none {
+                for case .auth(let change) in decision.changes.lazy.map(\.mutation) { changes.append(change) }
+            }
+        }
+        if !changes.isEmpty { auth.apply(changes) }
     }
 
     func committed(_ groups: [CommittedGroup], meta: MetaRow) {
@@ -38,7 +52,7 @@ final class Publisher: CommitObserver {
                     case .put, .delete: events.append(Event(change, revision: decision.revision))
                     case .grant(let lease): leases.granted(lease)
                     case .revoke(let lease): leases.revoked(lease.id)
-                    case .compact: break
+                    case .compact, .auth: break
                     case .raise(let alarm): logger.warning("an alarm was raised", metadata: alarm.metadata)
                     case .disarm(let alarm): logger.warning("an alarm was disarmed", metadata: alarm.metadata)
                     }
@@ -103,7 +117,7 @@ extension Event {
             let gone = KeyValue(
                 key: key, createRevision: .none, modRevision: revision, version: 0, lease: 0, value: [])
             self.init(kind: .delete, current: gone, previous: change.previous?.keyValue(key))
-        case .grant, .revoke, .compact, .raise, .disarm:
+        case .grant, .revoke, .compact, .raise, .disarm, .auth:
             preconditionFailure("only puts and deletions are events")
         }
     }

@@ -10,8 +10,9 @@ struct ClusterService: Sendable {
 
     func register(in router: inout RPCRouter) {
         router.unary("/etcdserverpb.Cluster/MemberList", list)
-        router.unary("/etcdserverpb.Cluster/MemberAdd") { call, bytes in
+        router.unary("/etcdserverpb.Cluster/MemberAdd") { [context] call, bytes in
             call.answeringErrors {
+                try context.requireAdmin(call)
                 let urls = try EtcdMemberAddRequest(decoding: bytes).peerUrls
                 let isValid = !urls.isEmpty && urls.allSatisfy(MemberURL.isValid)
                 throw isValid ? ClusterService.unsupported : EtcdErrors.badMemberURLs
@@ -36,6 +37,7 @@ struct ClusterService: Sendable {
     ) {
         router.unary("/etcdserverpb.Cluster/\(method)") { [context] call, bytes in
             call.answeringErrors {
+                try context.requireAdmin(call)
                 let isSelf = try member(bytes) == context.origin.memberID
                 throw isSelf ? refusal : EtcdErrors.memberNotFound
             }
@@ -45,6 +47,7 @@ struct ClusterService: Sendable {
     private func list(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             _ = try EtcdMemberListRequest(decoding: bytes)
+            try context.requireUser(call)
             var member = EtcdMember()
             member.id = context.origin.memberID
             member.name = context.settings.name

@@ -18,7 +18,9 @@ struct KVService: Sendable {
         call.answeringErrors {
             let request = try RangeRequest(protobuf: bytes)
             try request.validate()
-            let answer = try context.node.reading { reader in
+            let answer = try context.reading(call) { authorization, _ in
+                try authorization.check(request)
+            } _: { reader in
                 var writer = RangeResponseWriter(from: context.origin, revision: reader.meta.revision)
                 let summary = try request.evaluate(on: SnapshotView(reader)) { key, header, value in
                     writer.append(
@@ -36,7 +38,7 @@ struct KVService: Sendable {
             let request = try PutRequest(protobuf: bytes)
             try request.validate()
             try context.checkSize(bytes)
-            propose(.put(request), call)
+            try propose(.put(request), call)
         }
     }
 
@@ -45,7 +47,7 @@ struct KVService: Sendable {
             let request = try DeleteRangeRequest(protobuf: bytes)
             try request.validate()
             try context.checkSize(bytes)
-            propose(.deleteRange(request), call)
+            try propose(.deleteRange(request), call)
         }
     }
 
@@ -54,12 +56,17 @@ struct KVService: Sendable {
             let request = try TxnRequest(protobuf: bytes)
             try request.validate(operationsMax: context.settings.txnOperationsMax)
             if request.isReadOnly {
+                let response = try context.reading(call) { authorization, _ in
+                    try authorization.check(request) { _ in [] }
+                } _: { reader in
+                    try Node.readOnlyTxn(request, on: reader)
+                }
                 var answer: [UInt8] = []
-                try context.node.readOnlyTxn(request).append(to: &answer, from: context.origin)
+                response.append(to: &answer, from: context.origin)
                 call.respond(answer)
             } else {
                 try context.checkSize(bytes)
-                propose(.txn(request), call)
+                try propose(.txn(request), call)
             }
         }
     }
@@ -67,15 +74,19 @@ struct KVService: Sendable {
     private func compact(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             let request = try CompactionRequest(protobuf: bytes)
-            context.node.submit(.compact(request.revision)) { [context] result in
+            // etcd looks at the rights before anything else.
+            try context.requireAdmin(call)
+            try context.submit(.compact(request.revision), for: call) { [context] result in
                 guard request.physical, case .success = result else { return context.answer(call, result) }
                 context.node.whenCompacted(Revision(request.revision)) { context.answer(call, result) }
             }
         }
     }
 
-    private func propose(_ kind: ProposalKind, _ call: ServerCall) {
-        context.node.submit(kind, mayBlock: call.isAlone) { [context] result in context.answer(call, result) }
+    private func propose(_ kind: ProposalKind, _ call: ServerCall) throws(DatabaseError) {
+        try context.submit(kind, for: call, mayBlock: call.isAlone) { [context] result in
+            context.answer(call, result)
+        }
     }
 }
 
@@ -101,6 +112,7 @@ extension ServiceContext {
         case .compact(let revision), .revoke(let revision): origin.appendHeaderOnly(revision: revision, to: &bytes)
         case .grant(let response):
             LeaseGrantAnswer(response: response).append(to: &bytes, from: origin)
+        case .auth(let revision): origin.appendHeaderOnly(revision: revision, to: &bytes)
         case .alarm(let revision, let alarm):
             bytes = try message(revision: revision, alarms: alarm.map { [$0] } ?? []).encoded()
         }

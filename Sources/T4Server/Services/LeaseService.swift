@@ -25,21 +25,28 @@ struct LeaseService: Sendable {
             let leases = context.node.leases
             let record = LeaseRecord(
                 id: request.id == 0 ? leases.makeID() : request.id, ttl: leases.ttl(forWish: request.ttl))
-            context.node.submit(.grant(record)) { [context] result in context.answer(call, result) }
+            try context.submit(.grant(record), for: call) { [context] result in context.answer(call, result) }
         }
     }
 
     private func revoke(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             let request = try EtcdLeaseRevokeRequest(decoding: bytes)
-            context.node.submit(.revoke(lease: request.id)) { [context] result in context.answer(call, result) }
+            try context.submit(.revoke(lease: request.id), for: call) { [context] result in
+                context.answer(call, result)
+            }
         }
     }
 
     private func timeToLive(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             let request = try EtcdLeaseTimeToLiveRequest(decoding: bytes)
-            let reader = try context.node.reading { $0 }
+            let reader = try context.reading(call) { authorization, reader in
+                try authorization.requireUser()
+                if request.keys { try authorization.checkReading(lease: request.id, reader.keys(leasedTo:)) }
+            } _: {
+                $0
+            }
             var answer = EtcdLeaseTimeToLiveResponse()
             answer.header = context.message(revision: reader.meta.revision)
             answer.id = request.id
@@ -55,8 +62,16 @@ struct LeaseService: Sendable {
 
     private func leases(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
+            // Who lists all leases must be able to read whatever is attached to any.
+            let revision = try context.reading(call) { authorization, reader in
+                try authorization.requireUser()
+                guard !authorization.isRoot else { return }
+                try reader.forEachLeasedKey { (key) throws(DatabaseError) in try authorization.requireRead(key) }
+            } _: {
+                $0.meta.revision
+            }
             var answer = EtcdLeaseLeasesResponse()
-            answer.header = context.message(revision: context.node.revision)
+            answer.header = context.message(revision: revision)
             answer.leases = context.node.leases.ids.map { id in
                 var status = EtcdLeaseStatus()
                 status.id = id
@@ -80,6 +95,11 @@ private final class LeaseKeepAliveCall: ServerStreamHandler {
     func onMessage(_ message: RawSpan) {
         do {
             let request = try LeaseKeepAliveRequest(protobuf: message)
+            let authorization = try context.authorization(of: call)
+            try authorization.requireUser()
+            try authorization.checkWriting(lease: request.id) { [context] lease in
+                try context.node.reading { try $0.keys(leasedTo: lease) }
+            }
             // The header is of the moment before the renewal, as in etcd.
             let revision = context.node.revision
             let response = LeaseKeepAliveResponse(

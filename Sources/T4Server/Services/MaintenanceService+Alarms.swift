@@ -8,6 +8,7 @@ extension MaintenanceService {
     func alarm(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             let request = try EtcdAlarmRequest(decoding: bytes)
+            if request.action == .get { try context.requireUser(call) } else { try context.requireAdmin(call) }
             let alarm = Alarm.Kind(request.alarm).map { Alarm($0, member: request.memberID) }
             switch request.action {
             case .get: try list(request.alarm, call)
@@ -34,7 +35,7 @@ extension MaintenanceService {
         guard let proposal else {
             return call.respond(try context.message(revision: context.node.revision, alarms: []).encoded())
         }
-        context.node.submit(proposal) { [context] result in context.answer(call, result) }
+        try context.submit(proposal, for: call) { [context] result in context.answer(call, result) }
     }
 }
 

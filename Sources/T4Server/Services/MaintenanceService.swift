@@ -23,6 +23,7 @@ struct MaintenanceService: Sendable {
 
     private func status(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
+            try context.requireUser(call)
             var answer = EtcdStatusResponse()
             answer.header = context.message(revision: context.node.revision)
             answer.version = MaintenanceService.etcdVersion
@@ -43,11 +44,14 @@ struct MaintenanceService: Sendable {
 
     /// Reads and writes go on meanwhile. etcd's answer has no header.
     private func defragment(_ call: ServerCall, _ bytes: RawSpan) {
-        context.node.flush { [self] result in
-            inBackground(call) { [context] in
-                try result.get()
-                try context.node.reclaimSpace()
-                return try EtcdDefragmentResponse().encoded()
+        call.answeringErrors {
+            try context.requireAdmin(call)
+            context.node.flush { [self] result in
+                inBackground(call) { [context] in
+                    try result.get()
+                    try context.node.reclaimSpace()
+                    return try EtcdDefragmentResponse().encoded()
+                }
             }
         }
     }
@@ -56,6 +60,7 @@ struct MaintenanceService: Sendable {
     private func moveLeader(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             let request = try EtcdMoveLeaderRequest(decoding: bytes)
+            try context.requireAdmin(call)
             guard request.targetID == context.origin.memberID else { throw EtcdErrors.badLeaderTransferee }
             call.respond(try EtcdMoveLeaderResponse.with { $0.header = context.message(revision: .none) }.encoded())
         }
@@ -65,6 +70,7 @@ struct MaintenanceService: Sendable {
     private func downgrade(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             let request = try EtcdDowngradeRequest(decoding: bytes)
+            try context.requireAdmin(call)
             switch request.action {
             case .validate, .enable:
                 guard ReleaseNumber.isValid(request.version) else { throw EtcdErrors.wrongDowngradeVersion }
@@ -76,18 +82,22 @@ struct MaintenanceService: Sendable {
     }
 
     private func hash(_ call: ServerCall, _ bytes: RawSpan) {
-        inBackground(call) { [context] in
-            let reader = try context.node.reading { $0 }
-            var answer = EtcdHashResponse()
-            answer.header = context.message(revision: reader.meta.revision)
-            answer.hash = try StateHash.hash(reader, through: reader.meta.revision)
-            return try answer.encoded()
+        call.answeringErrors {
+            try context.requireAdmin(call)
+            inBackground(call) { [context] in
+                let reader = try context.node.reading { $0 }
+                var answer = EtcdHashResponse()
+                answer.header = context.message(revision: reader.meta.revision)
+                answer.hash = try StateHash.hash(reader, through: reader.meta.revision)
+                return try answer.encoded()
+            }
         }
     }
 
     private func hashKV(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             let request = try EtcdHashKVRequest(decoding: bytes)
+            try context.requireAdmin(call)
             inBackground(call) { [context] in
                 let reader = try context.node.reading { $0 }
                 let newest = reader.meta.revision

@@ -15,12 +15,14 @@ struct SnapshotService: Sendable {
 /// One call: hands what happens to it to the thread that works for it.
 private final class SnapshotCall: ServerStreamHandler {
     private let call: ServerCall
+    private let context: ServiceContext
     private let workers: SnapshotWorkers
     private let job: SnapshotJob
     private var messages = 0
 
     init(_ call: ServerCall, _ context: ServiceContext, _ workers: SnapshotWorkers) {
         self.call = call
+        self.context = context
         self.workers = workers
         job = SnapshotJob(call, context)
     }
@@ -30,8 +32,14 @@ private final class SnapshotCall: ServerStreamHandler {
 
     func onHalfClose() {
         if messages != 1 {
-            call.finish(RPCStatus(.internal, "cardinality violation: \(messages) requests, one is expected"))
-        } else if !workers.start(job) {
+            return call.finish(RPCStatus(.internal, "cardinality violation: \(messages) requests, one is expected"))
+        }
+        do {
+            try context.requireAdmin(call)
+        } catch {
+            return call.finish(EtcdErrors.status(error))
+        }
+        if !workers.start(job) {
             call.finish(
                 RPCStatus(
                     .resourceExhausted, "t4: \(SnapshotWorkers.countMax) snapshots are being made, try again later"))

@@ -32,7 +32,7 @@ private final class WatchCall: ServerStreamHandler {
         guard let stream else { return }
         do {
             switch try WatchStreamRequest(protobuf: message) {
-            case .create(let creation): _ = stream.create(WatchSpec(creation))
+            case .create(let creation): create(creation, stream)
             case .cancel(let id): stream.cancel(id)
             case .progress: stream.requestProgress()
             case .empty: break
@@ -42,6 +42,20 @@ private final class WatchCall: ServerStreamHandler {
             call.finish(RPCStatus(describing: error))
         }
         if stream.backlog.messages > WatchCall.backlogMax { call.pauseReading() }
+    }
+
+    /// Whoever may read all of the range when the watch begins hears of it for good, as in etcd.
+    private func create(_ creation: WatchCreation, _ stream: WatchStream) {
+        do {
+            if creation.startRevision >= 0 {
+                // An empty key is the smallest one.
+                let key = creation.key.isEmpty ? [0] : creation.key
+                try context.authorization(of: call).requireRead(key, to: creation.rangeEnd)
+            }
+            _ = stream.create(WatchSpec(creation))
+        } catch {
+            stream.refuse(.refused(EtcdErrors.status(error).textOfGo))
+        }
     }
 
     /// As in etcd, a client that will not ask for more still gets the events of what it has asked for.
@@ -112,6 +126,14 @@ private final class WatchCall: ServerStreamHandler {
         var bytes: [UInt8] = []
         response.append(to: &bytes, from: context.origin, encoded: encoded)
         call.send(bytes)
+    }
+}
+
+extension RPCStatus {
+    /// The status as a Go program prints it, which etcd gives as the reason.
+    fileprivate var textOfGo: String {
+        let name = "\(code)"
+        return "rpc error: code = \(name.prefix(1).uppercased())\(name.dropFirst()) desc = \(message)"
     }
 }
 

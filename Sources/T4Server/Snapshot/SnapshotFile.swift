@@ -25,7 +25,9 @@ enum SnapshotFile {
         _ reader: StateReader, position: Position, directory: String, checkCancellation: () throws -> Void
     ) throws -> TemporaryFile {
         var writer = try BoltFileWriter(TemporaryFile(in: directory))
-        for empty in ["alarm", "auth", "authRoles", "authUsers", "cluster"] { try writer.endBucket(empty) }
+        try writer.endBucket("alarm")
+        try addAccounts(try AuthState(reader).accounts, to: &writer)
+        try writer.endBucket("cluster")
         try addVersions(reader, to: &writer, directory: directory, checkCancellation)
         try writer.endBucket("key")
         for lease in try reader.leases() { try writer.add(lease) }

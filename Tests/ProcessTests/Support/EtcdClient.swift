@@ -45,11 +45,19 @@ struct EtcdClient: Sendable {
         _ = try await call("KV/Compact", request, EtcdCompactionResponse.self)
     }
 
+    /// - Returns: The token of the login.
+    func login(_ user: String, _ password: String) async throws -> String {
+        var request = EtcdAuthenticateRequest()
+        request.name = user
+        request.password = password
+        return try await call("Auth/Authenticate", request, EtcdAuthenticateResponse.self).token
+    }
+
     /// - Returns: Nil where there is no such key.
-    func value(of key: String) async throws -> String? {
+    func value(of key: String, token: String? = nil) async throws -> String? {
         var request = EtcdRangeRequest()
         request.key = Data(key.utf8)
-        return try await call("KV/Range", request, EtcdRangeResponse.self).kvs.first
+        return try await call("KV/Range", request, EtcdRangeResponse.self, token: token).kvs.first
             .map { String(decoding: $0.value, as: UTF8.self) }
     }
 
@@ -117,11 +125,13 @@ struct EtcdClient: Sendable {
     }
 
     private func call<Answer: Message>(
-        _ method: String, _ request: some Message, _: Answer.Type,
+        _ method: String, _ request: some Message, _: Answer.Type, token: String? = nil,
     ) async throws -> Answer {
         let message: [UInt8] = try request.serializedBytes()
+        let metadata = token.map { [("token", $0)] } ?? []
         return try Answer(
-            serializedBytes: try await rpc.unary("/etcdserverpb." + method, message, timeout: .seconds(600)))
+            serializedBytes: try await rpc.unary(
+                "/etcdserverpb." + method, message, timeout: .seconds(600), metadata: metadata))
     }
 }
 

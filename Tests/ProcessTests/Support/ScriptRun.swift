@@ -68,7 +68,9 @@ struct ScriptRun {
     }
 
     private mutating func startServer(_ name: String) async throws {
-        let server = try await ServerUnderTest.start(kind, dataDirectory: folder.appending(path: "data" + name))
+        // Both know this flag; hashes of the usual cost would be most of the time of a script with users.
+        let server = try await ServerUnderTest.start(
+            kind, dataDirectory: folder.appending(path: "data" + name), options: ["--bcrypt-cost", "4"])
         servers[name] = server
         let variable = name.isEmpty ? "ENDPOINT" : "ENDPOINT_" + name
         variables[variable] = server.address

@@ -12,8 +12,9 @@ enum LaterObject {
         return Array((text.hasPrefix("{\"checkpoint\":{") ? ofManifest(text, grows) : ofSealed(text, grows)).utf8)
     }
 
-    private static func raised(_ json: Substring, _ grows: Bool) -> String {
-        let text = json.replacing("\"format\":1,", with: "\"format\":2,", maxReplacements: 1)
+    /// - Parameter known: The highest format that this version knows.
+    private static func raised(_ json: Substring, _ grows: Bool, known: Int = 1) -> String {
+        let text = json.replacing(/"format":[0-9]+,/, with: "\"format\":\(known + 1),", maxReplacements: 1)
         return grows ? "\(text.dropLast()),\"zeal\":7}" : String(text)
     }
 
@@ -25,7 +26,8 @@ enum LaterObject {
     private static func ofManifest(_ text: String, _ grows: Bool) -> String {
         let parts = text.firstMatch(of: /^\{"checkpoint":(.*),"envelope":(.*),"id":"[0-9a-f]*","sum":"[0-9a-f]*"\}$/)
         guard let parts else { preconditionFailure("no manifest: \(text)") }
-        let (checkpoint, envelope) = (raised(parts.1, grows), raised(parts.2, grows))
+        let checkpoint = raised(parts.1, grows, known: Manifest.latestFormat)
+        let envelope = raised(parts.2, grows)
         let id = hash(checkpoint)
         return
             "{\"checkpoint\":\(checkpoint),\"envelope\":\(envelope),\"id\":\"\(id)\",\"sum\":\"\(hash(id + envelope))\"}"

@@ -65,6 +65,7 @@ struct PipelineTests {
         let metas = Mutex<[MetaRow]>([])
         /// Each time that space ran out (false) or returned (true).
         let space = Monitor<[Bool]>([])
+        func willApply(_ groups: [CommittedGroup]) {}
         func committed(_ groups: [CommittedGroup], meta: MetaRow) { metas.withLock { $0.append(meta) } }
         func spaceRanOut(_ error: EngineError) { roomChanged(isShort: true) }
         func spaceReturned() { roomChanged(isShort: false) }

@@ -13,6 +13,10 @@ struct RestoreHistory {
         var current: [[UInt8]: StoredRecord] = [:]
         var leases: [Int64: Int64] = [:]
         var alarms: Set<Alarm> = []
+        /// Rows about authentication, by name.
+        var auth: [[UInt8]: [UInt8]] = [:]
+        /// There ever were such.
+        var hasAuth = false
 
         /// The current, leased and system rows that an engine has to hold, but for the one of `meta`.
         var rows: Set<EngineRow> {
@@ -27,12 +31,14 @@ struct RestoreHistory {
                 rows.insert(EngineRow(name: SystemRow.lease(id), value: value))
             }
             for alarm in alarms { rows.insert(EngineRow(name: SystemRow.alarm(alarm), value: [])) }
+            for (name, value) in auth { rows.insert(EngineRow(name: name, value: value)) }
             return rows
         }
 
         var meta: MetaRow {
             let sum = digest(of: Array(rows))
-            return MetaRow(revision: revision, compacted: compacted, keys: sum.keys, digest: sum.digest)
+            return MetaRow(
+                revision: revision, compacted: compacted, keys: sum.keys, digest: sum.digest, hasAuth: hasAuth)
         }
     }
 
@@ -92,6 +98,9 @@ struct RestoreHistory {
         case .compact(let revision): state.compacted = max(state.compacted, revision)
         case .raise(let alarm): state.alarms.insert(alarm)
         case .disarm(let alarm): state.alarms.remove(alarm)
+        case .auth(let change):
+            state.auth[change.name] = change.new
+            state.hasAuth = true
         }
     }
 
@@ -110,11 +119,28 @@ struct RestoreHistory {
         case 3:
             let alarm = Alarm(.noSpace, member: UInt64.random(in: 0...2, using: &random))
             return [state.alarms.contains(alarm) ? .disarm(alarm) : .raise(alarm)]
-        case 4...9:
+        case 4: return [makeAuthChange(state)]
+        case 5...9:
             let keys = Set((0..<Int.random(in: 2...5, using: &random)).map { _ in makeKey() })
             return keys.sorted { $0.lexicographicallyPrecedes($1) }.enumerated().map { write($1, UInt32($0), state) }
         default: return [write(makeKey(), 0, state)]
         }
+    }
+
+    private mutating func makeAuthChange(_ state: State) -> Mutation {
+        let name = [UInt8.random(in: 65...68, using: &random)]
+        let number = UInt8.random(in: 0...255, using: &random)
+        let row: AuthRow =
+            switch Int.random(in: 0..<4, using: &random) {
+            case 0: .settings(isEnabled: number.isMultiple(of: 2), revision: UInt64(number))
+            case 1: .user(AuthUser(name, password: [number], roles: [name]))
+            case 2: .role(AuthRole(name, permissions: [AuthPermission(.readWrite, key: name, rangeEnd: [0])]))
+            default:
+                .token(AuthToken(hash: [UInt8](repeating: name[0], count: 32), user: name, expires: UInt64(number)))
+            }
+        let old = state.auth[row.name].flatMap { AuthRow(name: row.name, value: $0) }
+        if let old, number < 100 { return .auth(AuthChange(removing: old)) }
+        return .auth(AuthChange(from: old, to: row))
     }
 
     private mutating func makeKey() -> [UInt8] {

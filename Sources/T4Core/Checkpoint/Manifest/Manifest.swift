@@ -5,8 +5,12 @@ package import T4Protocols
 /// A function of the history and the schedule of checkpoints alone. Who wrote it, when and where tables lie stands in
 /// `ManifestFile.Envelope`, so that the same history gives the same `id` on every engine and machine.
 package struct Manifest: Hashable, Sendable, Codable {
-    /// Format version: 1.
-    package var format = 1
+    /// The highest format that this version knows.
+    package static let latestFormat = 2
+
+    /// Format version: 2 where there are rows about authentication, so that an earlier version, which would serve such a
+    /// state to everybody, refuses it; 1 without, which every version reads.
+    package private(set) var format: Int
     /// The database, 32 hexadecimal digits.
     package var database: String
     /// Where the database came from; nil unless it began as a part of another one.
@@ -110,6 +114,7 @@ package struct Manifest: Hashable, Sendable, Codable {
         database: DatabaseID, lineage: Lineage?, position: LogPosition, meta: MetaRow, cut: TableCut,
         base: [TableEntry], deltas: [Delta]
     ) {
+        format = meta.hasAuth ? Manifest.latestFormat : 1
         self.database = database.description
         self.lineage = lineage
         (term, index) = (position.term, position.index)
@@ -131,7 +136,7 @@ package struct Manifest: Hashable, Sendable, Codable {
         else { return nil }
         return MetaRow(
             revision: Revision(revision), compacted: Revision(compacted), keys: keys,
-            digest: StateDigest(sum.span.bytes))
+            digest: StateDigest(sum.span.bytes), hasAuth: format >= Manifest.latestFormat)
     }
 
     /// All tables, the newest run first.

@@ -70,7 +70,7 @@ package struct ManifestFile: Hashable, Sendable, Codable {
         do {
             return try decodeKnown(bytes, name: key.rawValue)
         } catch let damage as CheckpointError where damage.code == .corrupted {
-            throw LaterFormat.ofManifest(bytes, name: key.rawValue, known: 1) ?? damage
+            throw LaterFormat.ofManifest(bytes, name: key.rawValue, known: Manifest.latestFormat) ?? damage
         }
     }
 
@@ -79,7 +79,7 @@ package struct ManifestFile: Hashable, Sendable, Codable {
         guard try CanonicalJSON.hash(file.checkpoint) == file.id,
             try ManifestFile.sum(file.id, file.envelope) == file.sum
         else { throw CheckpointError(.corrupted, "the hash in \(name) does not match its content") }
-        guard file.checkpoint.format == 1 else {
+        guard (1...Manifest.latestFormat).contains(file.checkpoint.format) else {
             throw CheckpointError(
                 .corrupted, "\(name) has format \(file.checkpoint.format), which there never was")
         }

@@ -1,0 +1,111 @@
+import RPC
+import T4Core
+
+/// Who a connection's requests are from, so that most of them find out without a lock: the token that was shown last,
+/// and the accounts as they were then. Belongs to the connection's event loop.
+final class ConnectionLogin {
+    private let keeper: AuthKeeper
+    private var view: AuthView
+    /// Of the keeper, when `view` was taken.
+    private(set) var generation: UInt64
+    private var token: [UInt8] = []
+    private var session: TokenSession?
+    /// Of `session` under `view`.
+    private var known: Authorization?
+
+    init(_ keeper: AuthKeeper) {
+        self.keeper = keeper
+        generation = keeper.generation
+        view = keeper.view
+    }
+
+    /// What a request with this token may do; nil for one without.
+    /// - Throws: `.invalidAuthToken`.
+    func authorization(_ token: [UInt8]?) throws(DatabaseError) -> Authorization {
+        if generation != keeper.generation {
+            generation = keeper.generation
+            view = keeper.view
+            known = nil
+        }
+        guard let token else { return view.authorization(of: Requester(user: nil, revision: view.revision)) }
+        if session == nil || token != self.token {
+            self.token = token
+            session = keeper.session(of: token)
+            known = nil
+        }
+        guard let session, keeper.use(session) else {
+            session = nil
+            throw DatabaseError(.invalidAuthToken)
+        }
+        if let known { return known }
+        let found = view.authorization(of: Requester(user: session.user, revision: view.revision))
+        known = found
+        return found
+    }
+}
+
+extension ServiceContext {
+    /// Whether requests have to show who they are from.
+    var isAuthOn: Bool { settings.enforcesAuth && node.auth.isEnabled }
+
+    /// What a call may do. On the event loop of its connection.
+    /// - Throws: `.invalidAuthToken`.
+    func authorization(of call: ServerCall) throws(DatabaseError) -> Authorization {
+        guard isAuthOn else { return .unlimited }
+        return try login(of: call).authorization(token(of: call))
+    }
+
+    /// Refuses a call that does not come from somebody with the role root.
+    func requireAdmin(_ call: ServerCall) throws(DatabaseError) { try authorization(of: call).requireAdmin() }
+
+    /// Refuses a call that comes from nobody who has logged in.
+    func requireUser(_ call: ServerCall) throws(DatabaseError) { try authorization(of: call).requireUser() }
+
+    /// Runs a read for a call that `check` lets do it.
+    /// - Throws: What either throws; `.authRevisionOld` when the rules changed meanwhile, so that nobody sees what came
+    ///   after a right was taken away.
+    func reading<Value>(
+        _ call: ServerCall, _ check: (Authorization, StateReader) throws -> Void,
+        _ body: (StateReader) throws -> Value
+    ) throws -> Value {
+        guard isAuthOn else { return try node.reading(body) }
+        let login = login(of: call)
+        let authorization = try login.authorization(token(of: call))
+        let value = try node.reading { reader in
+            try check(authorization, reader)
+            return try body(reader)
+        }
+        guard login.generation == node.auth.generation else { throw DatabaseError(.authRevisionOld) }
+        return value
+    }
+
+    /// Hands a proposal of a call to the commit pipeline, which decides whether the call may have it.
+    /// - Throws: `.invalidAuthToken`; then `completion` does not come.
+    func submit(
+        _ kind: ProposalKind, for call: ServerCall, mayBlock: Bool = false, completion: @escaping Proposal.Completion
+    ) throws(DatabaseError) {
+        node.submit(kind, from: try requester(of: call), mayBlock: mayBlock, completion: completion)
+    }
+
+    private func requester(of call: ServerCall) throws(DatabaseError) -> Requester? {
+        guard settings.enforcesAuth else { return nil }
+        // Nobody, not the node itself: authentication may be on by the time of the decision.
+        guard node.auth.isEnabled else { return Requester(user: nil, revision: 0) }
+        return try login(of: call).authorization(token(of: call)).requester ?? Requester(user: nil, revision: 0)
+    }
+
+    private func login(of call: ServerCall) -> ConnectionLogin {
+        if let known = call.connectionValue as? ConnectionLogin { return known }
+        let login = ConnectionLogin(node.auth)
+        call.connectionValue = login
+        return login
+    }
+
+    private static let bearer = Array("Bearer ".utf8)
+
+    /// As etcd reads it: `token`, else `authorization`, with or without "Bearer ".
+    private func token(of call: ServerCall) -> [UInt8]? {
+        guard let text = call.metadataBytes("token") ?? call.metadataBytes("authorization") else { return nil }
+        return text.starts(with: ServiceContext.bearer) ? Array(text.dropFirst(ServiceContext.bearer.count)) : text
+    }
+}
