@@ -87,7 +87,9 @@ extension ServiceContext {
         node.submit(kind, from: try requester(of: call), mayBlock: mayBlock, completion: completion)
     }
 
-    private func requester(of call: ServerCall) throws(DatabaseError) -> Requester? {
+    /// Who the proposals of a call come from; nil where nobody is asked.
+    /// - Throws: `.invalidAuthToken`.
+    func requester(of call: ServerCall) throws(DatabaseError) -> Requester? {
         guard settings.enforcesAuth else { return nil }
         // Nobody, not the node itself: authentication may be on by the time of the decision.
         guard node.auth.isEnabled else { return Requester(user: nil, revision: 0) }

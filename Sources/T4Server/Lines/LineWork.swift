@@ -59,17 +59,20 @@ final class LineWork: PatientWork {
             try context.checkSize(request)
             if wish.lease != 0 { return try join() }
             let leases = context.node.leases
+            let lease = LeaseRecord(id: leases.makeID(), ttl: leases.ttl(forWish: LineWork.leaseSeconds))
+            let requester = try context.requester(of: call)
             phase = .granting
-            inbox.submit(
-                .grant(LeaseRecord(id: leases.makeID(), ttl: leases.ttl(forWish: LineWork.leaseSeconds))))
+            inbox.submit(.grant(lease), from: requester)
         }
     }
 
+    /// Whoever may join may read who is in front.
     private func join() throws {
         let request = line.join(lease: wish.lease, value: wish.value ?? [])
         try request.validate(operationsMax: context.settings.txnOperationsMax)
+        let requester = try context.requester(of: call)
         phase = .joining
-        inbox.submit(.txn(request))
+        inbox.submit(.txn(request), from: requester)
     }
 
     func proceed() {
@@ -84,8 +87,9 @@ final class LineWork: PatientWork {
                 guard case .txn(let response)? = try inbox.take()?.get() else { return }
                 let joining = Line.Joining(response, key: line.key(lease: wish.lease), value: wish.value ?? [])
                 if let value = wish.value, joining.value != value {
+                    let requester = try context.requester(of: call)
                     phase = .proclaiming(joining)
-                    inbox.submit(.txn(joining.place.proclaim(value, lease: wish.lease)))
+                    inbox.submit(.txn(joining.place.proclaim(value, lease: wish.lease)), from: requester)
                 } else {
                     try waitForTurn(joining)
                 }
@@ -99,15 +103,15 @@ final class LineWork: PatientWork {
     }
 
     func cancel() {
-        let (line, node, wish) = (line, context.node, wish)
+        let (line, wish, leave) = (line, wish, leave)
         inbox.abandon { answer in
             // Who gave up while the place was made is not left in the line for others to wait for. A place at its head
             // is kept: the client may believe that it has it.
             guard case .success(.txn(let response)) = answer, response.responses.count == 2 else { return }
             let joining = Line.Joining(response, key: line.key(lease: wish.lease), value: [])
-            if !joining.isFirst { LineWork.leave(joining.place, node) }
+            if !joining.isFirst { leave(joining.place) }
         }
-        if case .waiting(let joining, _) = phase { LineWork.leave(joining.place, node) }
+        if case .waiting(let joining, _) = phase { leave(joining.place) }
         end { _ in }
     }
 
@@ -162,7 +166,7 @@ final class LineWork: PatientWork {
         do {
             try body()
         } catch {
-            if case .waiting(let joining, _) = phase { LineWork.leave(joining.place, context.node) }
+            if case .waiting(let joining, _) = phase { leave(joining.place) }
             end { $0.finish(EtcdErrors.passedOn(RPCStatus(describing: error))) }
         }
     }
@@ -173,8 +177,16 @@ final class LineWork: PatientWork {
         body(call)
     }
 
-    private static func leave(_ place: Line.Place, _ node: Node) {
-        // There is nobody left to tell whether it worked; if it did not, the key goes with its lease.
-        node.submit(.txn(place.leave)) { _ in }
+    /// Gives a place up, from any thread; nobody is left to tell whether it worked, and if it did not, the key goes with
+    /// its lease.
+    private var leave: @Sendable (Line.Place) -> Void {
+        let node = context.node
+        do {
+            let requester = try context.requester(of: call)
+            return { node.submit(.txn($0.leave), from: requester) { _ in } }
+        } catch {
+            // Logged out meanwhile.
+            return { _ in }
+        }
     }
 }

@@ -56,7 +56,12 @@ final class ObserveWork: PatientWork {
     }
 
     private func look() throws {
-        let found = try context.node.range(line.first)
+        let request = line.first
+        let found = try context.reading(call) { authorization, _ in
+            try authorization.check(request)
+        } _: { reader in
+            try request.evaluate(on: SnapshotView(reader))
+        }
         if let leader = found.kvs.first {
             try lead(leader, found.revision)
         } else {

@@ -24,10 +24,10 @@ final class ProposalInbox: Sendable {
         self.node = node
     }
 
-    /// Proposes; the call is woken when the answer is there. One proposal at a time.
-    func submit(_ kind: ProposalKind) {
+    /// Proposes for somebody; the call is woken when the answer is there. One proposal at a time.
+    func submit(_ kind: ProposalKind, from requester: Requester?) {
         state.withLock { $0 = .waiting }
-        node.submit(kind) { [self] answer in
+        node.submit(kind, from: requester) { [self] answer in
             let rest: (@Sendable (Answer) -> Void)? = state.withLock { state in
                 if case .abandoned(let rest) = state { return rest }
                 state = .delivered(answer)

@@ -40,23 +40,24 @@ struct ElectionService: Sendable {
             guard request.hasLeader else { throw EtcdErrors.leaderMissing }
             try context.checkSize(bytes)
             let (place, value) = (Line.Place(request.leader), Array(request.value))
-            if request.leader.lease != 0 { return try proclaim(place, value, lease: request.leader.lease, call) }
+            let requester = try context.requester(of: call)
+            if request.leader.lease != 0 {
+                return try submit(place.proclaim(value, lease: request.leader.lease), from: requester, call, proclaimed)
+            }
             let leases = context.node.leases
             let record = LeaseRecord(id: leases.makeID(), ttl: leases.ttl(forWish: LineWork.leaseSeconds))
-            context.node.submit(.grant(record)) { [self] result in
+            context.node.submit(.grant(record), from: requester) { [self] result in
                 call.passingOnErrors {
                     _ = try result.get()
-                    try proclaim(place, value, lease: record.id, call)
+                    try submit(place.proclaim(value, lease: record.id), from: requester, call, proclaimed)
                 }
             }
         }
     }
 
-    private func proclaim(_ place: Line.Place, _ value: [UInt8], lease: Int64, _ call: ServerCall) throws {
-        try submit(place.proclaim(value, lease: lease), call) { [context] response in
-            guard response.succeeded else { throw EtcdErrors.notLeader }
-            return try EtcdProclaimResponse.with { $0.header = context.message(revision: response.revision) }.encoded()
-        }
+    @Sendable private func proclaimed(_ response: TxnResponse) throws -> [UInt8] {
+        guard response.succeeded else { throw EtcdErrors.notLeader }
+        return try EtcdProclaimResponse.with { $0.header = context.message(revision: response.revision) }.encoded()
     }
 
     private func resign(_ call: ServerCall, _ bytes: RawSpan) {
@@ -64,7 +65,8 @@ struct ElectionService: Sendable {
             let request = try EtcdResignRequest(decoding: bytes)
             guard request.hasLeader else { throw EtcdErrors.leaderMissing }
             // Who does not lead has resigned.
-            try submit(Line.Place(request.leader).leave, call) { [context] response in
+            let requester = try context.requester(of: call)
+            try submit(Line.Place(request.leader).leave, from: requester, call) { [context] response in
                 try EtcdResignResponse.with { $0.header = context.message(revision: response.revision) }.encoded()
             }
         }
@@ -73,17 +75,22 @@ struct ElectionService: Sendable {
     private func leader(_ call: ServerCall, _ bytes: RawSpan) {
         call.passingOnErrors {
             let line = Line(name: Array(try EtcdLeaderRequest(decoding: bytes).name))
-            let found = try context.node.range(line.first)
+            let found = try context.reading(call) { authorization, _ in
+                try authorization.check(line.first)
+            } _: { reader in
+                try line.first.evaluate(on: SnapshotView(reader))
+            }
             guard let leader = found.kvs.first else { throw EtcdErrors.noLeader }
             call.respond(try context.leader(leader, revision: found.revision))
         }
     }
 
     private func submit(
-        _ request: TxnRequest, _ call: ServerCall, _ answer: @escaping @Sendable (TxnResponse) throws -> [UInt8]
+        _ request: TxnRequest, from requester: Requester?, _ call: ServerCall,
+        _ answer: @escaping @Sendable (TxnResponse) throws -> [UInt8]
     ) throws {
         try request.validate(operationsMax: context.settings.txnOperationsMax)
-        context.node.submit(.txn(request)) { result in
+        context.node.submit(.txn(request), from: requester) { result in
             call.passingOnErrors {
                 guard case .txn(let response) = try result.get() else { preconditionFailure("a Txn is answered") }
                 call.respond(try answer(response))

@@ -100,9 +100,12 @@ struct AuthServer {
         _ method: String, _ request: some SwiftProtobuf.Message, token: String? = nil
     ) async throws -> [UInt8] {
         try await client.unary(
-            "/etcdserverpb." + method, request.serializedBytes(), timeout: .seconds(600),
+            Self.path(method), request.serializedBytes(), timeout: .seconds(600),
             metadata: token.map { [("token", $0)] } ?? [])
     }
+
+    /// Of a method that is named in full, or within etcd's main package.
+    private static func path(_ method: String) -> String { method.hasPrefix("/") ? method : "/etcdserverpb." + method }
 
     /// The status of a call that should not succeed.
     func failure(
@@ -124,7 +127,7 @@ struct AuthServer {
         let events = AsyncStream<Result<[UInt8], RPCStatus>>.makeStream()
         let handler = FirstMessage(events.continuation)
         let call = client.stream(
-            client.method("/etcdserverpb." + method), metadata: token.map { [("token", $0)] } ?? []
+            client.method(Self.path(method)), metadata: token.map { [("token", $0)] } ?? []
         ) { _ in handler }
         call.send(try request.serializedBytes())
         call.halfClose()
