@@ -47,6 +47,8 @@ enum WatchComparison {
         let lost = right.events.filter { $0.type == .delete && $0.kv.modRevision == compacted }
         if !lost.isEmpty, !left.events.contains(where: { $0.type == .delete && $0.kv.modRevision == compacted }) {
             right.events.removeAll { lost.contains($0) }
+            // etcd may have sent nothing at all then, from which no id can be read.
+            if wanted.isEmpty { left.watchID = right.watchID }
             known = .tombstoneAtCompaction
         }
         left.header.revision = right.header.revision
