@@ -44,14 +44,15 @@ package final class Evaluator {
     /// - Parameter requester: Who asks; nil for the node itself.
     /// - Throws: `EngineError` only; what etcd refuses is in the decision.
     package func decide(_ kind: ProposalKind, for requester: Requester? = nil) throws(EngineError) -> Decision {
-        if !alarms.isEmpty, let refusal = alarms.refusal(of: kind) { return Decision(result: .failure(refusal)) }
-        if let quota, kind.spaceNeeded > 0, try !quota.admits(kind.spaceNeeded) {
-            var decision = raise(quota.alarm)
-            decision.result = .failure(DatabaseError(.noSpace, "the database has reached its quota"))
-            return decision
-        }
         do {
+            // First of all, so that nobody without rights learns of alarms, or raises one.
             try check(kind, accounts.authorization(of: requester))
+            if !alarms.isEmpty, let refusal = alarms.refusal(of: kind) { throw refusal }
+            if let quota, kind.spaceNeeded > 0, try !quota.admits(kind.spaceNeeded) {
+                var decision = raise(quota.alarm)
+                decision.result = .failure(DatabaseError(.noSpace, "the database has reached its quota"))
+                return decision
+            }
             switch kind {
             case .put(let request): return try put(request)
             case .deleteRange(let request): return try deleteRange(request)
