@@ -19,7 +19,7 @@ struct BenchStoreTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(2))) func aSmallRunMeasuresEveryPart() async throws {
+    @Test func aSmallRunMeasuresEveryPart() async throws {
         try await withTemporaryDirectory { folder in
             let process = try ChildProcess(
                 TestEnvironment.t4Binary(),

@@ -22,10 +22,10 @@ struct BenchTests {
                 "bench", "--endpoint", "127.0.0.1:\(server.port)", "--json", "--keys=300", "--duration=0.05",
                 "--warm-up=0", "--watches=40", "--workloads", workloads.joined(separator: ","),
             ], environment: TestEnvironment.forChildren)
-        return (try await process.wait(within: .seconds(100)), process)
+        return (try await process.wait(), process)
     }
 
-    @Test(.timeLimit(.minutes(3))) func aSmallRunMeasuresEveryWorkloadOfALargeOne() async throws {
+    @Test func aSmallRunMeasuresEveryWorkloadOfALargeOne() async throws {
         try await Slots.servers.use {
             try await withTemporaryDirectory { folder in
                 let server = try await ServerUnderTest.start(

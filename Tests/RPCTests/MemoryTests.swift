@@ -19,7 +19,11 @@ import Testing
     }
 
     /// Answers with as many bytes as the request says, in units of 10,000 bytes.
-    private static func withServer(_ handled: Box<Int>, _ body: (RPCServer) async throws -> Void) async throws {
+    private static func withServer(
+        _ handled: Box<Int>, stallTime: Duration = .seconds(5), _ body: (RPCServer) async throws -> Void
+    ) async throws {
+        var configuration = configuration
+        configuration.stallTime = stallTime
         try await RPCTests.withServer(threads: 1, configuration: configuration) { router in
             router.unary("/test.Big/Get") { call, request in
                 let units = Int(request.unsafeLoad(as: UInt8.self))
@@ -102,7 +106,8 @@ import Testing
 
     @Test func waitingRequestsGoOnWhenTheirClientReadsThoughMemoryStaysScarce() async throws {
         let handled = Box<Int>()
-        try await Self.withServer(handled) { server in
+        // Whoever is slow here is the machine.
+        try await Self.withServer(handled, stallTime: .seconds(3600)) { server in
             var others: [RawPeer] = []
             for _ in 0..<20 { others.append(try await Self.peer(server, asksFor: [25])) }
             let peer = try await Self.peer(server, asksFor: [30, 3, 2, 1])
@@ -128,7 +133,8 @@ import Testing
         for quarter in 0...(seconds * 4) {
             let time = Double(quarter) / 4
             pace.look(
-                held: held, spare: 1000, moved: Int(moved(time)), at: Self.start + .milliseconds(Int64(quarter) * 250))
+                held: held, spare: 1000, moved: Int(moved(time)), at: Self.start + .milliseconds(Int64(quarter) * 250),
+                stallSeconds: 5)
         }
         return pace
     }
@@ -140,11 +146,12 @@ import Testing
 
     @Test func whatHasJustComeIsNotJudged() {
         var pace = Pace()
-        pace.look(held: 0, spare: 1000, moved: 0, at: Self.start)
+        pace.look(held: 0, spare: 1000, moved: 0, at: Self.start, stallSeconds: 5)
         // Idle for an hour, then it holds much.
-        pace.look(held: 1 << 20, spare: 1000, moved: 0, at: Self.start + .hours(1))
+        pace.look(held: 1 << 20, spare: 1000, moved: 0, at: Self.start + .hours(1), stallSeconds: 5)
         #expect(!pace.isStalled && !pace.isSlow)
-        pace.look(held: 1 << 20, spare: 1000, moved: 0, at: Self.start + .hours(1) + .milliseconds(900))
+        pace.look(
+            held: 1 << 20, spare: 1000, moved: 0, at: Self.start + .hours(1) + .milliseconds(900), stallSeconds: 5)
         #expect(!pace.isStalled && !pace.isSlow)
     }
 
@@ -166,7 +173,7 @@ import Testing
     @Test func whoReadsOnStallsNoMore() {
         var pace = pace(20, held: 1 << 20) { _ in 0 }
         #expect(pace.isStalled)
-        pace.look(held: 900_000, spare: 1000, moved: 150_000, at: Self.start + .milliseconds(20_250))
+        pace.look(held: 900_000, spare: 1000, moved: 150_000, at: Self.start + .milliseconds(20_250), stallSeconds: 5)
         #expect(!pace.isStalled)
     }
 }

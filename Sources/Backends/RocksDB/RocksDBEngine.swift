@@ -80,8 +80,8 @@ public final class RocksDBEngine: LocalEngine {
     /// Bytes that the files take on disk. Rows in the write buffers are not in it.
     public func sizeOnDisk() throws(EngineError) -> Int { try current().fileSizeBytes() }
 
-    /// Bytes of the tables that are in use. Rows in the write buffers are not in it.
-    public func sizeInUse() throws(EngineError) -> Int { try current().tableSizeBytes() }
+    /// Bytes of the tables that are in use, and of the write buffers.
+    public func sizeInUse() throws(EngineError) -> Int { try current().rowSizeBytes() }
 
     /// Merges all tables, so that nothing is left of deleted and overwritten rows that no snapshot shows.
     public func reclaimSpace() throws(EngineError) { try writable("reclaimSpace").compact() }

@@ -4,8 +4,6 @@ import NIOCore
 struct Pace {
     /// Fewer bytes in a second count as none.
     private static let rateMin = 16.0 * 1024
-    /// Time without them after which a client stalls.
-    private static let stallSeconds = 5.0
     /// Time after which a rate says something.
     private static let trialSeconds = 1.0
     /// A client is slow that would take longer for all it holds.
@@ -27,7 +25,8 @@ struct Pace {
     /// - Parameters:
     ///   - held: Bytes that wait now; up to `spare` nobody minds.
     ///   - moved: Bytes that have ever moved.
-    mutating func look(held: Int, spare: Int, moved: Int, at time: NIODeadline) {
+    ///   - stallSeconds: Time after which a client stalls of which next to nothing moves; a second or more.
+    mutating func look(held: Int, spare: Int, moved: Int, at time: NIODeadline, stallSeconds: Double) {
         guard held > spare else { return self = Pace() }
         guard let mark else {
             self.mark = Mark(time: time, held: held, moved: moved)
@@ -35,10 +34,10 @@ struct Pace {
         }
         let seconds = Double((time - mark.time).nanoseconds) / 1e9
         let bytes = Double(moved - mark.moved)
-        if bytes >= Self.rateMin * Self.stallSeconds { isStalled = false }
+        if bytes >= Self.rateMin * stallSeconds { isStalled = false }
         guard seconds >= Self.trialSeconds else { return }
         isSlow = bytes * Self.clearanceSeconds < Double(mark.held) * seconds
-        guard seconds >= Self.stallSeconds else { return }
+        guard seconds >= stallSeconds else { return }
         isStalled = bytes < Self.rateMin * seconds
         self.mark = Mark(time: time, held: held, moved: moved)
     }

@@ -19,10 +19,12 @@ public struct RPCServerConfiguration: Sendable {
     public var outputBytesMax = 16 * 1024 * 1024
     /// Incomplete requests and unread answers of all connections, in bytes; of one large answer `outputBytesMax` counts,
     /// and at most an eighth of this. Beyond half of it unary requests of clients that leave answers unread wait, and
-    /// connections are closed (GOAWAY) where more than `pendingBytesHigh` waits and next to nothing of it moves for 5 s.
+    /// connections are closed (GOAWAY) where more than `pendingBytesHigh` waits and next to nothing of it moves for `stallTime`.
     /// Beyond all of it requests wait, and connections are closed that would take a minute for what they hold, or that
     /// hold the most of requests if these alone are more than half. 512 MiB.
     public var bufferedBytesMax = 512 * 1024 * 1024
+    /// See `bufferedBytesMax`; a second or more. 5 s.
+    public var stallTime: Duration = .seconds(5)
     /// Streams that may be open on all connections; calls beyond it fail with RESOURCE_EXHAUSTED. 262,144.
     public var openStreamsMax = 262_144
     /// Bytes of one streaming call that wait to be sent at which `isWritable` turns false. 256 KiB.

@@ -88,10 +88,13 @@ extension ServerConnection {
     /// Looks how fast the client goes; to be called several times in a second while memory is scarce.
     func lookAtPace(at time: NIODeadline) {
         let spare = settings.pendingBytesHigh
-        reading.look(held: outputBytesCounted + frameBytesHeld, spare: spare, moved: outputBytesGone, at: time)
+        let stall = Double(shared.configuration.stallTime.nanoseconds) / 1e9
+        reading.look(
+            held: outputBytesCounted + frameBytesHeld, spare: spare, moved: outputBytesGone, at: time,
+            stallSeconds: stall)
         // Neither requests that wait for us nor metadata of open streams are to move.
         let incomplete = requestBytesHeld - metadataBytesHeld - parked.bytesHeld
-        sending.look(held: incomplete, spare: spare, moved: bytesReceived, at: time)
+        sending.look(held: incomplete, spare: spare, moved: bytesReceived, at: time, stallSeconds: stall)
     }
 
     func forgetPace() {

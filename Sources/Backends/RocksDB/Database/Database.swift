@@ -169,13 +169,17 @@ final class Database: @unchecked Sendable {
         try flush()
     }
 
-    /// Bytes of the tables of the newest version.
-    func tableSizeBytes() throws(EngineError) -> Int {
-        var size: UInt64 = 0
-        guard rocksdb_property_int(raw, "rocksdb.live-sst-files-size", &size) == 0 else {
-            throw EngineError(.ioFailed, "RocksDB does not tell the size of its tables in \(directory)")
+    /// Bytes of the tables of the newest version, and of the write buffers that are to become tables.
+    func rowSizeBytes() throws(EngineError) -> Int {
+        var sum = 0
+        for property in ["rocksdb.live-sst-files-size", "rocksdb.cur-size-all-mem-tables"] {
+            var size: UInt64 = 0
+            guard rocksdb_property_int(raw, property, &size) == 0 else {
+                throw EngineError(.ioFailed, "RocksDB does not tell \(property) of \(directory)")
+            }
+            sum += Int(size)
         }
-        return Int(size)
+        return sum
     }
 
     /// True when there never was a row or a position.
