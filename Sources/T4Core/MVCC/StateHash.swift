@@ -6,10 +6,10 @@ package enum StateHash {
     /// and value.
     ///
     /// A sum of row hashes (Fowler-Noll-Vo 1a, 64 bits), so that neither the keyspace a version stands in nor the
-    /// progress of the removal of compacted rows shows.
+    /// progress of the removal of compacted rows shows. That of an empty state is not 0, which clients would take for none.
     package static func hash(_ reader: StateReader, through revision: Revision) throws(EngineError) -> UInt32 {
         let compacted = reader.meta.compacted
-        var sum: UInt64 = 0
+        var sum = offset
         var prefix: [UInt8] = []
         var key: [UInt8] = []
         var left = VersionsLeft(compacted: compacted)
@@ -40,8 +40,11 @@ package enum StateHash {
         return UInt32(truncatingIfNeeded: sum ^ (sum >> 32))
     }
 
+    /// What the hash begins with.
+    private static let offset: UInt64 = 0xCBF2_9CE4_8422_2325
+
     private static func rowHash(_ key: RawSpan, _ row: RawSpan) -> UInt64 {
-        var state: UInt64 = 0xCBF2_9CE4_8422_2325
+        var state = offset
         func add(_ bytes: RawSpan) {
             bytes.withUnsafeBytes { raw in
                 for byte in raw { state = (state ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
