@@ -65,11 +65,7 @@ package struct AuthToken: Hashable, Sendable {
     }
 
     /// The hash under which a token is kept.
-    package static func hash(of token: [UInt8]) -> [UInt8] {
-        let hash = SHA256()
-        hash.update(token.span.bytes)
-        return hash.digest()
-    }
+    package static func hash(of token: [UInt8]) -> [UInt8] { SHA256.digest(of: token.span.bytes) }
 }
 
 /// Users, roles and whether they count: everything that decides who may do what.

@@ -179,10 +179,3 @@ package final class AuthKeeper: Sendable {
         return now + min(Int64(clamping: token.expires - wall), lifetime)
     }
 }
-
-extension Duration {
-    fileprivate var nanoseconds: Int64 {
-        let (seconds, attoseconds) = components
-        return seconds * 1_000_000_000 + attoseconds / 1_000_000_000
-    }
-}

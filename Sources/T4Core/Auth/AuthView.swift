@@ -9,6 +9,9 @@ package struct Requester: Hashable, Sendable {
         self.user = user
         self.revision = revision
     }
+
+    /// Somebody without a token, who may do what everybody may.
+    package static let nobody = Requester(user: nil, revision: 0)
 }
 
 /// What one user may do, added up over the roles.

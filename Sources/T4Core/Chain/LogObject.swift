@@ -55,9 +55,8 @@ package struct LogObject: Sendable {
             bytes.appendFrame(entry, isFirstOfBatch: tally.entryCount == 0, seed: seed)
             tally.add(position: entry.position, time: entry.time, revision: entry.revision)
         }
-        let hash = SHA256()
-        hash.update(bytes.span.bytes)
-        let footer = SegmentFooter(tally: tally, offset: UInt64(bytes.count), hash: hash.digest())
+        let hash = SHA256.digest(of: bytes.span.bytes)
+        let footer = SegmentFooter(tally: tally, offset: UInt64(bytes.count), hash: hash)
         return bytes + footer.encoded(seed: seed)
     }
 }

@@ -176,10 +176,8 @@ package struct Collector {
     // MARK: - Steps
 
     private func look(_ floor: CollectionFloor) throws -> CollectionRoots {
-        let (seconds, attoseconds) = policy.retain.components
-        let retained = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
         let now = clock.wall()
-        let span = retained.overflow ? now : min(now, retained.partialValue + UInt64(attoseconds / 1_000_000_000))
+        let span = min(now, UInt64(policy.retain.nanoseconds))
         return try CollectionRoots(checkpoints, before: floor, keep: policy.keep, windowStart: now - span)
     }
 

@@ -15,8 +15,7 @@ package struct BackoffTimer: Sendable {
     /// The time of this machine.
     package static let system = BackoffTimer(clock: BootClock()) { duration in
         let end = FirstValue<Void>()
-        let (seconds, attoseconds) = duration.components
-        let time = DispatchTimeInterval.nanoseconds(Int(seconds) * 1_000_000_000 + Int(attoseconds / 1_000_000_000))
+        let time = DispatchTimeInterval.nanoseconds(Int(duration.nanoseconds))
         DispatchQueue.global().asyncAfter(deadline: .now() + time) { end.give(()) }
         await withTaskCancellationHandler {
             await end.wait()

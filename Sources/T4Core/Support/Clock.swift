@@ -12,8 +12,7 @@ package struct Clock: Sendable {
     package func notAhead(of elapsed: any ElapsedClock) -> Clock {
         let (start, begin) = (wall(), elapsed.now)
         return Clock { [wall] in
-            let (seconds, attoseconds) = (elapsed.now - begin).components
-            return min(wall(), start + UInt64(seconds) * 1_000_000_000 + UInt64(attoseconds / 1_000_000_000))
+            min(wall(), start + UInt64((elapsed.now - begin).nanoseconds))
         }
     }
 

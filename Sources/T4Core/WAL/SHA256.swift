@@ -18,6 +18,13 @@ package struct SHA256: ~Copyable {
 
     deinit { EVP_MD_CTX_free(context) }
 
+    /// The digest of bytes that are all there.
+    package static func digest(of bytes: RawSpan) -> [UInt8] {
+        let hash = SHA256()
+        hash.update(bytes)
+        return hash.digest()
+    }
+
     /// Takes more bytes.
     package func update(_ bytes: RawSpan) {
         let result = bytes.withUnsafeBytes { EVP_DigestUpdate(context, $0.baseAddress, $0.count) }

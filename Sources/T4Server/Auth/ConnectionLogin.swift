@@ -90,10 +90,23 @@ extension ServiceContext {
     /// Who the proposals of a call come from; nil where nobody is asked.
     /// - Throws: `.invalidAuthToken`.
     func requester(of call: ServerCall) throws(DatabaseError) -> Requester? {
-        guard settings.enforcesAuth else { return nil }
+        requester(try authorization(of: call))
+    }
+
+    /// Who the proposals come from of somebody who may do this; nil where nobody is asked.
+    func requester(_ authorization: Authorization) -> Requester? {
         // Nobody, not the node itself: authentication may be on by the time of the decision.
-        guard node.auth.isEnabled else { return Requester(user: nil, revision: 0) }
-        return try login(of: call).authorization(token(of: call)).requester ?? Requester(user: nil, revision: 0)
+        settings.enforcesAuth ? authorization.requester ?? .nobody : nil
+    }
+
+    /// Reads a range for a call.
+    /// - Throws: As `reading`.
+    func range(_ request: RangeRequest, for call: ServerCall) throws -> RangeResponse {
+        try reading(call) { authorization, _ in
+            try authorization.check(request)
+        } _: { reader in
+            try request.evaluate(on: SnapshotView(reader))
+        }
     }
 
     private func login(of call: ServerCall) -> ConnectionLogin {

@@ -70,9 +70,5 @@ final class LoginGuard: Sendable {
         for (name, _) in byAge.prefix(recordsMax / 2) { records[name] = nil }
     }
 
-    private static func key(_ user: [UInt8]) -> [UInt8] {
-        let hash = SHA256()
-        hash.update(user.span.bytes)
-        return hash.digest()
-    }
+    private static func key(_ user: [UInt8]) -> [UInt8] { SHA256.digest(of: user.span.bytes) }
 }

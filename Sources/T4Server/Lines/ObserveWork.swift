@@ -56,12 +56,7 @@ final class ObserveWork: PatientWork {
     }
 
     private func look() throws {
-        let request = line.first
-        let found = try context.reading(call) { authorization, _ in
-            try authorization.check(request)
-        } _: { reader in
-            try request.evaluate(on: SnapshotView(reader))
-        }
+        let found = try context.range(line.first, for: call)
         if let leader = found.kvs.first {
             try lead(leader, found.revision)
         } else {

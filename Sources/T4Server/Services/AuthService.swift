@@ -172,9 +172,9 @@ struct AuthService: Sendable {
 
     /// The decision looks at the rights again: they may have changed while a password was hashed.
     private func submit(_ request: AuthRequest, _ authorization: Authorization, _ call: ServerCall) {
-        let nobody = Requester(user: nil, revision: 0)
-        let requester = context.settings.enforcesAuth ? authorization.requester ?? nobody : nil
-        context.node.submit(.auth(request), from: requester) { [context] result in context.answer(call, result) }
+        context.node.submit(.auth(request), from: context.requester(authorization)) { [context] result in
+            context.answer(call, result)
+        }
     }
 
     /// A method that changes something.

@@ -75,11 +75,7 @@ struct ElectionService: Sendable {
     private func leader(_ call: ServerCall, _ bytes: RawSpan) {
         call.passingOnErrors {
             let line = Line(name: Array(try EtcdLeaderRequest(decoding: bytes).name))
-            let found = try context.reading(call) { authorization, _ in
-                try authorization.check(line.first)
-            } _: { reader in
-                try line.first.evaluate(on: SnapshotView(reader))
-            }
+            let found = try context.range(line.first, for: call)
             guard let leader = found.kvs.first else { throw EtcdErrors.noLeader }
             call.respond(try context.leader(leader, revision: found.revision))
         }

@@ -28,9 +28,7 @@ package enum CanonicalJSON {
 
     /// SHA-256 of a value's encoding, hexadecimal.
     package static func hash(_ value: some Encodable) throws -> String {
-        let hash = SHA256()
         let bytes = try encode(value)
-        hash.update(bytes.span.bytes)
-        return hash.digest().hex
+        return SHA256.digest(of: bytes.span.bytes).hex
     }
 }

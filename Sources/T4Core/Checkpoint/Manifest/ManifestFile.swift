@@ -104,10 +104,8 @@ package struct ManifestFile: Hashable, Sendable, Codable {
     }
 
     static func sum(_ id: String, _ envelope: some Encodable) throws -> String {
-        let hash = SHA256()
         let bytes = Array(id.utf8) + (try CanonicalJSON.encode(envelope))
-        hash.update(bytes.span.bytes)
-        return hash.digest().hex
+        return SHA256.digest(of: bytes.span.bytes).hex
     }
 }
 

@@ -26,9 +26,9 @@ package struct TableCut: Hashable, Sendable {
     func ends(behind prefix: ArraySlice<UInt8>, rawSize: Int) -> Bool {
         guard rawSize >= sizeMin else { return false }
         if rawSize >= sizeMax { return true }
-        let hash = SHA256()
-        hash.update(Array(prefix).span.bytes)
-        let low = hash.digest().span.bytes.bigEndian(at: SHA256.byteCount - 8, as: UInt64.self)
+        let key = Array(prefix)
+        let hash = SHA256.digest(of: key.span.bytes)
+        let low = hash.span.bytes.bigEndian(at: SHA256.byteCount - 8, as: UInt64.self)
         return low & (UInt64(1) << hashBits - 1) == 0
     }
 }

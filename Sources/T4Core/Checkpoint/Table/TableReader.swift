@@ -111,9 +111,9 @@ package struct TableReader {
             throw CheckpointError.laterVersion(
                 name, has: "a block, \(number), stored with codec \(entry.codec)", known: "\(TableFormat.codecNone)")
         }
-        let hash = SHA256()
-        hash.update(stored.span.bytes)
-        guard stored.count == entry.rawSize, hash.digest() == entry.hash else { throw corrupted("wrong SHA-256") }
+        guard stored.count == entry.rawSize, SHA256.digest(of: stored.span.bytes) == entry.hash else {
+            throw corrupted("wrong SHA-256")
+        }
         guard let rows = TableBlock.rows(stored), rows.last?.name == entry.lastName else {
             throw corrupted("malformed rows")
         }

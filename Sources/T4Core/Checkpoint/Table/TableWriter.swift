@@ -52,11 +52,10 @@ package struct TableWriter {
 
     private mutating func endBlock() {
         guard !block.isEmpty else { return }
-        let hash = SHA256()
-        hash.update(block.span.bytes)
+        let hash = SHA256.digest(of: block.span.bytes)
         blocks.append(
             TableBlockEntry(
-                lastName: lastNameInBlock, rawSize: block.count, hash: hash.digest(), offset: UInt64(bytes.count),
+                lastName: lastNameInBlock, rawSize: block.count, hash: hash, offset: UInt64(bytes.count),
                 storedSize: block.count, codec: TableFormat.codecNone, checksum: CRC32C.checksum(block.span.bytes)))
         bytes += block
         properties.rawSize += UInt64(block.count)
