@@ -1,4 +1,5 @@
 import Foundation
+import T4Conformance
 import Testing
 
 /// Goal: with an object store the disk may go. Method: as in `CrashTests`, but after the kill the data directory is

@@ -11,7 +11,7 @@ import WriteBehindEngine
 /// are checked elsewhere.
 @Suite struct WriteBehindEngineTests {
     /// The memory engine, with a gate in front of `apply` and a hook before `snapshot`.
-    private final class Below: LocalEngine {
+    private final class Below: EngineWrapper {
         let base: any LocalEngine
         let gate = Monitor((isClosed: false, waiting: 0, applied: 0))
         let beforeSnapshot = Mutex<(@Sendable () -> Void)?>(nil)
@@ -21,8 +21,6 @@ import WriteBehindEngine
             base = try BackendRegistry.builtIn.makeEngine("memory", settings: JSONSettings("{}"), context: .test)
         }
 
-        var capabilities: EngineCapabilities { base.capabilities }
-        var appliedPosition: LogPosition { get throws(EngineError) { try base.appliedPosition } }
         /// As of an engine with files.
         var durablePosition: LogPosition { get throws(EngineError) { try base.appliedPosition } }
 
@@ -50,15 +48,6 @@ import WriteBehindEngine
             if let failure { throw failure }
             try base.apply(batch, at: position)
         }
-
-        func sync() throws(EngineError) { try base.sync() }
-        func bulkLoad(_ rows: inout some SortedRows, at position: LogPosition) throws(EngineError) {
-            try base.bulkLoad(&rows, at: position)
-        }
-        func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
-        func sizeInUse() throws(EngineError) -> Int { try base.sizeInUse() }
-        func reclaimSpace() throws(EngineError) { try base.reclaimSpace() }
-        func close() throws(EngineError) { try base.close() }
 
         func setGate(closed: Bool) {
             gate.withLock { $0.isClosed = closed }

@@ -1,6 +1,7 @@
 import EtcdAPI
 import Foundation
 import RPC
+import T4Conformance
 import Testing
 
 /// Goal: t4 and etcd answer clients that work at the same time alike. Method: each client writes and reads keys of its

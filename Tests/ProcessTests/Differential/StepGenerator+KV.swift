@@ -1,3 +1,5 @@
+import T4Conformance
+
 // Reads, writes, transactions and compactions.
 
 extension StepGenerator {

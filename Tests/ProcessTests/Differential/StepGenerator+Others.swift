@@ -1,3 +1,5 @@
+import T4Conformance
+
 // Leases, watches and what is left.
 
 extension StepGenerator {

@@ -1,3 +1,5 @@
+import T4Conformance
+
 /// Makes random steps. The same seed makes the same script.
 struct StepGenerator: Sendable {
     var random: SeededGenerator

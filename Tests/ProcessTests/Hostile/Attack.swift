@@ -1,4 +1,5 @@
 import RawHTTP2
+import T4Conformance
 import Testing
 
 /// Something that no proper client does, done by a peer that writes frames by hand.

@@ -1,10 +1,11 @@
+import Foundation
+import Logging
+import T4BuiltIns
 // Goal: a table that was damaged or lost is not carried on for ever: the node has its rows, and writes them anew when it meets
 // the damage, when it had to pass over a checkpoint at its start, and when it is told to.
 // Method: a node in whose store a table of the newest checkpoint is damaged or deleted; then everything that is left when only
 // the newest checkpoint is kept is verified, and a node is filled from it.
-import Foundation
-import Logging
-import T4BuiltIns
+import T4Conformance
 import T4Protocols
 import Testing
 
@@ -220,7 +221,7 @@ import Testing
 private struct Settings: Decodable {}
 
 /// An engine that counts the views of it that are held, and may hide a row from scans.
-private final class ViewedEngine: LocalEngine {
+private final class ViewedEngine: EngineWrapper {
     private final class View: EngineSnapshot {
         private let base: any EngineSnapshot
         private let views: Monitor<Int>
@@ -248,7 +249,7 @@ private final class ViewedEngine: LocalEngine {
         }
     }
 
-    private let base: any LocalEngine
+    let base: any LocalEngine
     private let views: Monitor<Int>
     private let hidden: [UInt8]?
 
@@ -256,21 +257,7 @@ private final class ViewedEngine: LocalEngine {
         (self.base, self.views, self.hidden) = (base, views, hidden)
     }
 
-    var capabilities: EngineCapabilities { base.capabilities }
-    var appliedPosition: LogPosition { get throws(EngineError) { try base.appliedPosition } }
-    var durablePosition: LogPosition { get throws(EngineError) { try base.durablePosition } }
     func snapshot() throws(EngineError) -> any EngineSnapshot { View(try base.snapshot(), views, hidden) }
-    func apply(_ batch: WriteBatch, at position: LogPosition) throws(EngineError) {
-        try base.apply(batch, at: position)
-    }
-    func bulkLoad(_ rows: inout some SortedRows, at position: LogPosition) throws(EngineError) {
-        try base.bulkLoad(&rows, at: position)
-    }
-    func sync() throws(EngineError) { try base.sync() }
-    func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
-    func sizeInUse() throws(EngineError) -> Int { try base.sizeInUse() }
-    func reclaimSpace() throws(EngineError) { try base.reclaimSpace() }
-    func close() throws(EngineError) { try base.close() }
 }
 
 /// Keeps the messages of errors.

@@ -11,33 +11,16 @@ import Testing
 /// that moves a clock with each snapshot and lets a writer have its turn.
 struct CompactorTests {
     /// An engine that tells of snapshots.
-    private final class ObservedEngine: LocalEngine {
+    private final class ObservedEngine: EngineWrapper {
         let base: any LocalEngine
         let onSnapshot = Mutex<@Sendable () -> Void>({})
 
         init(_ base: any LocalEngine) { self.base = base }
 
-        var capabilities: EngineCapabilities { base.capabilities }
-        var appliedPosition: LogPosition { get throws(EngineError) { try base.appliedPosition } }
-        var durablePosition: LogPosition { get throws(EngineError) { try base.durablePosition } }
-
         func snapshot() throws(EngineError) -> any EngineSnapshot {
             onSnapshot.withLock { $0 }()
             return try base.snapshot()
         }
-
-        func apply(_ batch: WriteBatch, at position: LogPosition) throws(EngineError) {
-            try base.apply(batch, at: position)
-        }
-
-        func sync() throws(EngineError) { try base.sync() }
-        func bulkLoad(_ rows: inout some SortedRows, at position: LogPosition) throws(EngineError) {
-            try base.bulkLoad(&rows, at: position)
-        }
-        func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
-        func sizeInUse() throws(EngineError) -> Int { try base.sizeInUse() }
-        func reclaimSpace() throws(EngineError) { try base.reclaimSpace() }
-        func close() throws(EngineError) { try base.close() }
     }
 
     private static let stepTime = Duration.milliseconds(10)

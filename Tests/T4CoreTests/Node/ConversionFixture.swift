@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import Synchronization
 import T4BuiltIns
+import T4Conformance
 import T4Protocols
 import Testing
 
@@ -122,14 +123,14 @@ final class ConversionFixture {
 }
 
 /// An engine that tells what is done with it.
-final class WatchedEngine: LocalEngine {
+final class WatchedEngine: EngineWrapper {
     enum Moment: Hashable {
         case row(Int)
         case synced
         case closing
     }
 
-    private let base: any LocalEngine
+    let base: any LocalEngine
     private let isVolatile: Bool
     private let hook: @Sendable (Moment) throws(EngineError) -> Void
 
@@ -147,12 +148,6 @@ final class WatchedEngine: LocalEngine {
         capabilities.isVolatile = isVolatile
         return capabilities
     }
-    var appliedPosition: LogPosition { get throws(EngineError) { try base.appliedPosition } }
-    var durablePosition: LogPosition { get throws(EngineError) { try base.durablePosition } }
-    func snapshot() throws(EngineError) -> any EngineSnapshot { try base.snapshot() }
-    func apply(_ batch: WriteBatch, at position: LogPosition) throws(EngineError) {
-        try base.apply(batch, at: position)
-    }
     func bulkLoad(_ rows: inout some SortedRows, at position: LogPosition) throws(EngineError) {
         var watched = WatchedRows(base: rows, hook: hook)
         try base.bulkLoad(&watched, at: position)
@@ -161,9 +156,6 @@ final class WatchedEngine: LocalEngine {
         try base.sync()
         try hook(.synced)
     }
-    func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
-    func sizeInUse() throws(EngineError) -> Int { try base.sizeInUse() }
-    func reclaimSpace() throws(EngineError) { try base.reclaimSpace() }
     func close() throws(EngineError) {
         try hook(.closing)
         try base.close()

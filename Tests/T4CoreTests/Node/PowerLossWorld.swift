@@ -242,30 +242,15 @@ struct PowerLossWorld {
 }
 
 /// Keeps a copy of the files as they were at the last sync.
-private final class SyncedCopyEngine: LocalEngine {
+private final class SyncedCopyEngine: EngineWrapper {
     static let suffix = "-synced"
 
-    private let base: any LocalEngine
+    let base: any LocalEngine
     private let directory: String
 
     init(_ base: any LocalEngine, directory: String) {
         (self.base, self.directory) = (base, directory)
     }
-
-    var capabilities: EngineCapabilities { base.capabilities }
-    var appliedPosition: LogPosition { get throws(EngineError) { try base.appliedPosition } }
-    var durablePosition: LogPosition { get throws(EngineError) { try base.durablePosition } }
-    func snapshot() throws(EngineError) -> any EngineSnapshot { try base.snapshot() }
-    func apply(_ batch: WriteBatch, at position: LogPosition) throws(EngineError) {
-        try base.apply(batch, at: position)
-    }
-    func bulkLoad(_ rows: inout some SortedRows, at position: LogPosition) throws(EngineError) {
-        try base.bulkLoad(&rows, at: position)
-    }
-    func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
-    func sizeInUse() throws(EngineError) -> Int { try base.sizeInUse() }
-    func reclaimSpace() throws(EngineError) { try base.reclaimSpace() }
-    func close() throws(EngineError) { try base.close() }
 
     func sync() throws(EngineError) {
         try base.sync()

@@ -6,7 +6,7 @@ import T4Protocols
 /// An engine that shows batches at once and writes them later, as engines without a log of their own do.
 ///
 /// It is right as long as it has no flaw: `durablePosition` stays behind until a sync.
-final class DelayedEngine: LocalEngine {
+final class DelayedEngine: EngineWrapper {
     enum Flaw {
         /// `durablePosition` is what was applied.
         case saysDurableTooEarly
@@ -19,7 +19,7 @@ final class DelayedEngine: LocalEngine {
     private static let pendingMax = 8
 
     private let shown: any LocalEngine
-    private let base: any LocalEngine
+    let base: any LocalEngine
     private let flaw: Flaw?
     private let isReadOnly: Bool
     private let pending = Mutex<[(batch: WriteBatch, position: LogPosition)]>([])
@@ -34,8 +34,6 @@ final class DelayedEngine: LocalEngine {
         var rows = ArrayRows(try base.snapshot().rows())
         try shown.bulkLoad(&rows, at: base.appliedPosition)
     }
-
-    var capabilities: EngineCapabilities { base.capabilities }
 
     var appliedPosition: LogPosition { get throws(EngineError) { try shown.appliedPosition } }
 
@@ -64,10 +62,6 @@ final class DelayedEngine: LocalEngine {
         try base.bulkLoad(&forBase, at: position)
         try shown.bulkLoad(&forShown, at: position)
     }
-
-    func sizeOnDisk() throws(EngineError) -> Int { try base.sizeOnDisk() }
-    func sizeInUse() throws(EngineError) -> Int { try base.sizeInUse() }
-    func reclaimSpace() throws(EngineError) { try base.reclaimSpace() }
 
     func close() throws(EngineError) {
         var failure: EngineError?

@@ -22,8 +22,8 @@ struct Flaw: Sendable {
 }
 
 /// An engine with a flaw; without one, a wrapper that nobody notices.
-final class FlawedEngine: LocalEngine {
-    private let base: any LocalEngine
+final class FlawedEngine: EngineWrapper {
+    let base: any LocalEngine
     private let flaw: Flaw
 
     init(_ base: any LocalEngine, _ flaw: Flaw) {
@@ -31,16 +31,12 @@ final class FlawedEngine: LocalEngine {
         self.flaw = flaw
     }
 
-    var capabilities: EngineCapabilities { base.capabilities }
-
     var appliedPosition: LogPosition {
         get throws(EngineError) {
             guard let applied = flaw.applied else { return try base.appliedPosition }
             return try applied(base)
         }
     }
-
-    var durablePosition: LogPosition { get throws(EngineError) { try base.durablePosition } }
 
     func snapshot() throws(EngineError) -> any EngineSnapshot {
         guard let snapshot = flaw.snapshot else { return FlawedSnapshot(try base.snapshot(), flaw) }
