@@ -59,7 +59,10 @@ import Testing
         Mistake(
             flags: ["auth-token": "jwt,pub-key=a"],
             "--auth-token: tokens of other kinds than \"simple\" are not in this version"),
-        Mistake(environment: ["T4_CLIENT_TLS_CERT": "b"], "T4_CLIENT_TLS_CERT: TLS is not in this version"),
+        Mistake("[tls]", "t4.toml:1:2: tls: TLS for clients is set in the table [client_tls]"),
+        Mistake(
+            environment: ["T4_PEER_TLS_CERT": "b"],
+            "T4_PEER_TLS_CERT: clusters are not in this version: a node works alone"),
     ]
 
     static let values = [

@@ -29,7 +29,9 @@ public final class RPCClient: Sendable {
         loops: RPCEventLoops? = nil
     ) async throws(RPCError) -> RPCClient {
         let authority = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
-        let methods = ClientMethods(authority: authority, userAgent: configuration.userAgent)
+        let methods = ClientMethods(
+            scheme: configuration.tls == nil ? "http" : "https", authority: authority,
+            userAgent: configuration.userAgent)
         let eventLoop = loops?.next() ?? MultiThreadedEventLoopGroup.singleton.next()
         let connection = ClientConnection(
             loop: LoopContext(eventLoop: eventLoop), configuration: configuration, methods: methods,
@@ -40,14 +42,29 @@ public final class RPCClient: Sendable {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(connection)
-                }
+                    return try configuration.tls?.add(to: channel, host: host)
+                }.map { connection.handshake = $0 }
             }
         do {
             let channel = try await bootstrap.connect(host: host, port: port).get()
-            return RPCClient(channel: channel, connection: connection)
+            // Closes the channel if it throws.
+            let client = RPCClient(channel: channel, connection: connection)
+            if configuration.tls != nil { try await client.finishHandshake() }
+            return client
         } catch {
             throw RPCError(.cannotConnect, "cannot connect to \(authority): \(error)", cause: error)
         }
+    }
+
+    private func finishHandshake() async throws {
+        let channel = channel
+        let timer = channel.eventLoop.scheduleTask(
+            in: .nanoseconds(connection.configuration.connectTimeout.nanoseconds)
+        ) { channel.close(promise: nil) }
+        defer { timer.cancel() }
+        try await channel.eventLoop.flatSubmit { [connection] in
+            connection.handshake ?? channel.eventLoop.makeSucceededVoidFuture()
+        }.get()
     }
 
     /// False once the connection is lost or closed.

@@ -80,7 +80,7 @@ public final class RPCServer: Sendable {
         let registry = ConnectionRegistry(limit: configuration.connectionsMax)
         let loops = contexts.map { ServerLoop(context: $0, shared: shared, registry: registry) }
         let byEventLoop = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.context.eventLoop), $0) })
-        let bootstrap = ServerBootstrap(group: group)
+        var bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -88,10 +88,20 @@ public final class RPCServer: Sendable {
                 guard let loop = byEventLoop[ObjectIdentifier(channel.eventLoop)] else {
                     return channel.eventLoop.makeFailedFuture(ConnectionRefused())
                 }
-                return channel.eventLoop.makeCompletedFuture {
-                    try loop.open(channel)
+                do {
+                    return try loop.open(channel)
+                } catch {
+                    return channel.eventLoop.makeFailedFuture(error)
                 }
             }
+        if configuration.tls != nil {
+            // One read for each turn, so that what is decrypted in a turn has a bound.
+            bootstrap =
+                bootstrap
+                .childChannelOption(.maxMessagesPerRead, value: 1)
+                .childChannelOption(
+                    .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: TLSDoor.receiveBytes))
+        }
         do {
             let listener = try await bootstrap.bind(host: host, port: port).get()
             for loop in loops { loop.context.eventLoop.execute { loop.startSweeping() } }

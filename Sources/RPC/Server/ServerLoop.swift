@@ -21,7 +21,8 @@ final class ServerLoop: @unchecked Sendable {
     }
 
     /// Sets up an accepted channel.
-    func open(_ channel: any Channel) throws {
+    /// - Returns: When the channel may be read from; fails for one that is refused.
+    func open(_ channel: any Channel) throws -> EventLoopFuture<Void> {
         LoopCounters.add(1, to: context.counters.connectionsAccepted)
         let address = channel.remoteAddress.map(Self.text)
         guard !isShuttingDown, registry.open() else {
@@ -37,13 +38,22 @@ final class ServerLoop: @unchecked Sendable {
             LoopCounters.add(1, to: self.context.counters.connectionsClosed)
             self.registry.closed()
         }
+        let peer = TLSPeer()
         let detector = ProtocolDetector(shared: shared, remoteAddress: address) { channel in
-            let connection = ServerConnection(loop: self.context, shared: self.shared, remoteAddress: address)
+            let connection = ServerConnection(
+                loop: self.context, shared: self.shared, remoteAddress: address, commonName: peer.commonName)
             self.connections[id] = connection
             try channel.pipeline.syncOperations.addHandler(connection)
             if self.isShuttingDown { connection.beginShutdown() }
         }
+        // Before TLS is there: the time for the beginning runs from now.
         try channel.pipeline.syncOperations.addHandler(detector)
+        guard let tls = shared.configuration.tls else { return channel.eventLoop.makeSucceededVoidFuture() }
+        return tls.context(for: channel.eventLoop).assumeIsolated().flatMapThrowing { context in
+            try TLSDoor.add(
+                to: channel, context: context, loop: self.context, shared: self.shared, remoteAddress: address,
+                peer: peer)
+        }.nonisolated()
     }
 
     /// Lets HTTP/2 connections finish their calls and closes all others.
