@@ -28,8 +28,8 @@ import Testing
         Mistake("[nod]\nid = \"x\"", "t4.toml:1:2: nod: unknown table; did you mean [node]?"),
         Mistake(
             "[cache]",
-            "t4.toml:1:2: cache: unknown table; known: auth, branch, checkpoint, commit, compaction, engine, lease, log, "
-                + "node, restore, server, store, wal, watch"),
+            "t4.toml:1:2: cache: unknown table; known: auth, branch, checkpoint, client_tls, commit, compaction, engine, lease, "
+                + "log, node, restore, server, store, wal, watch"),
         Mistake(
             "listen = \"x\"", "t4.toml:1:1: listen: unknown key outside of any table; it belongs below [node]"),
         Mistake("fast = true", "t4.toml:1:1: fast: unknown key outside of any table"),
