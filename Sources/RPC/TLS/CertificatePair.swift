@@ -35,14 +35,14 @@ struct CertificatePair {
     func context(_ configuration: TLSConfiguration) throws(TLSFileError) -> NIOSSLContext {
         do {
             return try NIOSSLContext(configuration: configuration)
-        } catch {
-            let reason = TLSReason.text(error)
-            guard reason.contains("mismatch") else {
-                throw certificateFile.problem("it cannot be used: \(reason)", "make certificate and key anew")
-            }
+        } catch NIOSSLError.failedToLoadPrivateKey {
+            // As a key it is fine, or it would not be here.
             throw keyFile.problem(
                 "the key does not belong to the certificate in \(certificateFile.path)",
                 "name the key that the certificate was made for; its certificate must be the first one in the file")
+        } catch {
+            throw certificateFile.problem(
+                "it cannot be used: \(TLSReason.text(error))", "make certificate and key anew")
         }
     }
 }
