@@ -24,7 +24,7 @@ final class ClientMethods: Sendable {
     private let userAgent: String
     private let byPath = Mutex<[String: RPCMethod]>([:])
 
-    init(scheme: String, authority: String, userAgent: String) {
+    init(scheme: String = "http", authority: String, userAgent: String) {
         self.scheme = scheme
         self.authority = authority
         self.userAgent = userAgent

@@ -38,7 +38,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     private var isShutdownPingSent = false
     private var isFinalGoAwaySent = false
 
-    init(loop: LoopContext, shared: ServerShared, remoteAddress: String?, commonName: [UInt8]?) {
+    init(loop: LoopContext, shared: ServerShared, remoteAddress: String?, commonName: [UInt8]? = nil) {
         self.shared = shared
         self.remoteAddress = remoteAddress
         self.commonName = commonName

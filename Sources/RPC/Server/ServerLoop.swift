@@ -5,6 +5,8 @@ final class ServerLoop: @unchecked Sendable {
     let context: LoopContext
     private let shared: ServerShared
     private let registry: ConnectionRegistry
+    /// Connections that wait for the TLS files: the loop must not go before they have heard of them.
+    private let waiting: ConnectionRegistry
     private var channels: [ObjectIdentifier: any Channel] = [:]
     private var connections: [ObjectIdentifier: ServerConnection] = [:]
     private var isShuttingDown = false
@@ -13,10 +15,14 @@ final class ServerLoop: @unchecked Sendable {
     private var sweepTime = RunningTime(interval: .seconds(1), start: .now())
     private var memoryTime = RunningTime(interval: .milliseconds(250), start: .now())
 
-    init(context: LoopContext, shared: ServerShared, registry: ConnectionRegistry) {
+    init(
+        context: LoopContext, shared: ServerShared, registry: ConnectionRegistry,
+        waiting: ConnectionRegistry = ConnectionRegistry(limit: .max)
+    ) {
         self.context = context
         self.shared = shared
         self.registry = registry
+        self.waiting = waiting
         context.relieve = { [weak self] in self?.relieve() }
     }
 
@@ -49,7 +55,10 @@ final class ServerLoop: @unchecked Sendable {
         // Before TLS is there: the time for the beginning runs from now.
         try channel.pipeline.syncOperations.addHandler(detector)
         guard let tls = shared.configuration.tls else { return channel.eventLoop.makeSucceededVoidFuture() }
-        return tls.context(for: channel.eventLoop).assumeIsolated().flatMapThrowing { context in
+        _ = waiting.open()
+        let read = tls.context(for: channel.eventLoop).assumeIsolated()
+        read.whenComplete { _ in self.waiting.closed() }
+        return read.flatMapThrowing { context in
             try TLSDoor.add(
                 to: channel, context: context, loop: self.context, shared: self.shared, remoteAddress: address,
                 peer: peer)

@@ -34,6 +34,17 @@ struct PEM {
         throw file.problem("a certificate in it is damaged", "copy or make it anew")
     }
 
+    /// The certificates of the file as CAs to trust; at least one is a root, which every chain has to end in.
+    func authorities() throws(TLSFileError) -> [NIOSSLCertificate] {
+        let certificates = try certificates()
+        guard certificates.contains(where: { $0.subjectName == $0.issuerName }) else {
+            throw file.problem(
+                "it holds no root: another CA has signed each certificate in it",
+                "add the certificate of the root CA to the file")
+        }
+        return certificates
+    }
+
     /// The private key of the file.
     func privateKey() throws(TLSFileError) -> NIOSSLPrivateKey {
         try requireText()
@@ -85,7 +96,9 @@ enum TLSReason {
             rest = rest[word.endIndex...]
         }
         if !reasons.isEmpty { return reasons.joined(separator: ", ") }
-        if text.contains("EOF during handshake") { return "the connection was closed" }
+        if text.contains("EOF during handshake") || error as? NIOSSLError == .uncleanShutdown {
+            return "the connection was closed"
+        }
         return text
     }
 }

@@ -22,7 +22,7 @@ public final class RPCClientTLS: Sendable {
         configuration.applicationProtocols = ["h2"]
         if let authority {
             configuration.trustRoots = .certificates(
-                try PEM(file: authority, bytes: try authority.read()).certificates())
+                try PEM(file: authority, bytes: try authority.read()).authorities())
         }
         if let certificate {
             let pair = try CertificatePair(

@@ -23,9 +23,6 @@ public final class RPCServerTLS: Sendable {
         var problem: TLSFileError?
     }
 
-    /// Clients must show a certificate.
-    public var verifiesClients: Bool { clientAuthority != nil }
-
     private let certificate: TLSFile
     private let key: TLSFile
     private let clientAuthority: TLSFile?
@@ -64,7 +61,7 @@ public final class RPCServerTLS: Sendable {
         let made = try RPCServerTLS.make(content, certificate, key, clientAuthority, now: now())
         state = Mutex(State(context: made.context, content: content))
         logger.info(
-            verifiesClients ? "TLS is on, and clients need a certificate" : "TLS is on",
+            clientAuthority != nil ? "TLS is on, and clients need a certificate" : "TLS is on",
             metadata: metadata(made.expires))
     }
 
@@ -118,7 +115,7 @@ public final class RPCServerTLS: Sendable {
         configuration.setUp()
         configuration.applicationProtocols = ["h2", "http/1.1"]
         if let clientAuthority, let bytes = content.clientAuthority {
-            let roots = try PEM(file: clientAuthority, bytes: bytes).certificates()
+            let roots = try PEM(file: clientAuthority, bytes: bytes).authorities()
             if let latest = roots.map(\.notValidAfter).max(), latest < now {
                 throw clientAuthority.problem(
                     "it expired at \(CertificateClock.text(Int64(latest)))", "have the CA renewed")

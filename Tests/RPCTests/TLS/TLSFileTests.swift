@@ -177,6 +177,18 @@ import Testing
         }
     }
 
+    /// A chain that ends in the middle is none for BoringSSL.
+    @Test func aCAWithoutItsRoot() async throws {
+        try await TestCertificates.with { files in
+            let good = try await files.makeServer()
+            let between = try await files.makeAuthority("between", signer: "ca").certificate
+            expect(problem(good.certificate, good.key, between), "ca", between, "holds no root", hint: "root CA")
+            try (Data(contentsOf: URL(filePath: between)) + Data(contentsOf: URL(filePath: files.authority())))
+                .write(to: URL(filePath: between))
+            #expect(problem(good.certificate, good.key, between) == nil)
+        }
+    }
+
     @Test func timesAreWrittenInUTC() {
         #expect(CertificateClock.text(0) == "1970-01-01T00:00:00Z")
         #expect(CertificateClock.text(1_795_827_723) == "2026-11-28T01:02:03Z")

@@ -1,5 +1,4 @@
 import Foundation
-import NIOCore
 import NIOSSL
 import TestCertificates
 import Testing
@@ -99,6 +98,31 @@ import Testing
         }
     }
 
+    @Test func aShutdownAnswersWhatRuns() async throws {
+        try await TestCertificates.with { files in
+            let pair = try await files.makeServer()
+            let held = Box<ServerCall>()
+            try await withTLSServer(pair) { router in
+                router.unary("/test.Later/Unary") { call, _ in held.add(call) }
+                router.stream("/test.Stream/Idle") { _ in RecordingServerHandler(Box()) }
+            } _: { server in
+                let client = try await connect(server, trusting: files.authority())
+                let events = Box<StreamEvent>()
+                client.stream(client.method("/test.Stream/Idle")) { _ in RecordingClientHandler(events) }.send([1])
+                let running = Task { try await client.unary("/test.Later/Unary", []) }
+                let call = await held.wait()[0]
+                async let stopped: Void = server.shutdownGracefully(deadline: .seconds(600))
+                #expect(await events.wait() == [.end(RPCStatus(.unavailable, "server is shutting down"))])
+                let message = [UInt8](repeating: 42, count: 300_000)
+                call.respond(message)
+                #expect(try await running.value == message)
+                await stopped
+                #expect(server.counters.connectionsOpen == 0)
+                try await eventually("the client knows") { !client.isConnected }
+            }
+        }
+    }
+
     @Test func theClientChecksTheServer() async throws {
         try await TestCertificates.with { files in
             let pair = try await files.makeServer()
@@ -178,49 +202,35 @@ import Testing
         }
     }
 
+    /// Those who speak HTTP/1 get through TLS to the answer for such clients.
     @Test func versionsAndProtocols() async throws {
         try await TestCertificates.with { files in
             let pair = try await files.makeServer()
-            var configuration = RPCServerConfiguration()
-            configuration.installHTTP1 = { channel in try channel.pipeline.syncOperations.addHandler(LowerCase()) }
             let log = LogLines()
-            try await withTLSServer(pair, log: log, configuration: configuration) { server in
+            let request = Array("GET / HTTP/1.1\r\n\r\n".utf8)
+            try await withTLSServer(pair, log: log) { server in
                 for (offered, expected) in [
                     (["h2", "http/1.1"], "h2"), (["http/1.1"], "http/1.1"), ([], nil), (["x"], nil),
                 ] {
-                    let client = try await RawTLSClient.connect(port: server.port, sending: Array("GET / abc".utf8)) {
+                    let client = try await RawTLSClient.connect(port: server.port, sending: request) {
                         $0.applicationProtocols = offered
                     }
                     let heard = try await client.untilClosed()
                     #expect(heard.negotiated == expected)
-                    #expect(String(decoding: heard.bytes, as: UTF8.self) == "get / abc")
+                    #expect(String(decoding: heard.bytes, as: UTF8.self).hasPrefix("HTTP/1.1 505 "))
                 }
-                let twelve = try await RawTLSClient.connect(port: server.port, sending: Array("GET".utf8)) {
+                let twelve = try await RawTLSClient.connect(port: server.port, sending: request) {
                     $0.maximumTLSVersion = .tlsv12
                 }
-                #expect(try await twelve.untilClosed().bytes == Array("get".utf8))
+                #expect(try await twelve.untilClosed().bytes.starts(with: Array("HTTP/1.1 505 ".utf8)))
                 #expect(log.containing("a TLS handshake that failed").isEmpty)
-                let eleven = try await RawTLSClient.connect(port: server.port, sending: Array("GET".utf8)) {
+                let eleven = try await RawTLSClient.connect(port: server.port, sending: request) {
                     ($0.minimumTLSVersion, $0.maximumTLSVersion) = (.tlsv1, .tlsv11)
                 }
                 let heard = try await eleven.untilClosed()
                 #expect(heard.bytes.isEmpty && heard.error != nil)
             }
             #expect(log.containing("reason=unsupported protocol").count == 1, "\(log.all)")
-        }
-    }
-
-    /// Answers once, in lower case, and closes.
-    private final class LowerCase: ChannelInboundHandler {
-        typealias InboundIn = ByteBuffer
-        typealias OutboundOut = ByteBuffer
-
-        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-            let text = String(buffer: unwrapInboundIn(data)).lowercased()
-            let channel = context.channel
-            context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: text))).whenComplete { _ in
-                channel.close(promise: nil)
-            }
         }
     }
 }
