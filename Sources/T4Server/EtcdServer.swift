@@ -82,7 +82,8 @@ public final class EtcdServer: Sendable {
         let server = try await RPCServer.start(
             host: host, port: port, threads: settings.threads, configuration: settings.transport, router: router,
             logger: logger)
-        let listened = "http://\(server.host.contains(":") ? "[\(server.host)]" : server.host):\(server.port)"
+        let scheme = settings.transport.tls == nil ? "http" : "https"
+        let listened = "\(scheme)://\(server.host.contains(":") ? "[\(server.host)]" : server.host):\(server.port)"
         advertised.urls.withLock { $0 = settings.clientURLs.isEmpty ? [listened] : settings.clientURLs }
         return EtcdServer(server: server, background: settings.background, snapshots: snapshots, logins: logins)
     }

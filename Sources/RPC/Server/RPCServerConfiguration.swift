@@ -64,8 +64,10 @@ public struct RPCServerConfiguration: Sendable {
     /// connection; up to a quarter of the time later. 60 s.
     public var requestTimeout: Duration = .seconds(60)
 
+    /// What TLS is spoken with; nil: none, connections are plain. With TLS no connection is.
+    public var tls: RPCServerTLS?
     /// Request metadata that `ServerCall.metadata` can tell; lower case, at most 63 bytes each.
-    public var metadataKeys = ["token", "authorization", "hasleader", "client-api-version"]
+    public var metadataKeys = ["token", "authorization", "hasleader", "client-api-version", "grpcgateway-accept"]
     /// At a shutdown: how long a client may take to answer that it has been told. Calls that it begins before are served,
     /// later ones are refused. 1 s.
     public var shutdownNoticeTime: Duration = .seconds(1)

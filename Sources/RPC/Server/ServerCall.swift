@@ -82,6 +82,10 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// The client's address as `1.2.3.4:567`; nil if the transport has none.
     public var remoteAddress: String? { server.remoteAddress }
 
+    /// The common name in the client's certificate, which a CA of the server has signed; empty for a certificate without,
+    /// nil where the server asks for none.
+    public var clientCommonName: [UInt8]? { server.commonName }
+
     /// Whether nobody else seems to use the event loop: the call is the only one on its connection, and so were some
     /// before it, from the same client. A handler may then keep the loop for a short while. Only inside the handler.
     public var isAlone: Bool { server.calls.count == 1 && loop.callsInARow > ServerCall.aloneCount }

@@ -8,6 +8,8 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
 
     let shared: ServerShared
     let remoteAddress: String?
+    /// In the client's certificate; nil where none was asked for.
+    let commonName: [UInt8]?
     /// What handlers keep here, see `ServerCall.connectionValue`.
     var handlerValue: AnyObject?
     /// The call whose header block is being read; header blocks do not overlap.
@@ -36,9 +38,10 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     private var isShutdownPingSent = false
     private var isFinalGoAwaySent = false
 
-    init(loop: LoopContext, shared: ServerShared, remoteAddress: String?) {
+    init(loop: LoopContext, shared: ServerShared, remoteAddress: String?, commonName: [UInt8]? = nil) {
         self.shared = shared
         self.remoteAddress = remoteAddress
+        self.commonName = commonName
         openedAt = loop.sweptAt
         uselessFrames = Allowance(
             burst: shared.configuration.uselessFramesBurst, perSecond: shared.configuration.uselessFramesPerSecond)

@@ -5,6 +5,8 @@ final class ServerLoop: @unchecked Sendable {
     let context: LoopContext
     private let shared: ServerShared
     private let registry: ConnectionRegistry
+    /// Connections that wait for the TLS files: the loop must not go before they have heard of them.
+    private let waiting: ConnectionRegistry
     private var channels: [ObjectIdentifier: any Channel] = [:]
     private var connections: [ObjectIdentifier: ServerConnection] = [:]
     private var isShuttingDown = false
@@ -13,15 +15,20 @@ final class ServerLoop: @unchecked Sendable {
     private var sweepTime = RunningTime(interval: .seconds(1), start: .now())
     private var memoryTime = RunningTime(interval: .milliseconds(250), start: .now())
 
-    init(context: LoopContext, shared: ServerShared, registry: ConnectionRegistry) {
+    init(
+        context: LoopContext, shared: ServerShared, registry: ConnectionRegistry,
+        waiting: ConnectionRegistry = ConnectionRegistry(limit: .max)
+    ) {
         self.context = context
         self.shared = shared
         self.registry = registry
+        self.waiting = waiting
         context.relieve = { [weak self] in self?.relieve() }
     }
 
     /// Sets up an accepted channel.
-    func open(_ channel: any Channel) throws {
+    /// - Returns: When the channel may be read from; fails for one that is refused.
+    func open(_ channel: any Channel) throws -> EventLoopFuture<Void> {
         LoopCounters.add(1, to: context.counters.connectionsAccepted)
         let address = channel.remoteAddress.map(Self.text)
         guard !isShuttingDown, registry.open() else {
@@ -37,13 +44,25 @@ final class ServerLoop: @unchecked Sendable {
             LoopCounters.add(1, to: self.context.counters.connectionsClosed)
             self.registry.closed()
         }
+        let peer = TLSPeer()
         let detector = ProtocolDetector(shared: shared, remoteAddress: address) { channel in
-            let connection = ServerConnection(loop: self.context, shared: self.shared, remoteAddress: address)
+            let connection = ServerConnection(
+                loop: self.context, shared: self.shared, remoteAddress: address, commonName: peer.commonName)
             self.connections[id] = connection
             try channel.pipeline.syncOperations.addHandler(connection)
             if self.isShuttingDown { connection.beginShutdown() }
         }
+        // Before TLS is there: the time for the beginning runs from now.
         try channel.pipeline.syncOperations.addHandler(detector)
+        guard let tls = shared.configuration.tls else { return channel.eventLoop.makeSucceededVoidFuture() }
+        _ = waiting.open()
+        let read = tls.context(for: channel.eventLoop).assumeIsolated()
+        read.whenComplete { _ in self.waiting.closed() }
+        return read.flatMapThrowing { context in
+            try TLSDoor.add(
+                to: channel, context: context, loop: self.context, shared: self.shared, remoteAddress: address,
+                peer: peer)
+        }.nonisolated()
     }
 
     /// Lets HTTP/2 connections finish their calls and closes all others.
