@@ -8,6 +8,7 @@ enum ClientFault: Int, CaseIterable, Sendable {
     case noHTTP2
     case tlsOnPlainPort
     case brokenHTTP2
+    case brokenHTTP1
     case slowHeaders
     case slowRequest
     case uselessFrames
@@ -20,10 +21,11 @@ enum ClientFault: Int, CaseIterable, Sendable {
     /// Said to the client, where it can be told, and in the log.
     var text: String {
         switch self {
-        case .noHandshake: "no HTTP/2 handshake within the time for it"
+        case .noHandshake: "no HTTP/2 handshake, and no request, within the time for it"
         case .noHTTP2: "neither HTTP/2 nor HTTP/1"
         case .tlsOnPlainPort: "a TLS handshake, and this port has no TLS"
         case .brokenHTTP2: "a breach of HTTP/2"
+        case .brokenHTTP1: "a breach of HTTP/1"
         case .slowHeaders: "headers of a request that do not end within the time for them"
         case .slowRequest: "a request that does not arrive within the time for it"
         case .uselessFrames: "too many frames that ask for nothing"

@@ -6,7 +6,10 @@ final class ServerLoop: @unchecked Sendable {
     private let shared: ServerShared
     private let registry: ConnectionRegistry
     private var channels: [ObjectIdentifier: any Channel] = [:]
-    private var connections: [ObjectIdentifier: ServerConnection] = [:]
+    private var connections: [ObjectIdentifier: any BoundedConnection] = [:]
+    /// Of the clients through which HTTP/1 requests call the services.
+    private let insideContext: LoopContext
+    private var dateClock = HTTPDateClock()
     private var isShuttingDown = false
     /// Connections have been looked at while memory was scarce, and it may still be.
     private var knowsPaces = false
@@ -17,6 +20,7 @@ final class ServerLoop: @unchecked Sendable {
         self.context = context
         self.shared = shared
         self.registry = registry
+        insideContext = LoopContext(eventLoop: context.eventLoop)
         context.relieve = { [weak self] in self?.relieve() }
     }
 
@@ -37,25 +41,46 @@ final class ServerLoop: @unchecked Sendable {
             LoopCounters.add(1, to: self.context.counters.connectionsClosed)
             self.registry.closed()
         }
-        let detector = ProtocolDetector(shared: shared, remoteAddress: address) { channel in
-            let connection = ServerConnection(loop: self.context, shared: self.shared, remoteAddress: address)
-            self.connections[id] = connection
-            try channel.pipeline.syncOperations.addHandler(connection)
-            if self.isShuttingDown { connection.beginShutdown() }
-        }
+        let detector = ProtocolDetector(
+            shared: shared, remoteAddress: address,
+            installHTTP2: { channel in
+                let connection = ServerConnection(loop: self.context, shared: self.shared, remoteAddress: address)
+                self.connections[id] = connection
+                try channel.pipeline.syncOperations.addHandler(connection)
+                if self.isShuttingDown { connection.beginShutdown() }
+            },
+            installHTTP1: shared.configuration.http.map { service in
+                { channel in
+                    let connection = HTTP1Connection(
+                        service: service, loop: self, shared: self.shared, remoteAddress: address)
+                    self.connections[id] = connection
+                    try connection.install(in: channel)
+                    if self.isShuttingDown { connection.beginShutdown() }
+                }
+            })
         try channel.pipeline.syncOperations.addHandler(detector)
     }
 
-    /// Lets HTTP/2 connections finish their calls and closes all others.
+    /// Connects a client of this same server, without a socket: for the calls of one HTTP/1 connection.
+    /// - Parameter address: Of the client on whose behalf it calls.
+    func connectInside(for address: String?) throws -> RPCClient {
+        let connection = ServerConnection(loop: context, shared: shared, remoteAddress: address)
+        let (client, end) = try RPCClient.connectInside(connection, on: insideContext)
+        let id = ObjectIdentifier(end)
+        connections[id] = connection
+        end.closeFuture.assumeIsolated().whenComplete { _ in self.connections[id] = nil }
+        if isShuttingDown { connection.beginShutdown() }
+        return client
+    }
+
+    /// For the `Date` header.
+    func httpDate() -> String { dateClock.now() }
+
+    /// Lets connections finish their calls and closes those that have not shown their protocol.
     func beginShutdown() {
         isShuttingDown = true
-        for (id, channel) in channels {
-            if let connection = connections[id] {
-                connection.beginShutdown()
-            } else {
-                channel.close(promise: nil)
-            }
-        }
+        for (id, channel) in channels where connections[id] == nil { channel.close(promise: nil) }
+        for connection in Array(connections.values) { connection.beginShutdown() }
     }
 
     func closeAll() {
@@ -134,7 +159,7 @@ final class ServerLoop: @unchecked Sendable {
     }
 
     /// Cuts off some of these connections, those first that hold the most, while there is a need.
-    private func cutOff(_ victims: [ServerConnection], while isNeeded: () -> Bool) {
+    private func cutOff(_ victims: [any BoundedConnection], while isNeeded: () -> Bool) {
         for victim in victims.sorted(by: { $0.bufferedBytes > $1.bufferedBytes }) where isNeeded() {
             victim.cutOff(.buffersMost)
             victim.drain()
