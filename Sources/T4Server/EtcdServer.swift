@@ -79,8 +79,11 @@ public final class EtcdServer: Sendable {
         LockService(context: context).register(in: &router)
         ElectionService(context: context).register(in: &router)
         HealthService().register(in: &router)
+        var transport = settings.transport
+        transport.http = HTTPFrontend(
+            gateway: Gateway(messageSizeMax: transport.messageSizeMax), health: HealthChecks(node))
         let server = try await RPCServer.start(
-            host: host, port: port, threads: settings.threads, configuration: settings.transport, router: router,
+            host: host, port: port, threads: settings.threads, configuration: transport, router: router,
             logger: logger)
         let listened = "http://\(server.host.contains(":") ? "[\(server.host)]" : server.host):\(server.port)"
         advertised.urls.withLock { $0 = settings.clientURLs.isEmpty ? [listened] : settings.clientURLs }

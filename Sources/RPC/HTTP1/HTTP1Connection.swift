@@ -4,8 +4,9 @@ import NIOHTTP1
 /// The server's side of an HTTP/1 connection: one request after the other, each handed to the `HTTPService`.
 ///
 /// Behind NIO's decoder, encoder and pipelining handler. Confined to the event loop.
-final class HTTP1Connection: ChannelInboundHandler, BoundedConnection {
+final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
     typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
     typealias OutboundOut = HTTPServerResponsePart
 
     /// As much of a body is read that nobody wants, so that the client reads the answer and the connection lives on.
@@ -25,6 +26,8 @@ final class HTTP1Connection: ChannelInboundHandler, BoundedConnection {
     private var isRequestComplete = true
     private var hasRequest = false
     private var unwantedBytes = 0
+    /// The channel wants to read, and the handler does not.
+    private var isReadingHeld = false
     private var isClosing = false
     private var isShuttingDown = false
     /// When the part of a request began that has not come whole, as of the loop's last sweep; nil while none has begun.
@@ -79,7 +82,7 @@ final class HTTP1Connection: ChannelInboundHandler, BoundedConnection {
         begun = loop.context.sweptAt
         let exchange = HTTPExchange(head, connection: self)
         self.exchange = exchange
-        if head.version >= .http1_1, head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) {
+        if !exchange.isOldVersion, head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) {
             context?.writeAndFlush(
                 wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
         }
@@ -102,6 +105,20 @@ final class HTTP1Connection: ChannelInboundHandler, BoundedConnection {
         begun = nil
         handler?.onEnd()
         if exchange == nil, closesAfterAnswer || isShuttingDown { closeAfterFlush() }
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if let handler, !handler.mayRead {
+            isReadingHeld = true
+        } else {
+            context.read()
+        }
+    }
+
+    func resumeReading() {
+        guard isReadingHeld else { return }
+        isReadingHeld = false
+        context?.read()
     }
 
     /// The connection to the services of this server, made when it is needed first.
@@ -142,6 +159,7 @@ final class HTTP1Connection: ChannelInboundHandler, BoundedConnection {
     private func answered(_ exchange: HTTPExchange) {
         handler = nil
         self.exchange = nil
+        resumeReading()
         if !exchange.isKeepAlive { closesAfterAnswer = true }
         flush(.end(nil))
         if closesAfterAnswer || isShuttingDown, isRequestComplete { closeAfterFlush() }

@@ -16,8 +16,10 @@ package final class HTTPExchange {
     let isOldVersion: Bool
     private let headers: HTTPHeaders
     private weak var connection: HTTP1Connection?
-    private(set) var isStarted = false
-    private(set) var isEnded = false
+    /// The answer has begun.
+    package private(set) var isStarted = false
+    /// The answer is complete.
+    package private(set) var isEnded = false
 
     init(_ head: HTTPRequestHead, connection: HTTP1Connection) {
         method = head.method.rawValue
@@ -66,6 +68,9 @@ package final class HTTPExchange {
         isEnded = true
         connection?.finish(self)
     }
+
+    /// The handler takes more of the body.
+    package func resumeReading() { connection?.resumeReading() }
 
     /// Closes the connection once what was sent has left.
     package func closeAfterwards() { connection?.closesAfterAnswer = true }

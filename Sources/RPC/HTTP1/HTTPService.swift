@@ -17,6 +17,8 @@ package protocol HTTPRequestHandler: AnyObject {
     func onGone()
     /// Bytes of the body that it holds.
     var heldBytes: Int { get }
+    /// False stops the reading of the body, until `resumeReading` of the exchange.
+    var mayRead: Bool { get }
     /// A part of the request has come that is of use only with the rest of it: the client may take its time only between
     /// such parts.
     var isMidMessage: Bool { get }

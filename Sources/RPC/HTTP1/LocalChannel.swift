@@ -8,6 +8,9 @@ import NIOCore
 final class LocalChannel: Channel, ChannelCore, @unchecked Sendable {
     // Unchecked: everything that changes is touched on the event loop only.
 
+    /// Asked for what only a socket can do.
+    private struct NotSupported: Error {}
+
     private enum Phase {
         case new
         case active
@@ -45,13 +48,15 @@ final class LocalChannel: Channel, ChannelCore, @unchecked Sendable {
             ends.0.close(promise: nil)
             throw error
         }
-        ends.0.activate()
-        ends.1.activate()
+        // Both before either sends.
+        ends.0.phase = .active
+        ends.1.phase = .active
+        ends.0.begin()
+        ends.1.begin()
         return ends
     }
 
-    private func activate() {
-        phase = .active
+    private func begin() {
         pipeline.fireChannelRegistered()
         pipeline.fireChannelActive()
     }
@@ -75,26 +80,26 @@ final class LocalChannel: Channel, ChannelCore, @unchecked Sendable {
     var _channelCore: any ChannelCore { self }
 
     func setOption<Option: ChannelOption>(_ option: Option, value: Option.Value) -> EventLoopFuture<Void> {
-        loop.makeFailedFuture(ChannelError._operationUnsupported)
+        loop.makeFailedFuture(NotSupported())
     }
 
     func getOption<Option: ChannelOption>(_ option: Option) -> EventLoopFuture<Option.Value> {
-        loop.makeFailedFuture(ChannelError._operationUnsupported)
+        loop.makeFailedFuture(NotSupported())
     }
 
     // MARK: ChannelCore; on the loop
 
-    func localAddress0() throws -> SocketAddress { throw ChannelError._operationUnsupported }
-    func remoteAddress0() throws -> SocketAddress { throw ChannelError._operationUnsupported }
-    func register0(promise: EventLoopPromise<Void>?) { promise?.fail(ChannelError._operationUnsupported) }
+    func localAddress0() throws -> SocketAddress { throw NotSupported() }
+    func remoteAddress0() throws -> SocketAddress { throw NotSupported() }
+    func register0(promise: EventLoopPromise<Void>?) { promise?.fail(NotSupported()) }
     func registerAlreadyConfigured0(promise: EventLoopPromise<Void>?) {
-        promise?.fail(ChannelError._operationUnsupported)
+        promise?.fail(NotSupported())
     }
     func bind0(to: SocketAddress, promise: EventLoopPromise<Void>?) {
-        promise?.fail(ChannelError._operationUnsupported)
+        promise?.fail(NotSupported())
     }
     func connect0(to: SocketAddress, promise: EventLoopPromise<Void>?) {
-        promise?.fail(ChannelError._operationUnsupported)
+        promise?.fail(NotSupported())
     }
 
     func write0(_ data: NIOAny, promise: EventLoopPromise<Void>?) {
@@ -120,7 +125,7 @@ final class LocalChannel: Channel, ChannelCore, @unchecked Sendable {
             return
         }
         switch mode {
-        case .input: promise?.fail(ChannelError._operationUnsupported)
+        case .input: promise?.fail(NotSupported())
         case .output:
             // The other end closes when it has read what was sent, and this one with it.
             peer?.endInput()
@@ -132,7 +137,7 @@ final class LocalChannel: Channel, ChannelCore, @unchecked Sendable {
     }
 
     func triggerUserOutboundEvent0(_ event: Any, promise: EventLoopPromise<Void>?) {
-        promise?.fail(ChannelError._operationUnsupported)
+        promise?.fail(NotSupported())
     }
 
     func channelRead0(_ data: NIOAny) {}

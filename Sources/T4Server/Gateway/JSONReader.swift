@@ -115,7 +115,7 @@ struct JSONReader {
             place = place.lowerBound + 1..<place.upperBound - 1
             if let text = JSONScanner.check(self.text[place]) { throw JSONFailure(text: text) }
             let begin = skipSpace(place.lowerBound)
-            place = begin..<endOfValue(begin)
+            place = begin..<endOfValue(begin, in: place.upperBound)
         }
         switch kind(place) {
         case .null: return 0
@@ -214,7 +214,9 @@ struct JSONReader {
         return place + 1
     }
 
-    private func endOfValue(_ begin: Int) -> Int {
+    /// - Parameter limit: Where the text ends that it lies in; nil for all of it.
+    private func endOfValue(_ begin: Int, in limit: Int? = nil) -> Int {
+        let limit = limit ?? text.count
         var place = begin
         var depth = 0
         repeat {
@@ -228,7 +230,7 @@ struct JSONReader {
                 place += 1
             default:
                 place += 1
-                while depth == 0, place < text.count, !isEndOfWord(text[place]) { place += 1 }
+                while depth == 0, place < limit, !isEndOfWord(text[place]) { place += 1 }
             }
         } while depth > 0
         return place

@@ -237,7 +237,7 @@ struct JSONScanner {
             switch byte {
             case UInt8(ascii: "'"): "\\'"
             case UInt8(ascii: "\""): "\""
-            default: GoText.quoted([Unicode.Scalar(byte)]).dropFirst().dropLast()
+            default: String(GoText.quoted([Unicode.Scalar(byte)]).dropFirst().dropLast())
             }
         return "invalid character '\(shown)' " + place
     }
