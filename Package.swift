@@ -211,7 +211,7 @@ let package = Package(
                 "t4", "RPC", "RawHTTP2", "EtcdAPI", "T4Conformance",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
-            exclude: ["Scripts", "Differential/Scripts"], swiftSettings: settings),
+            exclude: ["Scripts", "Differential/Scripts", "Gateway/Requests"], swiftSettings: settings),
         .testTarget(
             name: "S3StoreTests",
             dependencies: [

@@ -80,11 +80,14 @@ public final class EtcdServer: Sendable {
         ElectionService(context: context).register(in: &router)
         HealthService().register(in: &router)
         var transport = settings.transport
+        let health = HealthChecks(node)
+        let metrics = Metrics(node: node, health: health)
         transport.http = HTTPFrontend(
-            gateway: Gateway(messageSizeMax: transport.messageSizeMax), health: HealthChecks(node))
+            gateway: Gateway(messageSizeMax: transport.messageSizeMax), health: health, metrics: metrics)
         let server = try await RPCServer.start(
             host: host, port: port, threads: settings.threads, configuration: transport, router: router,
             logger: logger)
+        metrics.server.withLock { $0 = server }
         let listened = "http://\(server.host.contains(":") ? "[\(server.host)]" : server.host):\(server.port)"
         advertised.urls.withLock { $0 = settings.clientURLs.isEmpty ? [listened] : settings.clientURLs }
         return EtcdServer(server: server, background: settings.background, snapshots: snapshots, logins: logins)

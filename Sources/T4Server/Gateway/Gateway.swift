@@ -95,9 +95,9 @@ struct GatewayOptions {
 
     /// Digits and a unit.
     private static func duration(_ text: String) -> Duration? {
-        guard let unit = text.last, let amount = Int64(text.dropLast()), amount >= 0 else { return nil }
+        guard let unit = text.last, let amount = Int64(text.dropLast()) else { return nil }
         // Longer than anybody waits, so that no sum overflows.
-        let capped = min(amount, 100_000_000)
+        let capped = min(max(amount, -1), 100_000_000)
         return switch unit {
         case "H": .seconds(3600 * capped)
         case "M": .seconds(60 * capped)

@@ -5,6 +5,7 @@ import T4Core
 struct HTTPFrontend: HTTPService {
     let gateway: Gateway
     let health: HealthChecks
+    let metrics: Metrics
 
     func begin(_ exchange: HTTPExchange) -> any HTTPRequestHandler {
         // As etcd, whatever the path: a browser asks before it lets a page of another origin ask.
@@ -20,6 +21,7 @@ struct HTTPFrontend: HTTPService {
     private func answer(_ exchange: HTTPExchange) {
         switch exchange.path {
         case "/version": version(exchange)
+        case "/metrics": metrics.answer(exchange)
         case "/health":
             guard isGet(exchange) else { return }
             health.answerHealth(exchange)

@@ -29,12 +29,16 @@ final class HealthChecks: Sendable {
         }
     }
 
+    private static let readOfLeader = { @Sendable (node: Node) -> String? in
+        node.statistics.hasFailed ? EtcdErrors.stopped.message : read(node)
+    }
+
     // A node alone is the leader and no learner, so that all its reads are linearizable.
     private static let checks = [
         "/livez": [Check(name: "serializable_read", problem: read)],
         "/readyz": [
             Check(name: "data_corruption", problem: noCorruption),
-            Check(name: "linearizable_read", problem: read),
+            Check(name: "linearizable_read", problem: readOfLeader),
             Check(name: "non_learner", problem: { _ in nil }),
             Check(name: "serializable_read", problem: read),
         ],
@@ -54,7 +58,9 @@ final class HealthChecks: Sendable {
     // MARK: /health
 
     func answerHealth(_ exchange: HTTPExchange) {
-        let reason = problem(excluding: Set(QueryString(exchange.query).values("exclude")))
+        let query = QueryString(exchange.query)
+        let reason = problem(
+            excluding: Set(query.values("exclude")), isSerializable: query.values("serializable").first == "true")
         let isWell = reason == nil
         if isWell {
             successes.add(1, ordering: .relaxed)
@@ -69,7 +75,7 @@ final class HealthChecks: Sendable {
             GatewayAnswers.head(200, ("Content-Type", "text/plain; charset=utf-8")), body: text)
     }
 
-    private func problem(excluding excluded: Set<String>) -> String? {
+    private func problem(excluding excluded: Set<String>, isSerializable: Bool) -> String? {
         do throws(DatabaseError) {
             for alarm in try node.alarms() where !excluded.contains(alarm.kind.name) {
                 return "ALARM " + alarm.kind.name
@@ -77,6 +83,7 @@ final class HealthChecks: Sendable {
         } catch {
             return "RANGE ERROR:" + EtcdErrors.status(error).message
         }
+        if !isSerializable, node.statistics.hasFailed { return "RAFT NO LEADER" }
         return Self.read(node).map { "RANGE ERROR:" + $0 }
     }
 
