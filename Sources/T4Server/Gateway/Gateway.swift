@@ -90,6 +90,7 @@ struct GatewayOptions {
         guard let timeout = Self.duration(text) else {
             throw RPCStatus(.invalidArgument, "invalid grpc-timeout: \(text)")
         }
+        guard timeout > .zero else { throw RPCStatus(.deadlineExceeded, "context deadline exceeded") }
         self.timeout = timeout
     }
 
