@@ -120,7 +120,8 @@ import Testing
                 let text = String(decoding: await peer.readToEnd(), as: UTF8.self)
                 #expect(text.isEmpty || text.hasPrefix("HTTP/1.1 400 "))
             }
-            let huge = "GET / HTTP/1.1\r\n" + String(repeating: "A: \(String(repeating: "b", count: 999))\r\n", count: 300)
+            let huge =
+                "GET / HTTP/1.1\r\n" + String(repeating: "A: \(String(repeating: "b", count: 999))\r\n", count: 300)
             let peer = try await RawPeer(port: server.port)
             // It may be cut off before it has sent everything.
             _ = await peer.flood(1) { _ in Array(huge.utf8) }

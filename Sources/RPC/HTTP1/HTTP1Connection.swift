@@ -137,7 +137,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
     func respond(_ exchange: HTTPExchange, _ head: HTTPAnswerHead, _ body: [UInt8]) {
         var headers = self.headers(head, of: exchange)
         headers.add(name: "Content-Length", value: "\(body.count)")
-        write(.head(responseHead(head, headers)))
+        write(.head(responseHead(head, headers, exchange)))
         if exchange.method != "HEAD", !body.isEmpty { write(.body(.byteBuffer(ByteBuffer(bytes: body)))) }
         bytesWritten += body.count
         answered(exchange)
@@ -145,7 +145,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
 
     func start(_ exchange: HTTPExchange, _ head: HTTPAnswerHead) {
         if exchange.isOldVersion { closesAfterAnswer = true }
-        write(.head(responseHead(head, headers(head, of: exchange))))
+        write(.head(responseHead(head, headers(head, of: exchange), exchange)))
         context?.flush()
     }
 
@@ -173,8 +173,13 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         count()
     }
 
-    private func responseHead(_ head: HTTPAnswerHead, _ headers: HTTPHeaders) -> HTTPResponseHead {
-        HTTPResponseHead(version: .http1_1, status: HTTPResponseStatus(statusCode: head.status), headers: headers)
+    private func responseHead(
+        _ head: HTTPAnswerHead, _ headers: HTTPHeaders, _ exchange: HTTPExchange
+    ) -> HTTPResponseHead {
+        // The encoder makes chunks for those who know them.
+        HTTPResponseHead(
+            version: exchange.isOldVersion ? .http1_0 : .http1_1, status: HTTPResponseStatus(statusCode: head.status),
+            headers: headers)
     }
 
     private func headers(_ head: HTTPAnswerHead, of exchange: HTTPExchange) -> HTTPHeaders {

@@ -1,4 +1,3 @@
-
 /// Limits and times of a server. The defaults suit an etcd-like service.
 public struct RPCServerConfiguration: Sendable {
     /// Largest request message, in bytes; a larger one is refused unread with RESOURCE_EXHAUSTED. 2 MiB.

@@ -110,7 +110,8 @@ final class Metrics: Sendable {
         let kinds = Dictionary(uniqueKeysWithValues: Method.all.map { ($0.path, $0) })
         for count in server.callCounts {
             guard let method = kinds[count.path] else { continue }
-            let labels = "grpc_method=\"\(method.name)\",grpc_service=\"\(method.service)\",grpc_type=\"\(method.type)\""
+            let labels =
+                "grpc_method=\"\(method.name)\",grpc_service=\"\(method.service)\",grpc_type=\"\(method.type)\""
             began.append(("{\(labels)}", "\(count.began)"))
             for code in RPCStatus.Code.allCases {
                 // As in etcd a method has success from the beginning; other codes come with the first such end.

@@ -87,7 +87,9 @@ struct GatewayOwnTests {
             ] { #expect(text.split(separator: "\n").contains { $0 == line }, "\(line)") }
             // Each metric has a help, a type and a number, and no name stands in two places.
             var names: [Substring] = []
-            for line in text.split(separator: "\n") where line.hasPrefix("# TYPE ") { names.append(line.split(separator: " ")[2]) }
+            for line in text.split(separator: "\n") where line.hasPrefix("# TYPE ") {
+                names.append(line.split(separator: " ")[2])
+            }
             #expect(Set(names).count == names.count && names.count > 30)
             for line in text.split(separator: "\n") where !line.hasPrefix("#") {
                 #expect(names.contains { line.hasPrefix($0) } && Double(line.split(separator: " ").last ?? "") != nil)
@@ -161,7 +163,8 @@ struct GatewayOwnTests {
                 "POST", "/v3/auth/authenticate", #"{"name":"root","password":"r"}"#)
             let token = try #require(login.body.firstMatch(of: /"token":"(?<token>[^"]+)"/)).output.token
             for header in [
-                ("Authorization", "\(token)"), ("authorization", "Bearer \(token)"), ("Grpc-Metadata-Token", "\(token)"),
+                ("Authorization", "\(token)"), ("authorization", "Bearer \(token)"),
+                ("Grpc-Metadata-Token", "\(token)"),
                 ("grpc-metadata-authorization", "\(token)"),
             ] {
                 let answer = try await client.answer("POST", "/v3/kv/range", #"{"key":"YQ=="}"#, headers: [header])
