@@ -41,7 +41,8 @@ enum Unavailable {
     private static let flags: [(name: String, reason: String)] = [
         ("peer-tls-", tls), ("client-tls-", tls), ("peer-", cluster), ("advertise-peer", cluster),
         ("leader-watch-interval-sec", cluster), ("follower-", cluster), ("read-consistency", reads),
-        ("auth-token", tokens), ("metrics-addr", metrics), ("pprof", metrics),
+        ("auth-token", tokens), ("metrics-addr", metrics),
+        ("pprof", "profiles over HTTP are not in this version"),
         ("auto-compact", compaction), ("auto-compact-", compaction),
     ]
 }

@@ -87,7 +87,7 @@ public final class EtcdServer: Sendable {
         let server = try await RPCServer.start(
             host: host, port: port, threads: settings.threads, configuration: transport, router: router,
             logger: logger)
-        metrics.server.withLock { $0 = server }
+        metrics.watch(server)
         let listened = "http://\(server.host.contains(":") ? "[\(server.host)]" : server.host):\(server.port)"
         advertised.urls.withLock { $0 = settings.clientURLs.isEmpty ? [listened] : settings.clientURLs }
         return EtcdServer(server: server, background: settings.background, snapshots: snapshots, logins: logins)

@@ -15,7 +15,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
     private static let lingerSeconds: Int64 = 1
 
     let remoteAddress: String?
-    var closesAfterAnswer = false
+    private var closesAfterAnswer = false
     private let service: any HTTPService
     private let shared: ServerShared
     private unowned let loop: ServerLoop
@@ -28,6 +28,8 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
     private var unwantedBytes = 0
     /// The channel wants to read, and the handler does not.
     private var isReadingHeld = false
+    /// The answer that is being written is the last one.
+    private var ignoresRequests = false
     private var isClosing = false
     private var isShuttingDown = false
     /// When the part of a request began that has not come whole, as of the loop's last sweep; nil while none has begun.
@@ -66,7 +68,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard !isClosing else { return }
+        guard !isClosing, !ignoresRequests else { return }
         switch unwrapInboundIn(data) {
         case .head(let head): begin(head)
         case .body(let bytes): take(bytes)
@@ -161,8 +163,11 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         self.exchange = nil
         resumeReading()
         if !exchange.isKeepAlive { closesAfterAnswer = true }
+        let isLast = isRequestComplete && (closesAfterAnswer || isShuttingDown)
+        // With the end of an answer the next request may come, before this returns.
+        ignoresRequests = isLast
         flush(.end(nil))
-        if closesAfterAnswer || isShuttingDown, isRequestComplete { closeAfterFlush() }
+        if isLast { closeAfterFlush() }
     }
 
     private func write(_ part: HTTPServerResponsePart) { context?.write(wrapOutboundOut(part), promise: nil) }
@@ -218,13 +223,18 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
 
     private func tearDown() {
         isClosing = true
-        let handler = handler
-        self.handler = nil
-        exchange = nil
-        handler?.onGone()
+        abandonRequest()
         client = nil
         loop.context.buffered(-countedBytes)
         countedBytes = 0
+    }
+
+    private func abandonRequest() {
+        let handler = handler
+        self.handler = nil
+        exchange?.abandon()
+        exchange = nil
+        handler?.onGone()
     }
 
     /// Closes once what has been written has left; the client gets a moment to read it.
@@ -232,9 +242,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         guard !isClosing, let context else { return }
         isClosing = true
         let channel = context.channel
-        let handler = handler
-        self.handler = nil
-        handler?.onGone()
+        abandonRequest()
         channel.close(mode: .output).whenFailure { _ in channel.close(promise: nil) }
         channel.eventLoop.scheduleTask(in: .seconds(Self.lingerSeconds)) { channel.close(promise: nil) }
     }
@@ -252,6 +260,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         do {
             return try options.getOption(.bufferedWritableBytes)
         } catch {
+            // A channel without a socket, as in tests, keeps nothing.
             return 0
         }
     }

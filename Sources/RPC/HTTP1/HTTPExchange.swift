@@ -72,8 +72,11 @@ package final class HTTPExchange {
     /// The handler takes more of the body.
     package func resumeReading() { connection?.resumeReading() }
 
-    /// Closes the connection once what was sent has left.
-    package func closeAfterwards() { connection?.closesAfterAnswer = true }
+    /// The client is gone, or is to hear nothing more: answers come to nothing.
+    func abandon() {
+        isStarted = true
+        isEnded = true
+    }
 
     private func begin() -> Bool {
         guard !isStarted else { return false }

@@ -13,12 +13,32 @@ enum Base64 {
     static func decode(_ text: [UInt8]) throws(JSONFailure) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.count / 4 * 3)
-        var next = 0
+        var next = plainGroups(text, &bytes)
         while let group = try group(text, &next) {
             let bits = group.reduce(UInt32(0)) { $0 << 6 | UInt32($1) } << (6 * UInt32(4 - group.count))
             for index in 0..<group.count - 1 { bytes.append(UInt8(truncatingIfNeeded: bits >> (16 - 8 * index))) }
         }
         return bytes
+    }
+
+    /// Takes whole groups without padding and line ends, which is mostly all of a text but its end.
+    /// - Returns: Where they end.
+    private static func plainGroups(_ text: [UInt8], _ bytes: inout [UInt8]) -> Int {
+        values.withUnsafeBufferPointer { values in
+            text.withUnsafeBufferPointer { text in
+                var next = 0
+                while next + 4 <= text.count {
+                    let (first, second) = (values[Int(text[next])], values[Int(text[next + 1])])
+                    let (third, fourth) = (values[Int(text[next + 2])], values[Int(text[next + 3])])
+                    guard first | second | third | fourth != 0xff else { return next }
+                    bytes.append(first << 2 | second >> 4)
+                    bytes.append(second << 4 | third >> 2)
+                    bytes.append(third << 6 | fourth)
+                    next += 4
+                }
+                return next
+            }
+        }
     }
 
     /// The next four characters; fewer where padding ends the text.
@@ -62,18 +82,22 @@ enum Base64 {
 
     /// Appends the text of some bytes.
     static func append(_ bytes: UnsafeRawBufferPointer, to text: inout [UInt8]) {
-        var index = 0
-        while index + 3 <= bytes.count {
-            let bits = UInt32(bytes[index]) << 16 | UInt32(bytes[index + 1]) << 8 | UInt32(bytes[index + 2])
-            for shift in [18, 12, 6, 0] as [UInt32] { text.append(alphabet[Int(bits >> shift & 63)]) }
-            index += 3
+        text += [UInt8](unsafeUninitializedCapacity: (bytes.count + 2) / 3 * 4) { result, count in
+            alphabet.withUnsafeBufferPointer { alphabet in
+                var index = 0
+                while index < bytes.count {
+                    let left = bytes.count - index
+                    var bits = UInt32(bytes[index]) << 16
+                    if left > 1 { bits |= UInt32(bytes[index + 1]) << 8 }
+                    if left > 2 { bits |= UInt32(bytes[index + 2]) }
+                    result[count] = alphabet[Int(bits >> 18)]
+                    result[count + 1] = alphabet[Int(bits >> 12 & 63)]
+                    result[count + 2] = left > 1 ? alphabet[Int(bits >> 6 & 63)] : pad
+                    result[count + 3] = left > 2 ? alphabet[Int(bits & 63)] : pad
+                    index += 3
+                    count += 4
+                }
+            }
         }
-        let left = bytes.count - index
-        guard left > 0 else { return }
-        let bits = UInt32(bytes[index]) << 16 | (left == 2 ? UInt32(bytes[index + 1]) << 8 : 0)
-        text.append(alphabet[Int(bits >> 18 & 63)])
-        text.append(alphabet[Int(bits >> 12 & 63)])
-        text.append(left == 2 ? alphabet[Int(bits >> 6 & 63)] : pad)
-        text.append(pad)
     }
 }

@@ -50,6 +50,8 @@ struct JSONScanner {
 
     /// Takes the next byte.
     mutating func feed(_ byte: UInt8) -> Step {
+        // Most bytes of a large request are those of a long string.
+        if case .string = state, byte >= 0x20, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") { return .goesOn }
         if isAtBeginning, !Self.isSpace(byte) { isAtBeginning = false }
         return step(byte)
     }

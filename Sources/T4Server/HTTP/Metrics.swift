@@ -5,8 +5,12 @@ import T4Protocols
 
 /// `/metrics`: what the node knows of the numbers that etcd tells, under etcd's names. What it does not know is not there.
 final class Metrics: Sendable {
-    /// Set once the server listens.
-    let server = Mutex<RPCServer?>(nil)
+    /// Not kept: the server has what has this.
+    private struct Reference {
+        weak var server: RPCServer?
+    }
+
+    private let reference = Mutex(Reference())
     private let node: Node
     private let health: HealthChecks
 
@@ -14,6 +18,9 @@ final class Metrics: Sendable {
         self.node = node
         self.health = health
     }
+
+    /// To be called once the server listens.
+    func watch(_ server: RPCServer) { reference.withLock { $0.server = server } }
 
     func answer(_ exchange: HTTPExchange) {
         exchange.respond(
@@ -104,7 +111,7 @@ final class Metrics: Sendable {
     }
 
     private func addCalls(to text: inout PrometheusText) {
-        guard let server = server.withLock({ $0 }) else { return }
+        guard let server = reference.withLock({ $0.server }) else { return }
         var began: [(labels: String, value: String)] = []
         var ended: [(labels: String, value: String)] = []
         let kinds = Dictionary(uniqueKeysWithValues: Method.all.map { ($0.path, $0) })
