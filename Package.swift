@@ -122,6 +122,7 @@ let package = Package(
             name: "RPC",
             dependencies: [
                 "CNGHTTP2", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOTLS", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"), .product(name: "Logging", package: "swift-log"),
             ],
@@ -216,7 +217,7 @@ let package = Package(
                 "t4", "RPC", "RawHTTP2", "TestCertificates", "EtcdAPI", "T4Conformance",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
-            exclude: ["Scripts", "Differential/Scripts"], swiftSettings: settings),
+            exclude: ["Scripts", "Differential/Scripts", "Gateway/Requests"], swiftSettings: settings),
         .testTarget(
             name: "S3StoreTests",
             dependencies: [

@@ -32,7 +32,7 @@ enum Unavailable {
     private static let tls = "TLS for clients is set in the table [client_tls]"
     private static let compaction = "automatic compaction is set as with etcd: --auto-compaction-mode, -retention"
     private static let tokens = "tokens of other kinds than \"simple\" are not in this version"
-    private static let metrics = "the metrics endpoint is not in this version"
+    private static let metrics = "a port of its own for metrics is not in this version; /metrics is on the client port"
 
     private static let tables = [
         "election": cluster, "peer": cluster, "tls": tls, "metrics": metrics,
@@ -41,7 +41,8 @@ enum Unavailable {
     private static let flags: [(name: String, reason: String)] = [
         ("peer-", cluster), ("advertise-peer", cluster),
         ("leader-watch-interval-sec", cluster), ("follower-", cluster), ("read-consistency", reads),
-        ("auth-token", tokens), ("metrics-addr", metrics), ("pprof", metrics),
+        ("auth-token", tokens), ("metrics-addr", metrics),
+        ("pprof", "profiles over HTTP are not in this version"),
         ("auto-compact", compaction), ("auto-compact-", compaction),
     ]
 }

@@ -73,6 +73,20 @@ public final class RPCClient: Sendable {
         }.get()
     }
 
+    /// Connects to a server's connection in this process; on the event loop of both.
+    /// - Returns: The client and the server's end.
+    static func connectInside(
+        _ server: ServerConnection, on loop: LoopContext
+    ) throws -> (client: RPCClient, end: any Channel) {
+        let configuration = RPCClientConfiguration()
+        let connection = ClientConnection(
+            loop: loop, configuration: configuration,
+            methods: ClientMethods(scheme: "http", authority: "localhost", userAgent: configuration.userAgent),
+            address: "localhost")
+        let (end, channel) = try LocalChannel.connect(on: loop.eventLoop, server, connection)
+        return (RPCClient(channel: channel, connection: connection), end)
+    }
+
     /// False once the connection is lost or closed.
     public var isConnected: Bool { channel.isActive }
 

@@ -10,6 +10,7 @@ enum ClientFault: Int, CaseIterable, Sendable {
     case plainOnTLSPort
     case failedTLS
     case brokenHTTP2
+    case brokenHTTP1
     case slowHeaders
     case slowRequest
     case uselessFrames
@@ -22,12 +23,13 @@ enum ClientFault: Int, CaseIterable, Sendable {
     /// Said to the client, where it can be told, and in the log.
     var text: String {
         switch self {
-        case .noHandshake: "no HTTP/2 handshake within the time for it"
+        case .noHandshake: "no HTTP/2 handshake, and no request, within the time for it"
         case .noHTTP2: "neither HTTP/2 nor HTTP/1"
         case .tlsOnPlainPort: "a TLS handshake, and this port has no TLS"
         case .plainOnTLSPort: "no TLS handshake, and this port speaks TLS only"
         case .failedTLS: "a TLS handshake that failed"
         case .brokenHTTP2: "a breach of HTTP/2"
+        case .brokenHTTP1: "a breach of HTTP/1"
         case .slowHeaders: "headers of a request that do not end within the time for them"
         case .slowRequest: "a request that does not arrive within the time for it"
         case .uselessFrames: "too many frames that ask for nothing"

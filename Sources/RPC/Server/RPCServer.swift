@@ -44,11 +44,12 @@ public final class RPCServer: Sendable {
     private let registry: ConnectionRegistry
     private let waiting: ConnectionRegistry
     private let logger: Logger
+    private let methods: [String]
     private let phase = Mutex(Phase.running)
 
     private init(
         group: MultiThreadedEventLoopGroup, listener: any Channel, loops: [ServerLoop], registry: ConnectionRegistry,
-        waiting: ConnectionRegistry, logger: Logger, host: String
+        waiting: ConnectionRegistry, logger: Logger, methods: [String], host: String
     ) {
         self.group = group
         self.listener = listener
@@ -56,6 +57,7 @@ public final class RPCServer: Sendable {
         self.registry = registry
         self.waiting = waiting
         self.logger = logger
+        self.methods = methods
         self.host = listener.localAddress?.ipAddress ?? host
         self.port = listener.localAddress?.port ?? 0
     }
@@ -76,7 +78,9 @@ public final class RPCServer: Sendable {
         precondition(threads > 0)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
         let memory = MemoryBudget(bytesMax: configuration.bufferedBytesMax, loopCount: threads)
-        let contexts = group.makeIterator().map { LoopContext(eventLoop: $0, memory: memory) }
+        let contexts = group.makeIterator().map {
+            LoopContext(eventLoop: $0, memory: memory, methodCount: router.methods.count)
+        }
         let shared = ServerShared(
             configuration: configuration, router: router, counters: contexts.map(\.counters), logger: logger)
         let registry = ConnectionRegistry(limit: configuration.connectionsMax)
@@ -110,7 +114,7 @@ public final class RPCServer: Sendable {
             for loop in loops { loop.context.eventLoop.execute { loop.startSweeping() } }
             return RPCServer(
                 group: group, listener: listener, loops: loops, registry: registry, waiting: waiting, logger: logger,
-                host: host)
+                methods: router.paths, host: host)
         } catch {
             await shutdown(group, logger: logger)
             throw listenError(error, host: host, port: port)
@@ -158,6 +162,29 @@ public final class RPCServer: Sendable {
         }
         result.connectionsOpen = registry.count
         return result
+    }
+
+    /// Calls of one method since the start.
+    package struct CallCount: Sendable {
+        /// The path, as `/etcdserverpb.KV/Range`.
+        package let path: String
+        /// Calls that were handed to the handler.
+        package let began: Int
+        /// Those that ended, by code.
+        package let ended: [RPCStatus.Code: Int]
+    }
+
+    /// Calls of each method; read one after the other while the server runs.
+    package var callCounts: [CallCount] {
+        methods.enumerated().map { index, path in
+            let counts = loops.map { $0.context.calls.counts(ofMethod: index) }
+            let ended = RPCStatus.Code.allCases.map { code in
+                (code, counts.reduce(0) { $0 + $1.ended[Int(code.rawValue)] })
+            }
+            return CallCount(
+                path: path, began: counts.reduce(0) { $0 + $1.began },
+                ended: Dictionary(uniqueKeysWithValues: ended))
+        }
     }
 
     private func stop(_ deadline: Duration) async {

@@ -2,7 +2,7 @@ import CNGHTTP2
 import NIOCore
 
 /// The server's side of a connection.
-final class ServerConnection: HTTP2Connection, @unchecked Sendable {
+final class ServerConnection: HTTP2Connection, BoundedConnection, @unchecked Sendable {
     /// Marks the ping whose answer says that the client has seen our GOAWAY.
     private static let shutdownPing: [UInt8] = Array("t4-close".utf8)
 

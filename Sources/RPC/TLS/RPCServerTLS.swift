@@ -113,7 +113,8 @@ public final class RPCServerTLS: Sendable {
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: pair.chain, privateKey: pair.key)
         configuration.setUp()
-        configuration.applicationProtocols = ["h2", "http/1.1"]
+        // Clients of gRPC offer h2 alone; who offers both wants the gateway, which speaks HTTP/1.
+        configuration.applicationProtocols = ["http/1.1", "h2"]
         if let clientAuthority, let bytes = content.clientAuthority {
             let roots = try PEM(file: clientAuthority, bytes: bytes).authorities()
             if let latest = roots.map(\.notValidAfter).max(), latest < now {
