@@ -64,11 +64,10 @@ struct TLSTests {
             try await TestCertificates.with { files in
                 let pair = try await files.makeServer()
                 try await with(.t4(engine: nil), Self.options(pair)) { server in
-                    let ready = server.process.output.value.description
-                    #expect(ready.hasPrefix("t4 is ready: etcd endpoint https://127.0.0.1:\(server.port)\n"))
-                    #expect(
-                        ready.contains(
-                            "  try: etcdctl --endpoints=https://\(server.address) --cacert FILE put /hello world\n"))
+                    let output = server.process.output
+                    try await output.untilSaid("t4 is ready: etcd endpoint https://127.0.0.1:\(server.port)\n")
+                    try await output.untilSaid(
+                        "  try: etcdctl --endpoints=https://\(server.address) --cacert FILE put /hello world\n")
                     let here = "https://localhost:\(server.port)"
                     let put = try await etcdctl(["--cacert", files.authority(), "put", "/hello", "world"], at: here)
                     #expect(put.text == "OK" && put.status == .code(0))
@@ -83,11 +82,33 @@ struct TLSTests {
                     let wrong = try await etcdctl(
                         ["--cacert", files.authority("stranger"), "get", "/hello"], at: here, isQuick: true)
                     #expect(wrong.status != .code(0))
-                    let log = server.process.errors.value.description
-                    #expect(log.contains("no TLS handshake, and this port speaks TLS only"), "\(log)")
-                    #expect(log.contains("info TLS is on certificate=\(pair.certificate) expires="), "\(log)")
+                    let log = server.process.errors
+                    try await log.untilSaid("no TLS handshake, and this port speaks TLS only")
+                    try await log.untilSaid("info TLS is on certificate=\(pair.certificate) expires=")
                     let again = try await etcdctl(["--cacert", files.authority(), "get", "/hello"], at: here)
                     #expect(again.text == "/hello\nworld")
+                }
+            }
+        }
+    }
+
+    /// Who offers both protocols, as browsers, curl and Prometheus do, gets the one of the gateway.
+    @Test func theGatewayBehindTLS() async throws {
+        try await Slots.servers.use {
+            try await TestCertificates.with { files in
+                let pair = try await files.makeServer()
+                try await with(.t4(engine: nil), Self.options(pair)) { server in
+                    let client = try ChildProcess(
+                        "/usr/bin/env",
+                        [
+                            "openssl", "s_client", "-quiet", "-verify_return_error", "-CAfile", files.authority(),
+                            "-alpn", "h2,http/1.1", "-connect", "localhost:\(server.port)",
+                        ], environment: TestEnvironment.forChildren)
+                    client.write(Array("GET /health HTTP/1.1\r\nHost: t4\r\nConnection: close\r\n\r\n".utf8))
+                    #expect(try await client.wait() == .code(0), "\(client.errors.value)")
+                    let answer = client.output.value.description
+                    #expect(answer.hasPrefix("HTTP/1.1 200 OK\r\n"), "\(answer)")
+                    #expect(answer.contains(#"{"health":"true","reason":""}"#), "\(answer)")
                 }
             }
         }
@@ -106,11 +127,10 @@ struct TLSTests {
                     #expect(put.text == "OK" && put.status == .code(0))
                     let refused = try await etcdctl(Self.flags(ca) + ["get", "/hello"], at: here, isQuick: true)
                     #expect(refused.status != .code(0) && !refused.text.contains("world"))
-                    let log = server.process.errors.value.description
-                    #expect(log.contains("reason=peer did not return a certificate"), "\(log)")
-                    #expect(log.contains("info TLS is on, and clients need a certificate "), "\(log)")
-                    #expect(
-                        server.process.output.value.description.contains(" --cacert FILE --cert FILE --key FILE put "))
+                    let log = server.process.errors
+                    try await log.untilSaid("reason=peer did not return a certificate")
+                    try await log.untilSaid("info TLS is on, and clients need a certificate ")
+                    try await server.process.output.untilSaid(" --cacert FILE --cert FILE --key FILE put ")
                 }
             }
         }

@@ -97,6 +97,13 @@ final class ChildProcess: Sendable {
     }
 }
 
+extension Observed<Output> {
+    /// Waits until a text has come: what a process writes to its two streams comes in no order.
+    func untilSaid(_ text: String) async throws {
+        _ = try await wait(for: "'\(text)'") { $0.description.contains(text) ? true : nil }
+    }
+}
+
 extension ChildProcess {
     private static let ignoreBrokenPipes: Void = { Foundation.signal(SIGPIPE, SIG_IGN) }()
 
