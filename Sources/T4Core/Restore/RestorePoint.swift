@@ -85,7 +85,7 @@ public struct RestorePoint: Sendable {
             let home = RestoredDirectory.Engine(type: destination.engine) { context in
                 try registry.makeEngine(destination.engine, settings: destination.engineSettings, context: context)
             }
-            return try directory.make(identity, home) { engine in
+            return try directory.make(identity, home) { engine, _ in
                 let meta = try restorer.fill(engine, course) { done in
                     var done = done
                     done.bytesRead = read.value
