@@ -81,10 +81,11 @@ struct RestoredDirectory {
     }
 
     /// Makes the directory.
-    /// - Parameter fill: Is given the empty engine, and the directory under its other name, for temporary files.
+    /// - Parameter fill: Is given the empty engine, and the directory under its other name, for temporary and further
+    ///   files; says who the directory belongs to.
     /// - Throws: What any step throws; nothing is left then.
     func make<Result>(
-        _ identity: DataDirectory.Identity, _ engine: Engine, fill: (any LocalEngine, String) throws -> Result
+        _ engine: Engine, fill: (any LocalEngine, String) throws -> (Result, DataDirectory.Identity)
     ) throws -> Result {
         try DurableFile.makeDirectory(parent)
         try removeLeftovers()
@@ -96,7 +97,7 @@ struct RestoredDirectory {
         defer { directory.unlock() }
         do {
             try onStep(.made)
-            let result = try self.fill(directory, engine, fill)
+            let (result, identity) = try self.fill(directory, engine, fill)
             // The log of the node that will run here begins behind the state.
             try DurableFile.makeDirectory(directory.wal)
             try directory.setIdentity(identity)

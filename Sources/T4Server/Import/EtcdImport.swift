@@ -2,7 +2,7 @@ package import Logging
 package import T4Core
 package import T4Protocols
 
-/// Takes the database in a file of etcd's over into a new data directory, at the same revisions.
+/// Takes a database of etcd's over into a new data directory, at the same revisions.
 package struct EtcdImport: Sendable {
     /// What was taken over.
     package struct Report: Hashable, Sendable {
@@ -28,15 +28,25 @@ package struct EtcdImport: Sendable {
         package var sizeOnDisk: Int
     }
 
-    private let path: String
+    /// Opens the file; may make it, as a temporary one in the directory that it is given.
+    private let open: @Sendable (_ directory: String) throws -> any LogFile
     private let checksHash: Bool
+    private let mirroredCluster: UInt64?
 
     /// - Parameters:
     ///   - path: A file of `etcdctl snapshot save`, or of `member/snap/db` of a stopped etcd.
     ///   - checksHash: Refuses a file without the hash that `snapshot save` appends, or with a wrong one.
     package init(_ path: String, checksHash: Bool = true) {
-        self.path = path
+        open = { _ in try POSIXFileSystem().open(path) }
         self.checksHash = checksHash
+        mirroredCluster = nil
+    }
+
+    /// A directory that is to follow a cluster, from what its call `Snapshot` gives.
+    init(mirroring cluster: UInt64, open: @escaping @Sendable (_ directory: String) throws -> any LogFile) {
+        self.open = open
+        checksHash = true
+        mirroredCluster = cluster
     }
 
     /// Makes the directory, whole or not at all, as a restore does. Blocks.
@@ -48,25 +58,34 @@ package struct EtcdImport: Sendable {
     package func run(
         into destination: RestoreDestination, registry: BackendRegistry, logger: Logger
     ) throws -> Report {
-        try ForeignDatabase.check(destination, registry: registry, logger: logger)
-        let snapshot = try EtcdSnapshot(POSIXFileSystem().open(path), checksHash: checksHash)
-        let database = ForeignDatabase(digest: snapshot.digest, revision: snapshot.revision)
-        let made = try database.make(destination, registry: registry, logger: logger) { engine, directory in
-            var rows = try EtcdSnapshotRows(snapshot, directory: directory)
-            do throws(EngineError) {
-                try engine.bulkLoad(&rows, at: ForeignDatabase.position)
-            } catch {
-                // What matters is what is wrong with the file.
-                throw error.code == .ioFailed ? error.cause ?? error : error
-            }
-            return (meta: rows.meta, counts: rows.counts, sizeOnDisk: try engine.sizeOnDisk())
+        let database = try ForeignDatabase(destination, registry: registry, logger: logger)
+        let made = try database.make { engine, directory in
+            let snapshot = try EtcdSnapshot(open(directory), checksHash: checksHash)
+            let report = try EtcdImport.load(snapshot, into: engine, directory)
+            if let mirroredCluster { try MirrorMark.write(mirroredCluster, directory) }
+            return (report, ForeignDatabase.Origin(digest: snapshot.digest, revision: snapshot.revision))
         }
-        let (meta, counts, sizeOnDisk) = made.result
+        var report = made.result
+        report.databaseID = made.databaseID
+        return report
+    }
+
+    private static func load(
+        _ snapshot: EtcdSnapshot, into engine: any LocalEngine, _ directory: String
+    ) throws -> Report {
+        var rows = try EtcdSnapshotRows(snapshot, directory: directory)
+        do throws(EngineError) {
+            try engine.bulkLoad(&rows, at: ForeignDatabase.position)
+        } catch {
+            // What matters is what is wrong with the file.
+            throw error.code == .ioFailed ? error.cause ?? error : error
+        }
+        let accounts = snapshot.accounts
         return Report(
-            databaseID: made.databaseID, revision: meta.revision, compactedRevision: meta.compacted,
-            keyCount: meta.keys, versionCount: counts.versions, leaseCount: snapshot.leases.count,
-            userCount: snapshot.accounts.users.count, roleCount: snapshot.accounts.roles.count,
-            isAuthEnabled: snapshot.accounts.isEnabled, alarmCount: snapshot.alarms.count,
-            keysWithoutLease: counts.keysWithoutLease, fileSize: snapshot.byteCount, sizeOnDisk: sizeOnDisk)
+            databaseID: "", revision: rows.meta.revision, compactedRevision: rows.meta.compacted,
+            keyCount: rows.meta.keys, versionCount: rows.counts.versions, leaseCount: snapshot.leases.count,
+            userCount: accounts.users.count, roleCount: accounts.roles.count, isAuthEnabled: accounts.isEnabled,
+            alarmCount: snapshot.alarms.count, keysWithoutLease: rows.counts.keysWithoutLease,
+            fileSize: snapshot.byteCount, sizeOnDisk: try engine.sizeOnDisk())
     }
 }
