@@ -18,8 +18,6 @@ final class EtcdSnapshotRows: SortedRows {
 
     private enum Phase { case current, history, changes, leased, system, end }
 
-    private static let sortedBytesMax = 64 << 20
-
     private let snapshot: EtcdSnapshot
     private let leaseIDs: Set<Int64>
     private var phase = Phase.current
@@ -40,20 +38,24 @@ final class EtcdSnapshotRows: SortedRows {
     private(set) var counts = Counts()
 
     /// Reads and sorts all versions.
-    /// - Parameter directory: Where temporary files go.
+    /// - Parameters:
+    ///   - directory: Where temporary files go.
+    ///   - memoryBytes: For rows that are sorted; a quarter more is used for the keys of leases.
     /// - Throws: `BoltDatabase.Failure` for damage; of the temporary files.
-    init(_ snapshot: EtcdSnapshot, directory: String) throws {
+    init(_ snapshot: EtcdSnapshot, directory: String, memoryBytes: Int = 64 << 20) throws {
         self.snapshot = snapshot
         leaseIDs = Set(snapshot.leases.map(\.id))
-        versions = try EtcdSnapshotRows.sorted(snapshot, directory)
+        versions = try EtcdSnapshotRows.sorted(snapshot, directory, memoryBytes)
         history = try RowFile(in: directory)
-        leased = RowSorter(directory: directory, memoryBytes: EtcdSnapshotRows.sortedBytesMax / 4)
+        leased = RowSorter(directory: directory, memoryBytes: memoryBytes / 4)
         left = VersionsLeft(compacted: snapshot.compacted)
         meta = MetaRow(revision: snapshot.revision, compacted: snapshot.compacted, keys: 0, digest: StateDigest())
     }
 
-    private static func sorted(_ snapshot: EtcdSnapshot, _ directory: String) throws -> RowSorter.Rows {
-        var sorter = RowSorter(directory: directory, memoryBytes: sortedBytesMax)
+    private static func sorted(
+        _ snapshot: EtcdSnapshot, _ directory: String, _ memoryBytes: Int
+    ) throws -> RowSorter.Rows {
+        var sorter = RowSorter(directory: directory, memoryBytes: memoryBytes)
         guard let keys = snapshot.keys else { return try sorter.sorted() }
         var cursor = try snapshot.database.cursor(keys)
         var name: [UInt8] = []

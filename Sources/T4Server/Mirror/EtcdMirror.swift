@@ -153,7 +153,6 @@ package final class EtcdMirror: Sendable {
                 throw Failure(description: "the mirror stands at revision \(here), behind revision \(revision) already")
             }
         }
-        report(status.revision)
     }
 
     /// The newest revision must be what the source has there, if it still has it.

@@ -31,6 +31,11 @@ enum SnapshotTools {
 
     /// - Returns: The standard output.
     static func run(_ tool: String, _ arguments: String...) async throws -> String {
+        try await run(tool, arguments)
+    }
+
+    /// - Returns: The standard output.
+    static func run(_ tool: String, _ arguments: [String]) async throws -> String {
         // etcd checks its own invariants after a restore when asked to.
         let environment = TestEnvironment.forChildren.merging(["ETCD_VERIFY": "all"]) { $1 }
         let process = try ChildProcess(TestEnvironment.tool(tool), arguments, environment: environment)
