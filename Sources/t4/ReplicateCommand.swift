@@ -152,7 +152,8 @@ struct ReplicateCommand: AsyncParsableCommand {
         settings.quotaBytes = nil
         let node = try await Node.start(settings, registry: .builtIn, logger: logger)
         let mirror = EtcdMirror(
-            source, of: cluster, to: node, until: goal, interval: Duration(parsing: interval) ?? .seconds(5), logger: logger)
+            source, of: cluster, to: node, until: goal, interval: Duration(parsing: interval) ?? .seconds(5),
+            logger: logger)
         let following = Task {
             do {
                 try await mirror.run()

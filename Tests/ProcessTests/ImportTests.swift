@@ -83,7 +83,8 @@ struct ImportTests {
             try await view.put(Array("z".utf8), [0x32])
             await view.rpc.close()
             for command in [
-                ["user", "add", "root:rootpw"], ["user", "add", "bob:bobpw"], ["user", "add", "nobody", "--no-password"],
+                ["user", "add", "root:rootpw"], ["user", "add", "bob:bobpw"],
+                ["user", "add", "nobody", "--no-password"],
                 ["role", "add", "reader"], ["role", "grant-permission", "reader", "read", "a", "c"],
                 ["user", "grant-role", "bob", "reader"], ["auth", "enable"],
             ] {

@@ -23,7 +23,8 @@ struct ReplicateTests {
                         let key = { (part: String) in Array("\(name)/\(writer)/\(part)".utf8) }
                         try await view.put(key("same"), [UInt8(round)], lease: round % 2 == 0 ? lease : 0)
                         try await view.txn(
-                            puts: [(key("b"), [1]), (key("a\(round)"), [])], deletes: [key("a\(round - 1)"), key("none")])
+                            puts: [(key("b"), [1]), (key("a\(round)"), [])],
+                            deletes: [key("a\(round - 1)"), key("none")])
                         if round % 5 == 0 { try await view.delete(Array("\(name)/\(writer)/a".utf8), to: key("b")) }
                     }
                 }
@@ -117,8 +118,9 @@ struct ReplicateTests {
             await etcd.crash()
             let other = try await move.etcd("other")
             let view = try await DatabaseView.connect(to: other)
-            for (writes, text) in [(3, "was restored from a backup, or another cluster"), (3, "is another one in the source")]
-            {
+            for (writes, text) in [
+                (3, "was restored from a backup, or another cluster"), (3, "is another one in the source"),
+            ] {
                 for number in 0..<writes { try await view.put([1], [UInt8(100 + number)]) }
                 let refused = try move.launch(Self.arguments(move, other, ["--until-caught-up"]))
                 #expect(try await refused.wait() == .code(1))
@@ -158,7 +160,8 @@ extension EtcdMove {
     /// Runs a command that must succeed.
     /// - Returns: What it printed.
     @discardableResult
-    fileprivate func t4All(_ arguments: [String], at location: SourceLocation = #_sourceLocation) async throws -> String {
+    fileprivate func t4All(_ arguments: [String], at location: SourceLocation = #_sourceLocation) async throws -> String
+    {
         let process = try launch(arguments)
         let status = try await process.wait()
         try #require(status == .code(0), "\(arguments): \(process.errors.value)", sourceLocation: location)

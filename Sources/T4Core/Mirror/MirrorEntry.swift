@@ -62,7 +62,8 @@ extension Evaluator {
                 guard entry.revision != .none, Int(sub) == view.changes.count else { return refused(.outOfOrder) }
                 let key = ByteKey(key)
                 guard let previous = try view.latest(key) else {
-                    return refused(.diverged("revision \(entry.revision) deletes a key that is not here: \(key.bytes.hex)"))
+                    return refused(
+                        .diverged("revision \(entry.revision) deletes a key that is not here: \(key.bytes.hex)"))
                 }
                 view.delete(key, previous: previous)
             case .grant(let lease): leases += grantMirrored(lease)
@@ -81,7 +82,8 @@ extension Evaluator {
 
     private func text(_ record: StoredRecord, _ key: ByteKey, _ previous: StoredRecord?) -> String {
         let held = previous.map { "version \($0.version), created by revision \($0.create)" } ?? "no such key"
-        return "revision \(record.mod) writes version \(record.version), created by revision \(record.create), of the key "
+        return
+            "revision \(record.mod) writes version \(record.version), created by revision \(record.create), of the key "
             + "\(key.bytes.hex); here is \(held)"
     }
 }

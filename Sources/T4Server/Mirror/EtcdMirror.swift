@@ -136,7 +136,8 @@ package final class EtcdMirror: Sendable {
         }
         guard status.revision >= here else {
             throw Failure(
-                description: "the source stands at revision \(status.revision), this mirror at \(here) already: the source "
+                description:
+                    "the source stands at revision \(status.revision), this mirror at \(here) already: the source "
                     + "was restored from a backup, or another cluster; start again with an empty directory")
         }
         if !state.withLock({ $0.hasCompared }) {
@@ -169,7 +170,8 @@ package final class EtcdMirror: Sendable {
             }
         guard isSame else {
             throw Failure(
-                description: "revision \(revision) is another one in the source than in this mirror: the source was restored "
+                description:
+                    "revision \(revision) is another one in the source than in this mirror: the source was restored "
                     + "from a backup; start again with an empty directory")
         }
     }
@@ -195,7 +197,8 @@ package final class EtcdMirror: Sendable {
         guard response.canceled else { return }
         if response.compactRevision > 0 {
             throw Failure(
-                description: "the source has compacted its history up to revision \(response.compactRevision), and this "
+                description:
+                    "the source has compacted its history up to revision \(response.compactRevision), and this "
                     + "mirror stands at \(node.published.revision): what lies between is nowhere any more; start again "
                     + "with an empty directory")
         }
@@ -225,7 +228,9 @@ package final class EtcdMirror: Sendable {
                 continue
             }
             entries[place].mutations.append(.put(key: Array(event.kv.key), record: StoredRecord(event.kv, sub: sub)))
-            if let lease = try await missingLease(event.kv.lease, entries) { entries[place].mutations.append(.grant(lease)) }
+            if let lease = try await missingLease(event.kv.lease, entries) {
+                entries[place].mutations.append(.grant(lease))
+            }
         }
         return entries
     }
@@ -277,7 +282,9 @@ package final class EtcdMirror: Sendable {
     /// Where the source's history begins, if that is later than here; found by asking what can still be read.
     private func compactedRevision() async throws -> Revision? {
         var (gone, kept) = (max(node.published.compactedRevision, .initial), node.published.revision)
-        guard gone < kept, try await !source.hasHistory(of: gone), try await source.hasHistory(of: kept) else { return nil }
+        guard gone < kept, try await !source.hasHistory(of: gone), try await source.hasHistory(of: kept) else {
+            return nil
+        }
         while gone.next < kept {
             let middle = Revision((gone.rawValue + kept.rawValue) / 2)
             if try await source.hasHistory(of: middle) { kept = middle } else { gone = middle }

@@ -64,7 +64,8 @@ package final class EtcdSource: Sendable {
     package static func isPassing(_ error: any Error) -> Bool {
         switch error {
         case is RPCError: true
-        case let status as RPCStatus: [.unavailable, .deadlineExceeded, .resourceExhausted, .aborted].contains(status.code)
+        case let status as RPCStatus:
+            [.unavailable, .deadlineExceeded, .resourceExhausted, .aborted].contains(status.code)
         default: false
         }
     }

@@ -41,7 +41,8 @@ struct EtcdMove: Sendable {
         let process = try launch(arguments)
         let status = try await process.wait()
         try #require(
-            status == .code(0), "\(arguments): \(process.errors.value)\(process.output.value)", sourceLocation: location)
+            status == .code(0), "\(arguments): \(process.errors.value)\(process.output.value)", sourceLocation: location
+        )
         return process.output.value.description
     }
 

@@ -46,7 +46,9 @@ struct EtcdImportTests {
         var random = SeededGenerator(seed: seed)
         for id in 1...3 { _ = try await node.grantLease(id: Int64(id), ttl: Int64(1000 * id)) }
         for _ in 0..<200 {
-            let key = { [UInt8]("k\(UInt8.random(in: 0...30, using: &random))".utf8) + (Bool.random(using: &random) ? [0] : []) }
+            let key = {
+                [UInt8]("k\(UInt8.random(in: 0...30, using: &random))".utf8) + (Bool.random(using: &random) ? [0] : [])
+            }
             switch Int.random(in: 0..<10, using: &random) {
             case 0: try await node.deleteRange(DeleteRangeRequest(key: key()))
             case 1: try await node.deleteRange(DeleteRangeRequest(key: Array("k1".utf8), rangeEnd: Array("k2".utf8)))
@@ -57,7 +59,8 @@ struct EtcdImportTests {
                 }
                 try await node.txn(TxnRequest(compares: [], success: changes))
             default:
-                var put = PutRequest(key: key(), value: [UInt8](repeating: 7, count: Int.random(in: 0...50, using: &random)))
+                var put = PutRequest(
+                    key: key(), value: [UInt8](repeating: 7, count: Int.random(in: 0...50, using: &random)))
                 put.lease = Int64.random(in: 0...3, using: &random)
                 try await node.put(put)
             }
@@ -142,7 +145,8 @@ struct EtcdImportTests {
 
     private func version(_ key: String, _ create: Int64, _ mod: Int64, _ version: Int64) -> KeyValue {
         KeyValue(
-            key: Array(key.utf8), createRevision: Revision(create), modRevision: Revision(mod), version: version, lease: 0,
+            key: Array(key.utf8), createRevision: Revision(create), modRevision: Revision(mod), version: version,
+            lease: 0,
             value: [1])
     }
 
@@ -190,10 +194,16 @@ struct EtcdImportTests {
             ("too many versions", try file(keys: [(name(2), version("a", 2, 2, 2))])),
             ("created later", try file(keys: [(name(2), version("a", 3, 2, 1))])),
             ("twice in a revision", try file(keys: [good, (name(2, 1), version("a", 2, 2, 1))])),
-            ("put and deleted at one place", try file(keys: [good, (name(2, isTombstone: true), version("b", 0, 0, 0))])),
+            (
+                "put and deleted at one place",
+                try file(keys: [good, (name(2, isTombstone: true), version("b", 0, 0, 0))])
+            ),
             ("a large sub-revision", try file(keys: [(name(2, 1 << 40), version("a", 2, 2, 1))])),
             ("a lease of another name", try file(lease: [([0, 0, 0, 0, 0, 0, 0, 1], [8, 2, 16, 9])])),
-            ("a lease for ever", try file(lease: [([0, 0, 0, 0, 0, 0, 0, 2], [8, 2, 16] + [UInt8](repeating: 0xFF, count: 8) + [1])])),
+            (
+                "a lease for ever",
+                try file(lease: [([0, 0, 0, 0, 0, 0, 0, 2], [8, 2, 16] + [UInt8](repeating: 0xFF, count: 8) + [1])])
+            ),
             ("no compacted revision", try file(meta: [(Array("finishedCompactRev".utf8), [1])])),
         ]
         for (what, bytes) in bad { #expect(throws: BoltDatabase.Failure.self, "\(what)") { try load(bytes) } }
