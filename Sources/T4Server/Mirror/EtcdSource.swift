@@ -1,5 +1,5 @@
 import EtcdAPI
-import Foundation
+import FoundationEssentials
 package import RPC
 import SwiftProtobuf
 import Synchronization
@@ -144,10 +144,8 @@ package final class EtcdSource: Sendable {
         let watch = SourceWatch()
         let call = session.client.stream(
             session.client.method(EtcdSource.watchMethod), metadata: session.metadata
-        ) { call in
-            watch.begin(call)
-            return watch
-        }
+        ) { _ in watch }
+        watch.begin(call)
         call.send(message)
         return watch
     }
@@ -158,10 +156,8 @@ package final class EtcdSource: Sendable {
         let snapshot = SourceSnapshot()
         let call = session.client.stream(
             session.client.method(EtcdSource.snapshotMethod), metadata: session.metadata
-        ) { call in
-            snapshot.begin(call)
-            return snapshot
-        }
+        ) { _ in snapshot }
+        snapshot.begin(call)
         call.send([])
         call.halfClose()
         return snapshot

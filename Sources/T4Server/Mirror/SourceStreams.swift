@@ -20,6 +20,7 @@ final class SourceWatch: ClientStreamHandler, Sendable {
 
     private let state = Mutex(State())
 
+    /// The call, before anything is sent on it.
     func begin(_ call: ClientCall) { state.withLock { $0.call = call } }
 
     /// Ends the watch.
@@ -100,6 +101,7 @@ final class SourceSnapshot: ClientStreamHandler, Sendable {
 
     private let state = Monitor(State())
 
+    /// The call, before anything is sent on it.
     func begin(_ call: ClientCall) { state.withLock { $0.call = call } }
 
     func onMessage(_ message: RawSpan) {

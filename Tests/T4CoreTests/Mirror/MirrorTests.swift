@@ -28,6 +28,14 @@ struct MirrorTests {
         return done
     }
 
+    private func expect(
+        _ node: Node, _ entry: MirrorEntry, _ wanted: MirrorEntry.Outcome,
+        _ location: SourceLocation = #_sourceLocation
+    ) async throws {
+        let outcome = try await commit(node, entry)
+        #expect(outcome == wanted, "\(entry)", sourceLocation: location)
+    }
+
     private func put(_ key: String, _ create: Int64, _ mod: Int64, _ version: Int64, lease: Int64 = 0, sub: UInt32 = 0)
         -> Mutation
     {
@@ -52,11 +60,11 @@ struct MirrorTests {
     @Test func revisionsComeAsTheyWere() async throws {
         try await withMirror { node in
             let lease = LeaseRecord(id: 9, ttl: 60)
-            #expect(try await commit(node, entry(2, put("a", 2, 2, 1))) == .applied)
+            try await expect(node, entry(2, put("a", 2, 2, 1)), .applied)
             let both = entry(3, put("b", 3, 3, 1, lease: 9), .grant(lease), .delete(key: Array("a"), sub: 1))
-            #expect(try await commit(node, both) == .applied)
+            try await expect(node, both, .applied)
             // A revision that nobody sees is passed over.
-            #expect(try await commit(node, entry(6, after: 3, put("b", 3, 6, 2))) == .applied)
+            try await expect(node, entry(6, after: 3, put("b", 3, 6, 2)), .applied)
             #expect(node.revision == Revision(6))
             let old = try node.range(RangeRequest(key: Array("a"), revision: 2)).kvs
             #expect(old.map(\.modRevision) == [Revision(2)])
@@ -70,13 +78,13 @@ struct MirrorTests {
 
     @Test func nothingOutOfOrder() async throws {
         try await withMirror { node in
-            #expect(try await commit(node, entry(2, put("a", 2, 2, 1))) == .applied)
+            try await expect(node, entry(2, put("a", 2, 2, 1)), .applied)
             for wrong in [
                 entry(2, put("a", 2, 2, 1)), entry(4, put("a", 2, 4, 2)), entry(2, after: 2, put("a", 2, 2, 2)),
                 entry(3, put("a", 2, 4, 2)), entry(3, put("a", 2, 3, 2, sub: 1)),
                 entry(3, put("b", 3, 3, 1), .delete(key: Array("a"), sub: 0)),
             ] {
-                #expect(try await commit(node, wrong) == .outOfOrder, "\(wrong)")
+                try await expect(node, wrong, .outOfOrder)
             }
             #expect(node.revision == Revision(2))
             #expect(try node.range(RangeRequest(key: [0], rangeEnd: [0])).kvs.map(\.version) == [1])
@@ -85,7 +93,7 @@ struct MirrorTests {
 
     @Test func whatIsNotTheSameIsSaid() async throws {
         try await withMirror { node in
-            #expect(try await commit(node, entry(2, put("a", 2, 2, 1))) == .applied)
+            try await expect(node, entry(2, put("a", 2, 2, 1)), .applied)
             for wrong in [
                 entry(3, put("a", 2, 3, 3)), entry(3, put("a", 3, 3, 1)), entry(3, put("b", 2, 3, 2)),
                 entry(3, .delete(key: Array("b"), sub: 0)),
@@ -103,20 +111,20 @@ struct MirrorTests {
         try await withMirror { node in
             let lease = LeaseRecord(id: 9, ttl: 1)
             let none = { (mutation: Mutation) in MirrorEntry(after: .none, [mutation]) }
-            #expect(try await commit(node, entry(2, put("a", 2, 2, 1, lease: 9), .grant(lease))) == .applied)
+            try await expect(node, entry(2, put("a", 2, 2, 1, lease: 9), .grant(lease)), .applied)
             #expect(node.leases.timeToLive(9)?.remaining == 1, "no time passes")
             // A lease with keys is not taken away: the deletion of its keys is still to come.
-            #expect(try await commit(node, none(.revoke(lease))) == .applied)
+            try await expect(node, none(.revoke(lease)), .applied)
             #expect(node.leases.count == 1)
-            #expect(try await commit(node, none(.grant(LeaseRecord(id: 9, ttl: 70)))) == .applied)
+            try await expect(node, none(.grant(LeaseRecord(id: 9, ttl: 70))), .applied)
             #expect(node.leases.timeToLive(9)?.granted == 70)
             #expect(try node.read().leases() == [LeaseRecord(id: 9, ttl: 70)])
-            #expect(try await commit(node, entry(3, .delete(key: Array("a"), sub: 0))) == .applied)
-            #expect(try await commit(node, none(.revoke(lease))) == .applied)
+            try await expect(node, entry(3, .delete(key: Array("a"), sub: 0)), .applied)
+            try await expect(node, none(.revoke(lease)), .applied)
             #expect(node.leases.count == 0)
-            #expect(try await commit(node, none(.compact(Revision(9)))) == .applied)
+            try await expect(node, none(.compact(Revision(9))), .applied)
             #expect(node.compactedRevision == .none, "nothing ahead of the keys")
-            #expect(try await commit(node, none(.compact(Revision(3)))) == .applied)
+            try await expect(node, none(.compact(Revision(3))), .applied)
             #expect(node.compactedRevision == Revision(3) && node.revision == Revision(3))
         }
     }
@@ -125,7 +133,7 @@ struct MirrorTests {
     @Test func anAlarmHoldsNothingUp() async throws {
         try await withMirror { node in
             try await node.raise(Alarm(.noSpace, member: 1))
-            #expect(try await commit(node, entry(2, put("a", 2, 2, 1))) == .applied)
+            try await expect(node, entry(2, put("a", 2, 2, 1)), .applied)
         }
     }
 
