@@ -46,6 +46,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
@@ -121,7 +122,9 @@ let package = Package(
             name: "RPC",
             dependencies: [
                 "CNGHTTP2", .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"), .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOTLS", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"), .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .target(
@@ -179,19 +182,23 @@ let package = Package(
         .testTarget(
             name: "T4ConfigTests", dependencies: ["T4Config", "T4Core", "T4Protocols", "T4BuiltIns"],
             exclude: ["BadFiles"], swiftSettings: settings),
+        // Certificates made with the openssl command, for tests of TLS.
+        .target(name: "TestCertificates", path: "Tests/TestCertificates", swiftSettings: settings),
         // A client that speaks HTTP/2 by hand, to do what no proper one does.
         .target(name: "RawHTTP2", dependencies: ["CNGHTTP2"], path: "Tests/RawHTTP2", swiftSettings: settings),
         .testTarget(
             name: "RPCTests",
             dependencies: [
-                "RPC", "RawHTTP2", "CNGHTTP2", .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"), .product(name: "Logging", package: "swift-log"),
+                "RPC", "RawHTTP2", "TestCertificates", "CNGHTTP2", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOTLS", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"), .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .testTarget(
             name: "T4ServerTests",
             dependencies: [
-                "CodingReference", "T4Server", "T4Core", "T4Protocols", "T4BuiltIns", "RPC", "EtcdAPI",
+                "CodingReference", "TestCertificates", "T4Server", "T4Core", "T4Protocols", "T4BuiltIns", "RPC",
+                "EtcdAPI",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
@@ -207,10 +214,10 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "t4", "RPC", "RawHTTP2", "EtcdAPI", "T4Conformance",
+                "t4", "RPC", "RawHTTP2", "TestCertificates", "EtcdAPI", "T4Conformance",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
-            exclude: ["Scripts", "Differential/Scripts"], swiftSettings: settings),
+            exclude: ["Scripts", "Differential/Scripts", "Gateway/Requests"], swiftSettings: settings),
         .testTarget(
             name: "S3StoreTests",
             dependencies: [

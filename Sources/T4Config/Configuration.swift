@@ -148,6 +148,19 @@ public struct Configuration: Sendable {
         public var quota = SizeLimit.none
     }
 
+    /// TLS on the port of the clients; off without a certificate.
+    public struct ClientTLS: Hashable, Sendable {
+        /// File of the node's certificate and those above it; empty for none.
+        public var certificate = ""
+        /// File of its private key; empty for none.
+        public var key = ""
+        /// File of the CAs of the clients' certificates; empty where clients need none.
+        public var clientAuthority = ""
+
+        /// Whether TLS is spoken.
+        public var isOn: Bool { !certificate.isEmpty }
+    }
+
     /// Watches.
     public struct Watch: Hashable, Sendable {
         /// How often an idle watch that asks for progress hears of it: 100 ms ... 24 h.
@@ -217,6 +230,8 @@ public struct Configuration: Sendable {
     public var restore = Restore()
     /// What clients may ask of the node.
     public var server = Server()
+    /// TLS on the port of the clients.
+    public var clientTLS = ClientTLS()
     /// Watches.
     public var watch = Watch()
     /// Leases.

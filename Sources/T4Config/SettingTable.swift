@@ -1,8 +1,8 @@
 extension SettingDefinition {
     /// Every setting, in the order in which help and documents show them.
     public static let all: [SettingDefinition] =
-        node + log + engine + store + wal + checkpoint + branch + restore + server + watch + lease + compaction + auth
-        + commit
+        node + log + engine + store + wal + checkpoint + branch + restore + server + clientTLS + watch + lease
+        + compaction + auth + commit
 
     private static let node = [
         SettingDefinition(
@@ -75,7 +75,7 @@ extension SettingDefinition {
         SettingDefinition(
             "server.handshake_timeout", flag: "handshake-timeout", \.server.handshakeTimeout,
             check: within(.milliseconds(100)...(.seconds(3600))),
-            "A connection that does not begin to speak HTTP/2 within this time is closed."),
+            "A connection that neither speaks HTTP/2 nor sends a request of HTTP/1 within this time is closed."),
         SettingDefinition(
             "server.request_timeout", flag: "request-timeout", \.server.requestTimeout,
             check: within(.milliseconds(100)...(.seconds(86_400))),

@@ -1,6 +1,6 @@
 /// Names that guides of T4 and etcd use and that this version does not have.
 ///
-/// Each is refused rather than ignored: whoever names certificates counts on encryption.
+/// Each is refused rather than ignored: whoever names certificates of peers counts on encryption.
 enum Unavailable {
     /// Why a table of the TOML file cannot be used; nil when the name means nothing to us.
     static func reason(table: String) -> String? { tables[table] }
@@ -29,19 +29,20 @@ enum Unavailable {
 
     private static let cluster = "clusters are not in this version: a node works alone"
     private static let reads = "a node works alone in this version, so every read is linearizable"
-    private static let tls = "TLS is not in this version"
+    private static let tls = "TLS for clients is set in the table [client_tls]"
     private static let compaction = "automatic compaction is set as with etcd: --auto-compaction-mode, -retention"
     private static let tokens = "tokens of other kinds than \"simple\" are not in this version"
-    private static let metrics = "the metrics endpoint is not in this version"
+    private static let metrics = "a port of its own for metrics is not in this version; /metrics is on the client port"
 
     private static let tables = [
         "election": cluster, "peer": cluster, "tls": tls, "metrics": metrics,
     ]
 
     private static let flags: [(name: String, reason: String)] = [
-        ("peer-tls-", tls), ("client-tls-", tls), ("peer-", cluster), ("advertise-peer", cluster),
+        ("peer-", cluster), ("advertise-peer", cluster),
         ("leader-watch-interval-sec", cluster), ("follower-", cluster), ("read-consistency", reads),
-        ("auth-token", tokens), ("metrics-addr", metrics), ("pprof", metrics),
+        ("auth-token", tokens), ("metrics-addr", metrics),
+        ("pprof", "profiles over HTTP are not in this version"),
         ("auto-compact", compaction), ("auto-compact-", compaction),
     ]
 }

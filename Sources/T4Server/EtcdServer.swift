@@ -79,10 +79,17 @@ public final class EtcdServer: Sendable {
         LockService(context: context).register(in: &router)
         ElectionService(context: context).register(in: &router)
         HealthService().register(in: &router)
+        var transport = settings.transport
+        let health = HealthChecks(node)
+        let metrics = Metrics(node: node, health: health)
+        transport.http = HTTPFrontend(
+            gateway: Gateway(messageSizeMax: transport.messageSizeMax), health: health, metrics: metrics)
         let server = try await RPCServer.start(
-            host: host, port: port, threads: settings.threads, configuration: settings.transport, router: router,
+            host: host, port: port, threads: settings.threads, configuration: transport, router: router,
             logger: logger)
-        let listened = "http://\(server.host.contains(":") ? "[\(server.host)]" : server.host):\(server.port)"
+        metrics.watch(server)
+        let scheme = settings.transport.tls == nil ? "http" : "https"
+        let listened = "\(scheme)://\(server.host.contains(":") ? "[\(server.host)]" : server.host):\(server.port)"
         advertised.urls.withLock { $0 = settings.clientURLs.isEmpty ? [listened] : settings.clientURLs }
         return EtcdServer(server: server, background: settings.background, snapshots: snapshots, logins: logins)
     }

@@ -3,10 +3,12 @@ struct Endpoint: Sendable {
     var host: String
     var port: Int
 
-    /// Reads HOST:PORT, also with `http://` before it and a slash behind; nil for anything else.
+    /// Reads HOST:PORT, also with `http://` or `https://` before it and a slash behind; nil for anything else.
     init?(_ text: String) {
         var address = text[...]
-        if address.hasPrefix("http://") { address = address.dropFirst(7) }
+        for scheme in ["http://", "https://"] where address.hasPrefix(scheme) {
+            address = address.dropFirst(scheme.count)
+        }
         if address.hasSuffix("/") { address.removeLast() }
         guard let colon = address.lastIndex(of: ":"), let port = Int(address[address.index(after: colon)...]),
             (1...65535).contains(port)

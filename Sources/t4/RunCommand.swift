@@ -73,7 +73,9 @@ struct RunCommand: AsyncParsableCommand {
         let descriptors = DescriptorLimit.raise(logger)
         let node: Node
         let server: EtcdServer
+        let tls: RPCServerTLS?
         do {
+            tls = try configuration.clientTLS.load(logger)
             var choice = NodeConfiguration.StoreChoice.configured
             if let time = configuration.restore.pointTime {
                 choice = try await restorePoint(configuration, time, registry, logger)
@@ -89,6 +91,7 @@ struct RunCommand: AsyncParsableCommand {
             var settings = EtcdServerSettings(configuration)
             settings.transport.connectionsMax = descriptors.connections(
                 wished: settings.transport.connectionsMax, logger)
+            settings.transport.tls = tls
             server = try await EtcdServer.start(
                 node: node, host: listen.host, port: listen.port, settings: settings, logger: logger)
         } catch {
@@ -99,8 +102,11 @@ struct RunCommand: AsyncParsableCommand {
             logger.warning("auth.enabled is false: the node serves everybody, whatever the database says")
         }
         let host = server.host == "0.0.0.0" ? "127.0.0.1" : server.host == "::" ? "[::1]" : server.host
-        StandardOutput.writeLine("t4 is ready: etcd endpoint http://\(host):\(server.port)")
-        StandardOutput.writeLine("  try: etcdctl --endpoints=\(host):\(server.port) put /hello world")
+        let (scheme, flags) = configuration.clientTLS.clientUse
+        StandardOutput.writeLine("t4 is ready: etcd endpoint \(scheme)://\(host):\(server.port)")
+        let endpoint = tls == nil ? "" : "\(scheme)://"
+        StandardOutput.writeLine(
+            "  try: etcdctl --endpoints=\(endpoint)\(host):\(server.port)\(flags) put /hello world")
 
         let failed = await waitForEnd(wakes, logger, reload)
         await server.stop(deadline: .seconds(3))
@@ -251,7 +257,9 @@ extension EtcdServerSettings {
         let listen = configuration.node.listen
         // A wildcard is no address that a client could dial.
         if listen.port != 0, ["0.0.0.0", "::"].contains(listen.host) {
-            clientURLs = ["http://\(ListenAddress(host: "127.0.0.1", port: listen.port))"]
+            clientURLs = [
+                "\(configuration.clientTLS.clientUse.scheme)://\(ListenAddress(host: "127.0.0.1", port: listen.port))"
+            ]
         }
         requestSizeMax = configuration.server.requestSizeMax.bytes
         txnOperationsMax = configuration.server.txnOperationsMax

@@ -116,27 +116,26 @@ private final class SmallMount: Sendable {
         environment["DISK"] = folder.path
         environment["T4"] = try TestEnvironment.t4Binary()
         shell = try ChildProcess("/usr/bin/env", ["unshare", "-Urm", "sh", "-s"], environment: environment)
-        _ = try await run("mount -t tmpfs -o size=\(megabytes)m tmpfs $DISK")
+        // One stream: what is said before a command ends stands before its end.
+        _ = try await run("exec 2>&1; mount -t tmpfs -o size=\(megabytes)m tmpfs $DISK")
     }
 
     /// Runs a command line in the shell.
-    /// - Returns: Its exit status and what was written to both streams meanwhile.
+    /// - Returns: Its exit status and what was said meanwhile.
     @discardableResult
     private func run(_ line: String) async throws -> (status: Int32, said: String) {
         let number = steps.update { count in
             count += 1
             return count
         }
-        let before = (shell.output.value.description.count, shell.errors.value.description.count)
+        let before = shell.output.value.description.count
         shell.write(Array((line + "\necho \"step \(number) ended with $?\"\n").utf8))
         let status = try await shell.output.wait(for: "the end of: \(line)") { said in
             if said.ended { throw TimedOut(description: "the shell ended in: \(line); it said \(said)") }
             let end = said.description.split(separator: "\n").last { $0.hasPrefix("step \(number) ended with ") }
             return end.flatMap { Int32($0.split(separator: " ").last ?? "") }
         }
-        let said =
-            shell.output.value.description.dropFirst(before.0) + shell.errors.value.description.dropFirst(before.1)
-        return (status, String(said))
+        return (status, String(shell.output.value.description.dropFirst(before)))
     }
 
     private func command(_ engine: String) -> String {

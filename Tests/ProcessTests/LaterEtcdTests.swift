@@ -47,6 +47,32 @@ struct LaterEtcdTests {
         }
     }
 
+    /// etcd 3.5.1 refuses tokens while authentication is disabled.
+    @Test func tokensDoNotMatterWithoutAuthentication() async throws {
+        try await withClient { client in
+            _ = try await client.put("a", "1")
+            #expect(try await client.value(of: "a", token: "nobody.1") == "1")
+        }
+    }
+
+    /// etcd 3.5.1 keeps such permissions.
+    @Test func permissionsOnNoKeyAreRefused() async throws {
+        let refusal = RPCStatus(.invalidArgument, "etcdserver: invalid auth management")
+        try await withClient { client in
+            for range in [("b", "a"), ("b", "b"), ("", "")] {
+                var request = EtcdAuthRoleGrantPermissionRequest()
+                request.name = "reader"
+                request.perm.key = Data(range.0.utf8)
+                request.perm.rangeEnd = Data(range.1.utf8)
+                let sent = request
+                try await expect(refusal) {
+                    _ = try await client.call(
+                        "Auth/RoleGrantPermission", sent, EtcdAuthRoleGrantPermissionResponse.self)
+                }
+            }
+        }
+    }
+
     /// etcd 3.5.1 forgets the first alarm's effect when a second kind is raised, and both when one is disarmed.
     @Test func alarmsOfBothKindsHoldTogether() async throws {
         let noSpace = RPCStatus(.resourceExhausted, "etcdserver: mvcc: database space exceeded")

@@ -1,4 +1,3 @@
-import NIOCore
 import RPC
 import RawHTTP2
 import Testing
@@ -185,25 +184,6 @@ import Testing
         }
     }
 
-    @Test func http1CanBeTakenOver() async throws {
-        var configuration = RPCServerConfiguration()
-        configuration.installHTTP1 = { channel in
-            try channel.pipeline.syncOperations.addHandler(ShoutBack())
-        }
-        try await withServer(configuration: configuration) { _ in
-        } _: { server in
-            let peer = try await RawPeer(port: server.port)
-            // The first bytes alone do not tell; none is lost.
-            try await peer.write("P")
-            try await peer.write("OST /v3/kv HTTP/1.1\r\n\r\n")
-            await peer.shutDownSending()
-            #expect(await peer.readToEnd().elementsEqual("post /v3/kv http/1.1\r\n\r\n".utf8))
-            let client = try await connect(server)
-            #expect(try await client.unary("/test.Echo/Unary", [9]) == [9])
-            await client.close()
-        }
-    }
-
     @Test(arguments: 0..<20)
     func garbageEndsTheConnectionOnly(_ seed: Int) async throws {
         try await withServer { _ in
@@ -226,23 +206,6 @@ import Testing
             try await eventually("all connections are gone") { server.counters.connectionsOpen == 0 }
             let counters = server.counters
             #expect(counters.callsEnded == counters.callsStarted)
-        }
-    }
-}
-
-/// Answers a request's text in lower case when its end has come.
-private final class ShoutBack: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
-    private var text = ""
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        text += String(buffer: unwrapInboundIn(data))
-        guard text.hasSuffix("\r\n\r\n") else { return }
-        let channel = context.channel
-        context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: text.lowercased()))).whenComplete { _ in
-            channel.close(promise: nil)
         }
     }
 }

@@ -83,6 +83,12 @@ package actor RawPeer {
 
     package func write(_ text: String) throws { try write(Array(text.utf8)) }
 
+    /// Bytes until there are enough of them, or the server closes.
+    package func read(until isEnough: @Sendable ([UInt8]) -> Bool) -> [UInt8] {
+        while !isEnough(received), fill() {}
+        return received
+    }
+
     /// All bytes until the server closes.
     package func readToEnd() -> [UInt8] {
         while fill() {}

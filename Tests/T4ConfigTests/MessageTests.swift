@@ -28,8 +28,8 @@ import Testing
         Mistake("[nod]\nid = \"x\"", "t4.toml:1:2: nod: unknown table; did you mean [node]?"),
         Mistake(
             "[cache]",
-            "t4.toml:1:2: cache: unknown table; known: auth, branch, checkpoint, commit, compaction, engine, lease, log, "
-                + "node, restore, server, store, wal, watch"),
+            "t4.toml:1:2: cache: unknown table; known: auth, branch, checkpoint, client_tls, commit, compaction, engine, lease, "
+                + "log, node, restore, server, store, wal, watch"),
         Mistake(
             "listen = \"x\"", "t4.toml:1:1: listen: unknown key outside of any table; it belongs below [node]"),
         Mistake("fast = true", "t4.toml:1:1: fast: unknown key outside of any table"),
@@ -59,7 +59,10 @@ import Testing
         Mistake(
             flags: ["auth-token": "jwt,pub-key=a"],
             "--auth-token: tokens of other kinds than \"simple\" are not in this version"),
-        Mistake(environment: ["T4_CLIENT_TLS_CERT": "b"], "T4_CLIENT_TLS_CERT: TLS is not in this version"),
+        Mistake("[tls]", "t4.toml:1:2: tls: TLS for clients is set in the table [client_tls]"),
+        Mistake(
+            environment: ["T4_PEER_TLS_CERT": "b"],
+            "T4_PEER_TLS_CERT: clusters are not in this version: a node works alone"),
     ]
 
     static let values = [

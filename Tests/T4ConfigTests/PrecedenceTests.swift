@@ -46,6 +46,9 @@ import Testing
         "server.keepalive_interval": ["1h", "3h", "4h"],
         "server.keepalive_timeout": ["1s", "2s", "3s"],
         "server.keepalive_permit_without_stream": ["false", "true", "false"],
+        "client_tls.cert": ["/a.crt", "b.crt", "c"],
+        "client_tls.key": ["/a.key", "b.key", "c"],
+        "client_tls.ca": ["/a.ca", "b.ca", "c"],
         "watch.progress_interval": ["1s", "2s", "3s"],
         "watch.max_watches": ["1", "2", "3"],
         "lease.min_ttl": ["1s", "3s", "4s"],
@@ -63,11 +66,14 @@ import Testing
     func flagThenEnvironmentThenFileThenDefault(_ setting: SettingDefinition) throws {
         let values = try #require(Self.samples[setting.key], "give samples of \(setting.key)")
         // What counts only together with another one.
-        let others = ["branch.prefix": "branch-checkpoint", "branch.checkpoint": "branch-prefix"]
-        let companion =
-            others[setting.key].map { flag in
-                [flag: Self.samples[flag.replacing("-", with: ".")]?[0] ?? ""]
-            } ?? [:]
+        let others = [
+            "branch.prefix": ["branch.checkpoint"], "branch.checkpoint": ["branch.prefix"],
+            "client_tls.cert": ["client_tls.key"], "client_tls.key": ["client_tls.cert"],
+            "client_tls.ca": ["client_tls.cert", "client_tls.key"],
+        ][setting.key, default: []]
+        let companion = Dictionary(
+            uniqueKeysWithValues: SettingDefinition.all.filter { others.contains($0.key) }
+                .map { ($0.flag, Self.samples[$0.key]?[0] ?? "") })
         let bare = setting.placeholder == "NUMBER" || setting.isSwitch
         let file = "[\(setting.path[0])]\n\(setting.path[1]) = \(bare ? values[0] : quoted(values[0]))\n"
         let environment = [setting.environment: values[1]]

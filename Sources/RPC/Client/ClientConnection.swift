@@ -8,6 +8,8 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
     let address: String
     /// The call whose header block is being read; header blocks do not overlap.
     var headerCall: ClientCall?
+    /// Where TLS is spoken: when it is.
+    var handshake: EventLoopFuture<Void>?
     /// Why the server closes the connection, where it has said so.
     private var goAway: String?
 
@@ -52,6 +54,12 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
         if headerCall === call { headerCall = nil }
         remove(call)
         call.end(ClientStatus.ofReset(code))
+    }
+
+    /// A server refuses the certificate of a client only after that has taken the connection for open.
+    override func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if configuration.tls != nil, goAway == nil { goAway = "\(TLSFailure(reason: TLSReason.text(error)))" }
+        super.errorCaught(context: context, error: error)
     }
 
     func receivedGoAway(_ code: UInt32, _ text: String) {

@@ -29,25 +29,62 @@ public final class RPCClient: Sendable {
         loops: RPCEventLoops? = nil
     ) async throws(RPCError) -> RPCClient {
         let authority = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
-        let methods = ClientMethods(authority: authority, userAgent: configuration.userAgent)
+        let methods = ClientMethods(
+            scheme: configuration.tls == nil ? "http" : "https", authority: authority,
+            userAgent: configuration.userAgent)
         let eventLoop = loops?.next() ?? MultiThreadedEventLoopGroup.singleton.next()
-        let connection = ClientConnection(
-            loop: LoopContext(eventLoop: eventLoop), configuration: configuration, methods: methods,
-            address: authority)
+        let loop = LoopContext(eventLoop: eventLoop)
+        // A name may have several addresses, which are tried in turn: each channel has a connection of its own.
+        let attempts = Mutex<[ObjectIdentifier: ClientConnection]>([:])
         let bootstrap = ClientBootstrap(group: eventLoop)
             .connectTimeout(.nanoseconds(configuration.connectTimeout.nanoseconds))
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    let connection = ClientConnection(
+                        loop: loop, configuration: configuration, methods: methods, address: authority)
+                    attempts.withLock { $0[ObjectIdentifier(channel)] = connection }
                     try channel.pipeline.syncOperations.addHandler(connection)
+                    connection.handshake = try configuration.tls?.add(to: channel, host: host)
                 }
             }
         do {
             let channel = try await bootstrap.connect(host: host, port: port).get()
-            return RPCClient(channel: channel, connection: connection)
+            guard let connection = attempts.withLock({ $0[ObjectIdentifier(channel)] }) else {
+                preconditionFailure("a channel that was not set up")
+            }
+            // Closes the channel if it throws.
+            let client = RPCClient(channel: channel, connection: connection)
+            if configuration.tls != nil { try await client.finishHandshake() }
+            return client
         } catch {
             throw RPCError(.cannotConnect, "cannot connect to \(authority): \(error)", cause: error)
         }
+    }
+
+    private func finishHandshake() async throws {
+        let channel = channel
+        let timer = channel.eventLoop.scheduleTask(
+            in: .nanoseconds(connection.configuration.connectTimeout.nanoseconds)
+        ) { channel.close(promise: nil) }
+        defer { timer.cancel() }
+        try await channel.eventLoop.flatSubmit { [connection] in
+            connection.handshake ?? channel.eventLoop.makeSucceededVoidFuture()
+        }.get()
+    }
+
+    /// Connects to a server's connection in this process; on the event loop of both.
+    /// - Returns: The client and the server's end.
+    static func connectInside(
+        _ server: ServerConnection, on loop: LoopContext
+    ) throws -> (client: RPCClient, end: any Channel) {
+        let configuration = RPCClientConfiguration()
+        let connection = ClientConnection(
+            loop: loop, configuration: configuration,
+            methods: ClientMethods(scheme: "http", authority: "localhost", userAgent: configuration.userAgent),
+            address: "localhost")
+        let (end, channel) = try LocalChannel.connect(on: loop.eventLoop, server, connection)
+        return (RPCClient(channel: channel, connection: connection), end)
     }
 
     /// False once the connection is lost or closed.

@@ -2,7 +2,7 @@
 public struct RPCClientConfiguration: Sendable {
     /// Largest answer, in bytes; a larger one fails with RESOURCE_EXHAUSTED. 2 GiB - 1.
     public var messageSizeMax = Int(Int32.max)
-    /// Time for the connection to be established. 5 s.
+    /// Time for the connection to be established, and once more for a TLS handshake. 5 s.
     public var connectTimeout: Duration = .seconds(5)
     /// Bytes of one streaming call that wait to be sent at which `isWritable` turns false. 256 KiB.
     public var pendingBytesHigh = 256 * 1024
@@ -17,6 +17,8 @@ public struct RPCClientConfiguration: Sendable {
     public var keepaliveTime: Duration?
     /// Time for the answer; after it the connection is given up. 20 s.
     public var keepaliveTimeout: Duration = .seconds(20)
+    /// What TLS is spoken with; nil: none.
+    public var tls: RPCClientTLS?
     /// Sent as `user-agent`.
     public var userAgent = "t4-rpc"
 

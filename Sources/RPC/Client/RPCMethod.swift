@@ -6,10 +6,10 @@ public final class RPCMethod: Sendable {
     public let path: String
     let fields: StaticHeaderFields
 
-    init(path: String, authority: String, userAgent: String) {
+    init(path: String, scheme: String, authority: String, userAgent: String) {
         self.path = path
         fields = StaticHeaderFields([
-            (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", authority),
+            (":method", "POST"), (":scheme", scheme), (":path", path), (":authority", authority),
             ("content-type", "application/grpc"), ("te", "trailers"), ("user-agent", userAgent),
         ])
     }
@@ -19,11 +19,13 @@ public final class RPCMethod: Sendable {
 
 /// The methods that a client has called; kept until its connection is gone, because nghttp2 does not copy them.
 final class ClientMethods: Sendable {
+    private let scheme: String
     private let authority: String
     private let userAgent: String
     private let byPath = Mutex<[String: RPCMethod]>([:])
 
-    init(authority: String, userAgent: String) {
+    init(scheme: String = "http", authority: String, userAgent: String) {
+        self.scheme = scheme
         self.authority = authority
         self.userAgent = userAgent
     }
@@ -31,7 +33,7 @@ final class ClientMethods: Sendable {
     func method(_ path: String) -> RPCMethod {
         byPath.withLock { byPath in
             if let known = byPath[path] { return known }
-            let made = RPCMethod(path: path, authority: authority, userAgent: userAgent)
+            let made = RPCMethod(path: path, scheme: scheme, authority: authority, userAgent: userAgent)
             byPath[path] = made
             return made
         }

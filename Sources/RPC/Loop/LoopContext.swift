@@ -27,6 +27,7 @@ final class LoopContext: @unchecked Sendable {
 
     let eventLoop: any EventLoop
     let counters = LoopCounters()
+    let calls: CallCounters
     let deadlines = DeadlineWheel()
     private let mailbox = Mutex(Mailbox())
     private var taken: [(RPCCall, CallWork)] = []
@@ -63,8 +64,14 @@ final class LoopContext: @unchecked Sendable {
         case usedUp
     }
 
-    /// - Parameter memory: Shared by the loops of a server; by default without a limit.
-    init(eventLoop: any EventLoop, memory: MemoryBudget = MemoryBudget(bytesMax: .max, loopCount: 1)) {
+    /// - Parameters:
+    ///   - memory: Shared by the loops of a server; by default without a limit.
+    ///   - methodCount: Methods of the server; 0 for clients.
+    init(
+        eventLoop: any EventLoop, memory: MemoryBudget = MemoryBudget(bytesMax: .max, loopCount: 1),
+        methodCount: Int = 0
+    ) {
+        calls = CallCounters(methodCount: methodCount)
         self.eventLoop = eventLoop
         self.memory = memory
     }

@@ -7,7 +7,10 @@ enum ClientFault: Int, CaseIterable, Sendable {
     case noHandshake
     case noHTTP2
     case tlsOnPlainPort
+    case plainOnTLSPort
+    case failedTLS
     case brokenHTTP2
+    case brokenHTTP1
     case slowHeaders
     case slowRequest
     case uselessFrames
@@ -20,10 +23,13 @@ enum ClientFault: Int, CaseIterable, Sendable {
     /// Said to the client, where it can be told, and in the log.
     var text: String {
         switch self {
-        case .noHandshake: "no HTTP/2 handshake within the time for it"
+        case .noHandshake: "no HTTP/2 handshake, and no request, within the time for it"
         case .noHTTP2: "neither HTTP/2 nor HTTP/1"
         case .tlsOnPlainPort: "a TLS handshake, and this port has no TLS"
+        case .plainOnTLSPort: "no TLS handshake, and this port speaks TLS only"
+        case .failedTLS: "a TLS handshake that failed"
         case .brokenHTTP2: "a breach of HTTP/2"
+        case .brokenHTTP1: "a breach of HTTP/1"
         case .slowHeaders: "headers of a request that do not end within the time for them"
         case .slowRequest: "a request that does not arrive within the time for it"
         case .uselessFrames: "too many frames that ask for nothing"
@@ -51,7 +57,8 @@ final class ClientFaultLog: Sendable {
 
     init(logger: Logger) { self.logger = logger }
 
-    func note(_ fault: ClientFault, from address: String?) {
+    /// - Parameter detail: What is known of this one.
+    func note(_ fault: ClientFault, from address: String?, detail: String? = nil) {
         let now = NIODeadline.now()
         let untold = entries.withLock { entries -> Int? in
             guard entries[fault.rawValue].quietUntil <= now else {
@@ -63,6 +70,7 @@ final class ClientFaultLog: Sendable {
         }
         guard let untold else { return }
         var metadata: Logger.Metadata = ["client": "\(address ?? "unknown")"]
+        if let detail { metadata["reason"] = "\(detail)" }
         if untold > 0 { metadata["since_last_message"] = "\(untold)" }
         logger.warning("a client was cut off or refused: \(fault.text)", metadata: metadata)
     }

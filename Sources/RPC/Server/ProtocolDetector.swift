@@ -16,14 +16,19 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
     private let shared: ServerShared
     private let remoteAddress: String?
     private let installHTTP2: (any Channel) throws -> Void
+    private let installHTTP1: ((any Channel) throws -> Void)?
     private var received = ByteBuffer()
     private var isDecided = false
     private var timeout: Scheduled<Void>?
 
-    init(shared: ServerShared, remoteAddress: String?, installHTTP2: @escaping (any Channel) throws -> Void) {
+    init(
+        shared: ServerShared, remoteAddress: String?, installHTTP2: @escaping (any Channel) throws -> Void,
+        installHTTP1: ((any Channel) throws -> Void)?
+    ) {
         self.shared = shared
         self.remoteAddress = remoteAddress
         self.installHTTP2 = installHTTP2
+        self.installHTTP1 = installHTTP1
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -52,8 +57,8 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
             guard first.count == Self.telling else { return }
             decide(context) { try installHTTP2(context.channel) }
         } else if first.allSatisfy({ (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) || $0 == 0x20 }) {
-            if let install = shared.configuration.installHTTP1 {
-                decide(context) { try install(context.channel) }
+            if let installHTTP1 {
+                decide(context) { try installHTTP1(context.channel) }
             } else {
                 refuse(context)
             }

@@ -42,18 +42,22 @@ public final class RPCServer: Sendable {
     private let listener: any Channel
     private let loops: [ServerLoop]
     private let registry: ConnectionRegistry
+    private let waiting: ConnectionRegistry
     private let logger: Logger
+    private let methods: [String]
     private let phase = Mutex(Phase.running)
 
     private init(
         group: MultiThreadedEventLoopGroup, listener: any Channel, loops: [ServerLoop], registry: ConnectionRegistry,
-        logger: Logger, host: String
+        waiting: ConnectionRegistry, logger: Logger, methods: [String], host: String
     ) {
         self.group = group
         self.listener = listener
         self.loops = loops
         self.registry = registry
+        self.waiting = waiting
         self.logger = logger
+        self.methods = methods
         self.host = listener.localAddress?.ipAddress ?? host
         self.port = listener.localAddress?.port ?? 0
     }
@@ -74,13 +78,16 @@ public final class RPCServer: Sendable {
         precondition(threads > 0)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
         let memory = MemoryBudget(bytesMax: configuration.bufferedBytesMax, loopCount: threads)
-        let contexts = group.makeIterator().map { LoopContext(eventLoop: $0, memory: memory) }
+        let contexts = group.makeIterator().map {
+            LoopContext(eventLoop: $0, memory: memory, methodCount: router.methods.count)
+        }
         let shared = ServerShared(
             configuration: configuration, router: router, counters: contexts.map(\.counters), logger: logger)
         let registry = ConnectionRegistry(limit: configuration.connectionsMax)
-        let loops = contexts.map { ServerLoop(context: $0, shared: shared, registry: registry) }
+        let waiting = ConnectionRegistry(limit: .max)
+        let loops = contexts.map { ServerLoop(context: $0, shared: shared, registry: registry, waiting: waiting) }
         let byEventLoop = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.context.eventLoop), $0) })
-        let bootstrap = ServerBootstrap(group: group)
+        var bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -88,15 +95,26 @@ public final class RPCServer: Sendable {
                 guard let loop = byEventLoop[ObjectIdentifier(channel.eventLoop)] else {
                     return channel.eventLoop.makeFailedFuture(ConnectionRefused())
                 }
-                return channel.eventLoop.makeCompletedFuture {
-                    try loop.open(channel)
+                do {
+                    return try loop.open(channel)
+                } catch {
+                    return channel.eventLoop.makeFailedFuture(error)
                 }
             }
+        if configuration.tls != nil {
+            // One read for each turn, so that what is decrypted in a turn has a bound.
+            bootstrap =
+                bootstrap
+                .childChannelOption(.maxMessagesPerRead, value: 1)
+                .childChannelOption(
+                    .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: TLSDoor.receiveBytes))
+        }
         do {
             let listener = try await bootstrap.bind(host: host, port: port).get()
             for loop in loops { loop.context.eventLoop.execute { loop.startSweeping() } }
             return RPCServer(
-                group: group, listener: listener, loops: loops, registry: registry, logger: logger, host: host)
+                group: group, listener: listener, loops: loops, registry: registry, waiting: waiting, logger: logger,
+                methods: router.paths, host: host)
         } catch {
             await shutdown(group, logger: logger)
             throw listenError(error, host: host, port: port)
@@ -146,6 +164,29 @@ public final class RPCServer: Sendable {
         return result
     }
 
+    /// Calls of one method since the start.
+    package struct CallCount: Sendable {
+        /// The path, as `/etcdserverpb.KV/Range`.
+        package let path: String
+        /// Calls that were handed to the handler.
+        package let began: Int
+        /// Those that ended, by code.
+        package let ended: [RPCStatus.Code: Int]
+    }
+
+    /// Calls of each method; read one after the other while the server runs.
+    package var callCounts: [CallCount] {
+        methods.enumerated().map { index, path in
+            let counts = loops.map { $0.context.calls.counts(ofMethod: index) }
+            let ended = RPCStatus.Code.allCases.map { code in
+                (code, counts.reduce(0) { $0 + $1.ended[Int(code.rawValue)] })
+            }
+            return CallCount(
+                path: path, began: counts.reduce(0) { $0 + $1.began },
+                ended: Dictionary(uniqueKeysWithValues: ended))
+        }
+    }
+
     private func stop(_ deadline: Duration) async {
         do {
             try await listener.close()
@@ -159,6 +200,9 @@ public final class RPCServer: Sendable {
         await registry.waitUntilEmpty()
         timer.cancel()
         for loop in loops { loop.context.eventLoop.execute { loop.closeAll() } }
+        let patience = loops[0].context.eventLoop.scheduleTask(in: .seconds(10)) { self.waiting.stopWaiting() }
+        await waiting.waitUntilEmpty()
+        patience.cancel()
         await Self.shutdown(group, logger: logger)
         let waiters = phase.withLock { phase -> [CheckedContinuation<Void, Never>] in
             guard case .stopping(let waiters) = phase else { return [] }

@@ -1,5 +1,3 @@
-public import NIOCore
-
 /// Limits and times of a server. The defaults suit an etcd-like service.
 public struct RPCServerConfiguration: Sendable {
     /// Largest request message, in bytes; a larger one is refused unread with RESOURCE_EXHAUSTED. 2 MiB.
@@ -64,18 +62,19 @@ public struct RPCServerConfiguration: Sendable {
     /// connection; up to a quarter of the time later. 60 s.
     public var requestTimeout: Duration = .seconds(60)
 
+    /// What TLS is spoken with; nil: none, connections are plain. With TLS no connection is.
+    public var tls: RPCServerTLS?
     /// Request metadata that `ServerCall.metadata` can tell; lower case, at most 63 bytes each.
-    public var metadataKeys = ["token", "authorization", "hasleader", "client-api-version"]
+    public var metadataKeys = ["token", "authorization", "hasleader", "client-api-version", "grpcgateway-accept"]
     /// At a shutdown: how long a client may take to answer that it has been told. Calls that it begins before are served,
     /// later ones are refused. 1 s.
     public var shutdownNoticeTime: Duration = .seconds(1)
     /// What streaming calls end with at shutdown, and calls that come too late.
     public var shutdownStatus = RPCStatus(.unavailable, "server is shutting down")
 
-    /// Takes over a connection whose first bytes are not HTTP/2, as a plain HTTP/1 request: adds its handlers behind
-    /// the position given and thereby gets the bytes from the first one on. nil: such clients are told by a
-    /// text answer that this port speaks HTTP/2, and the connection is closed.
-    public var installHTTP1: (@Sendable (any Channel) throws -> Void)?
+    /// Answers connections whose first bytes are not HTTP/2 but a plain HTTP/1 request. nil: such clients are told by a text
+    /// answer that this port speaks HTTP/2, and the connection is closed.
+    package var http: (any HTTPService)?
 
     /// The defaults.
     public init() {}

@@ -40,6 +40,8 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// When the part of the request began that has not come whole, as of the loop's last sweep.
     private var begun: NIODeadline
     private var headersSent = false
+    /// The handler has, or had, the call.
+    private var hasBegun = false
     private var status = RPCStatus.ok
 
     init(server: ServerConnection, streamID: Int32) {
@@ -81,6 +83,10 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
 
     /// The client's address as `1.2.3.4:567`; nil if the transport has none.
     public var remoteAddress: String? { server.remoteAddress }
+
+    /// The common name in the client's certificate, which a CA of the server has signed; empty for a certificate without,
+    /// nil where the server asks for none.
+    public var clientCommonName: [UInt8]? { server.commonName }
 
     /// Whether nobody else seems to use the event loop: the call is the only one on its connection, and so were some
     /// before it, from the same client. A handler may then keep the loop for a short while. Only inside the handler.
@@ -149,7 +155,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// Answers; what comes later for the call is ignored.
     func end(_ message: [UInt8]?, _ status: RPCStatus) {
         guard !hasEnded, let session = server.session else { return }
-        ended()
+        ended(status.code)
         if !status.isOK { LoopCounters.add(1, to: loop.counters.callsFailed) }
         self.status = status
         outboundEnded = true
@@ -168,7 +174,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// Answers a request whose headers are not those of a gRPC call.
     func reject(httpStatus: Int, _ status: RPCStatus) {
         guard !hasEnded, let session = server.session else { return }
-        ended()
+        ended(status.code)
         LoopCounters.add(1, to: loop.counters.callsFailed)
         headersSent = true
         outboundEnded = true
@@ -184,8 +190,9 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         nghttp2_submit_response(session, streamID, fields.baseAddress, fields.count, &provider)
     }
 
-    private func ended() {
+    private func ended(_ code: RPCStatus.Code) {
         hasEnded = true
+        if hasBegun, let method { loop.calls.ended(method, code) }
         handler = nil
         request = nil
         assembler.reset()
@@ -201,8 +208,8 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     }
 
     /// Ends the call without a status: the stream is in no state to carry one.
-    func reset(_ code: nghttp2_error_code) {
-        if !hasEnded { ended() }
+    func reset(_ code: nghttp2_error_code, _ status: RPCStatus.Code = .cancelled) {
+        if !hasEnded { ended(status) }
         dropOutbound()
         guard let session = server.session else { return }
         nghttp2_submit_rst_stream(session, SessionSupport.noFlags, streamID, code.rawValue)
@@ -217,7 +224,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         guard !hasEnded else { return }
         if outbound.byteCount > 0, reason != .shutdown {
             // The client does not read; a status behind the queue would not reach it.
-            reset(NGHTTP2_CANCEL)
+            reset(NGHTTP2_CANCEL, status.code)
         } else {
             end(nil, status)
         }
@@ -230,7 +237,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         metadataBytes = 0
         guard !hasEnded else { return updateHeldBytes() }
         let handler = handler
-        ended()
+        ended(.cancelled)
         handler?.onCancel(reason)
     }
 
@@ -262,6 +269,8 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
 
     /// The headers are in order: makes the handler of a streaming call.
     func begin(_ method: ServerMethod) {
+        hasBegun = true
+        loop.calls.began(method)
         guard case .stream(let makeHandler) = method.kind else { return }
         countsPending = true
         let made = makeHandler(self)

@@ -2,12 +2,14 @@ import CNGHTTP2
 import NIOCore
 
 /// The server's side of a connection.
-final class ServerConnection: HTTP2Connection, @unchecked Sendable {
+final class ServerConnection: HTTP2Connection, BoundedConnection, @unchecked Sendable {
     /// Marks the ping whose answer says that the client has seen our GOAWAY.
     private static let shutdownPing: [UInt8] = Array("t4-close".utf8)
 
     let shared: ServerShared
     let remoteAddress: String?
+    /// In the client's certificate; nil where none was asked for.
+    let commonName: [UInt8]?
     /// What handlers keep here, see `ServerCall.connectionValue`.
     var handlerValue: AnyObject?
     /// The call whose header block is being read; header blocks do not overlap.
@@ -36,9 +38,10 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     private var isShutdownPingSent = false
     private var isFinalGoAwaySent = false
 
-    init(loop: LoopContext, shared: ServerShared, remoteAddress: String?) {
+    init(loop: LoopContext, shared: ServerShared, remoteAddress: String?, commonName: [UInt8]? = nil) {
         self.shared = shared
         self.remoteAddress = remoteAddress
+        self.commonName = commonName
         openedAt = loop.sweptAt
         uselessFrames = Allowance(
             burst: shared.configuration.uselessFramesBurst, perSecond: shared.configuration.uselessFramesPerSecond)

@@ -5,23 +5,34 @@ final class ServerLoop: @unchecked Sendable {
     let context: LoopContext
     private let shared: ServerShared
     private let registry: ConnectionRegistry
+    /// Connections that wait for the TLS files: the loop must not go before they have heard of them.
+    private let waiting: ConnectionRegistry
     private var channels: [ObjectIdentifier: any Channel] = [:]
-    private var connections: [ObjectIdentifier: ServerConnection] = [:]
+    private var connections: [ObjectIdentifier: any BoundedConnection] = [:]
+    /// Of the clients through which HTTP/1 requests call the services.
+    private let insideContext: LoopContext
+    private var dateClock = HTTPDateClock()
     private var isShuttingDown = false
     /// Connections have been looked at while memory was scarce, and it may still be.
     private var knowsPaces = false
     private var sweepTime = RunningTime(interval: .seconds(1), start: .now())
     private var memoryTime = RunningTime(interval: .milliseconds(250), start: .now())
 
-    init(context: LoopContext, shared: ServerShared, registry: ConnectionRegistry) {
+    init(
+        context: LoopContext, shared: ServerShared, registry: ConnectionRegistry,
+        waiting: ConnectionRegistry = ConnectionRegistry(limit: .max)
+    ) {
         self.context = context
         self.shared = shared
         self.registry = registry
+        self.waiting = waiting
+        insideContext = LoopContext(eventLoop: context.eventLoop)
         context.relieve = { [weak self] in self?.relieve() }
     }
 
     /// Sets up an accepted channel.
-    func open(_ channel: any Channel) throws {
+    /// - Returns: When the channel may be read from; fails for one that is refused.
+    func open(_ channel: any Channel) throws -> EventLoopFuture<Void> {
         LoopCounters.add(1, to: context.counters.connectionsAccepted)
         let address = channel.remoteAddress.map(Self.text)
         guard !isShuttingDown, registry.open() else {
@@ -37,25 +48,58 @@ final class ServerLoop: @unchecked Sendable {
             LoopCounters.add(1, to: self.context.counters.connectionsClosed)
             self.registry.closed()
         }
-        let detector = ProtocolDetector(shared: shared, remoteAddress: address) { channel in
-            let connection = ServerConnection(loop: self.context, shared: self.shared, remoteAddress: address)
-            self.connections[id] = connection
-            try channel.pipeline.syncOperations.addHandler(connection)
-            if self.isShuttingDown { connection.beginShutdown() }
-        }
+        let peer = TLSPeer()
+        let detector = ProtocolDetector(
+            shared: shared, remoteAddress: address,
+            installHTTP2: { channel in
+                let connection = ServerConnection(
+                    loop: self.context, shared: self.shared, remoteAddress: address, commonName: peer.commonName)
+                self.connections[id] = connection
+                try channel.pipeline.syncOperations.addHandler(connection)
+                if self.isShuttingDown { connection.beginShutdown() }
+            },
+            installHTTP1: shared.configuration.http.map { service in
+                { channel in
+                    let connection = HTTP1Connection(
+                        service: service, loop: self, shared: self.shared, remoteAddress: address)
+                    self.connections[id] = connection
+                    try connection.install(in: channel)
+                    if self.isShuttingDown { connection.beginShutdown() }
+                }
+            })
+        // Before TLS is there: the time for the beginning runs from now.
         try channel.pipeline.syncOperations.addHandler(detector)
+        guard let tls = shared.configuration.tls else { return channel.eventLoop.makeSucceededVoidFuture() }
+        _ = waiting.open()
+        let read = tls.context(for: channel.eventLoop).assumeIsolated()
+        read.whenComplete { _ in self.waiting.closed() }
+        return read.flatMapThrowing { context in
+            try TLSDoor.add(
+                to: channel, context: context, loop: self.context, shared: self.shared, remoteAddress: address,
+                peer: peer)
+        }.nonisolated()
     }
 
-    /// Lets HTTP/2 connections finish their calls and closes all others.
+    /// Connects a client of this same server, without a socket: for the calls of one HTTP/1 connection.
+    /// - Parameter address: Of the client on whose behalf it calls.
+    func connectInside(for address: String?) throws -> RPCClient {
+        let connection = ServerConnection(loop: context, shared: shared, remoteAddress: address)
+        let (client, end) = try RPCClient.connectInside(connection, on: insideContext)
+        let id = ObjectIdentifier(end)
+        connections[id] = connection
+        end.closeFuture.assumeIsolated().whenComplete { _ in self.connections[id] = nil }
+        if isShuttingDown { connection.beginShutdown() }
+        return client
+    }
+
+    /// For the `Date` header.
+    func httpDate() -> String { dateClock.now() }
+
+    /// Lets connections finish their calls and closes those that have not shown their protocol.
     func beginShutdown() {
         isShuttingDown = true
-        for (id, channel) in channels {
-            if let connection = connections[id] {
-                connection.beginShutdown()
-            } else {
-                channel.close(promise: nil)
-            }
-        }
+        for (id, channel) in channels where connections[id] == nil { channel.close(promise: nil) }
+        for connection in Array(connections.values) { connection.beginShutdown() }
     }
 
     func closeAll() {
@@ -134,7 +178,7 @@ final class ServerLoop: @unchecked Sendable {
     }
 
     /// Cuts off some of these connections, those first that hold the most, while there is a need.
-    private func cutOff(_ victims: [ServerConnection], while isNeeded: () -> Bool) {
+    private func cutOff(_ victims: [any BoundedConnection], while isNeeded: () -> Bool) {
         for victim in victims.sorted(by: { $0.bufferedBytes > $1.bufferedBytes }) where isNeeded() {
             victim.cutOff(.buffersMost)
             victim.drain()

@@ -135,8 +135,22 @@ struct Loader {
         if configuration.wal.segmentSizeMax < server.requestSizeMax {
             conflict("wal.segment_max_size", with: "server.max_request_bytes", wanted: "must not be smaller than")
         }
+        checkClientTLS()
         checkCompaction()
         checkStore()
+    }
+
+    private mutating func checkClientTLS() {
+        let tls = configuration.clientTLS
+        func need(_ key: String, for other: String, _ what: String) {
+            report(
+                at: configuration.origins[other] ?? .none, other, "is of no use without \(key)",
+                "name the file of \(what)")
+        }
+        if tls.isOn, tls.key.isEmpty { need("client_tls.key", for: "client_tls.cert", "its private key") }
+        guard !tls.isOn else { return }
+        if !tls.key.isEmpty { need("client_tls.cert", for: "client_tls.key", "its certificate") }
+        if !tls.clientAuthority.isEmpty { need("client_tls.cert", for: "client_tls.ca", "the node's certificate") }
     }
 
     private mutating func checkCompaction() {

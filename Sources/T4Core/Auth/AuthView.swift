@@ -1,8 +1,8 @@
 /// Who stands behind a request.
 package struct Requester: Hashable, Sendable {
-    /// Nil when the request has no token.
+    /// Nil when the request has no token, and none stands in a certificate; empty for a certificate without a name.
     package var user: [UInt8]?
-    /// The auth revision of the moment when the token was looked up.
+    /// The auth revision of the moment when the token was looked up, or the request came.
     package var revision: UInt64
 
     package init(user: [UInt8]?, revision: UInt64) {
@@ -87,15 +87,15 @@ package struct Authorization: Sendable {
         }
     }
 
-    /// Somebody who has logged in, whoever it is.
+    /// Somebody who has logged in or shown a certificate with a name, whoever it is.
     package func requireUser() throws(DatabaseError) {
-        if let requester, requester.user == nil { throw DatabaseError(.userNameEmpty) }
+        if let requester, requester.user?.isEmpty ?? true { throw DatabaseError(.userNameEmpty) }
     }
 
     /// Somebody with the role root.
     package func requireAdmin() throws(DatabaseError) {
-        guard let requester else { return }
-        guard requester.user != nil else { throw DatabaseError(.userNameEmpty) }
+        guard requester != nil else { return }
+        try requireUser()
         guard let rights else { throw DatabaseError(.userNotFound) }
         guard rights.isRoot else { throw DatabaseError(.permissionDenied) }
     }

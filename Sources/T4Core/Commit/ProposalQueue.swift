@@ -104,6 +104,9 @@ package final class ProposalQueue: Sendable {
         }
     }
 
+    /// Proposals that wait.
+    package var count: Int { state.withLock { $0.waiting.count } }
+
     /// True while proposals wait.
     package var isEmpty: Bool { state.withLock { $0.waiting.isEmpty } }
 

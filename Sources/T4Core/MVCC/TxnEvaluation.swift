@@ -85,11 +85,15 @@ package struct TxnEvaluation {
     }
 
     /// Deletes the keys of a range.
+    /// - Throws: `.duplicateKey` for a key that the same transaction has put: a revision holds one change of a key.
     package static func delete(
         _ request: DeleteRangeRequest, _ view: inout TransactionView
     ) throws -> DeleteRangeResponse {
         let existing = try view.existing(in: KeySelection(key: request.key, rangeEnd: request.rangeEnd))
-        for (key, record) in existing { view.delete(key, previous: record) }
+        for (key, record) in existing {
+            if record.mod == view.base.next { throw DatabaseError(.duplicateKey) }
+            view.delete(key, previous: record)
+        }
         return DeleteRangeResponse(
             revision: view.revision, deleted: Int64(existing.count),
             previous: request.previous ? existing.map { $0.record.keyValue($0.key.bytes) } : [])

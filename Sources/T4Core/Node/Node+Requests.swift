@@ -92,6 +92,9 @@ extension Node {
     /// - Returns: The TTL in seconds; nil when there is no such lease.
     public func renewLease(_ id: Int64) -> Int64? { leases.renew(id) }
 
+    /// Proposals that wait to be decided.
+    package var proposalsPending: Int { queue.count }
+
     /// Bytes at which the database counts as full; nil for no limit.
     public var quotaBytes: Int? { configuration.quotaBytes }
 

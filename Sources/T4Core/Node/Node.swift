@@ -9,6 +9,7 @@ public final class Node: Sendable {
     package let watches: WatchHub
     package let leases: LeaseKeeper
     package let auth: AuthKeeper
+    package let statistics: NodeStatistics
     /// Distinguishes this database; never 0.
     public let clusterID: UInt64
     /// Distinguishes this node's data directory; never 0.
@@ -111,6 +112,7 @@ public final class Node: Sendable {
 
         let reader = try StateReader(engine.snapshot())
         published = PublishedState(engine: engine, meta: reader.meta, index: first.position.index)
+        statistics = NodeStatistics(index: first.position.index)
         var watchSettings = WatchSettings()
         watchSettings.progressInterval = configuration.watchProgressInterval
         watchSettings.watchesMax = configuration.watchesMax
@@ -129,8 +131,8 @@ public final class Node: Sendable {
         }
 
         let publisher = Publisher(
-            published: published, watches: watches, leases: leases, auth: auth, queue: queue, logger: logger,
-            onFailure: configuration.onFailure)
+            published: published, watches: watches, leases: leases, auth: auth, queue: queue, statistics: statistics,
+            logger: logger, onFailure: configuration.onFailure)
         var storeThreads: [SystemThread] = []
         var uploader: LogUploader?
         let gateOfGuard = Monitor<CommitGate?>(nil)
@@ -162,6 +164,7 @@ public final class Node: Sendable {
         let compactor = Compactor(engine: engine, stage: stage, timer: timer, logger: logger)
         self.compactor = compactor
         publisher.compactor.withLock { $0 = compactor }
+        opened.log.syncTimes = statistics.logSyncs
         var limits = CommitThread.Limits()
         limits.segmentAgeMax = configuration.segmentAgeMax
         let quota = configuration.quotaBytes.map { limit in

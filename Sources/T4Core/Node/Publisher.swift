@@ -8,6 +8,7 @@ final class Publisher: CommitObserver {
     private let leases: LeaseKeeper
     private let queue: ProposalQueue
     private let auth: AuthKeeper
+    private let statistics: NodeStatistics
     private let logger: Logger
     private let onFailure: @Sendable (any Error) -> Void
     private let hasFailed = Monitor(false)
@@ -18,19 +19,20 @@ final class Publisher: CommitObserver {
 
     init(
         published: PublishedState, watches: WatchHub, leases: LeaseKeeper, auth: AuthKeeper, queue: ProposalQueue,
-        logger: Logger,
-        onFailure: @escaping @Sendable (any Error) -> Void
+        statistics: NodeStatistics, logger: Logger, onFailure: @escaping @Sendable (any Error) -> Void
     ) {
         self.published = published
         self.watches = watches
         self.leases = leases
         self.auth = auth
         self.queue = queue
+        self.statistics = statistics
         self.logger = logger
         self.onFailure = onFailure
     }
 
     func willApply(_ groups: [CommittedGroup]) {
+        if let index = groups.last(where: { $0.position != nil })?.position?.index { statistics.committed(index) }
         var changes: [AuthChange] = []
         for group in groups {
             // What is about authentication makes no revision, so that most need no look.
@@ -48,6 +50,7 @@ final class Publisher: CommitObserver {
             for (_, decision) in group.decided where !decision.changes.isEmpty {
                 var events: [Event] = []
                 for change in decision.changes {
+                    statistics.applied(change.mutation)
                     switch change.mutation {
                     case .put, .delete: events.append(Event(change, revision: decision.revision))
                     case .grant(let lease): leases.granted(lease)
@@ -96,6 +99,7 @@ final class Publisher: CommitObserver {
             return !failed
         }
         guard isFirst else { return }
+        statistics.failed()
         logger.critical("the node can take no more writes and must be restarted: \(error)")
         queue.close(DatabaseError(.stopped, "the node has failed: \(error)"))
         onFailure(error)

@@ -14,6 +14,8 @@ package final class LogWriter {
     package private(set) var lastTime: UInt64
     /// Called on the writer's thread with each segment it sealed, after it is on disk.
     package var onSeal: ((LogSegment) -> Void)?
+    /// Told how long each sync of a batch took.
+    var syncTimes: LatencyHistogram?
 
     private let directory: LogDirectory
     private let databaseID: DatabaseID
@@ -95,7 +97,11 @@ package final class LogWriter {
     /// `append`, then `sync`.
     package func appendAndSync(_ entries: [LogEntry]) throws(LogError) {
         try append(entries)
+        guard let syncTimes else { return try sync() }
+        let clock = BootClock()
+        let begin = clock.now
         try sync()
+        syncTimes.observe(clock.now - begin)
     }
 
     /// Ends the open segment: syncs, writes its footer and syncs again. The next entry starts a new one.

@@ -12,6 +12,8 @@ final class ConnectionLogin {
     private var session: TokenSession?
     /// Of `session` under `view`.
     private var known: Authorization?
+    /// Of requests without a token under `view`.
+    private var knownWithout: Authorization?
 
     init(_ keeper: AuthKeeper) {
         self.keeper = keeper
@@ -19,15 +21,21 @@ final class ConnectionLogin {
         view = keeper.view
     }
 
-    /// What a request with this token may do; nil for one without.
+    /// What a request with this token may do, or without one that of the user whose certificate the client has shown.
     /// - Throws: `.invalidAuthToken`.
-    func authorization(_ token: [UInt8]?) throws(DatabaseError) -> Authorization {
+    func authorization(_ token: [UInt8]?, certified user: [UInt8]?) throws(DatabaseError) -> Authorization {
         if generation != keeper.generation {
             generation = keeper.generation
             view = keeper.view
             known = nil
+            knownWithout = nil
         }
-        guard let token else { return view.authorization(of: Requester(user: nil, revision: view.revision)) }
+        guard let token else {
+            if let knownWithout, knownWithout.requester?.user == user { return knownWithout }
+            let found = view.authorization(of: Requester(user: user, revision: view.revision))
+            knownWithout = found
+            return found
+        }
         if session == nil || token != self.token {
             self.token = token
             session = keeper.session(of: token)
@@ -52,7 +60,7 @@ extension ServiceContext {
     /// - Throws: `.invalidAuthToken`.
     func authorization(of call: ServerCall) throws(DatabaseError) -> Authorization {
         guard isAuthOn else { return .unlimited }
-        return try login(of: call).authorization(token(of: call))
+        return try login(of: call).authorization(of: call)
     }
 
     /// Refuses a call that does not come from somebody with the role root.
@@ -70,7 +78,7 @@ extension ServiceContext {
     ) throws -> Value {
         guard isAuthOn else { return try node.reading(body) }
         let login = login(of: call)
-        let authorization = try login.authorization(token(of: call))
+        let authorization = try login.authorization(of: call)
         let value = try node.reading { reader in
             try check(authorization, reader)
             return try body(reader)
@@ -115,12 +123,24 @@ extension ServiceContext {
         call.connectionValue = login
         return login
     }
+}
 
+extension ConnectionLogin {
     private static let bearer = Array("Bearer ".utf8)
 
+    fileprivate func authorization(of call: ServerCall) throws(DatabaseError) -> Authorization {
+        try authorization(ConnectionLogin.token(of: call), certified: ConnectionLogin.certifiedUser(of: call))
+    }
+
     /// As etcd reads it: `token`, else `authorization`, with or without "Bearer ".
-    private func token(of call: ServerCall) -> [UInt8]? {
+    private static func token(of call: ServerCall) -> [UInt8]? {
         guard let text = call.metadataBytes("token") ?? call.metadataBytes("authorization") else { return nil }
-        return text.starts(with: ServiceContext.bearer) ? Array(text.dropFirst(ServiceContext.bearer.count)) : text
+        return text.starts(with: bearer) ? Array(text.dropFirst(bearer.count)) : text
+    }
+
+    /// The common name in the client's certificate. The certificate of a gateway, which marks what it passes on, says nothing
+    /// about who asks.
+    private static func certifiedUser(of call: ServerCall) -> [UInt8]? {
+        call.clientCommonName.flatMap { call.metadataBytes("grpcgateway-accept") == nil ? $0 : nil }
     }
 }

@@ -132,8 +132,20 @@ private final class WatchCall: ServerStreamHandler {
 extension RPCStatus {
     /// The status as a Go program prints it, which etcd gives as the reason.
     fileprivate var textOfGo: String {
-        let name = "\(code)"
-        return "rpc error: code = \(name.prefix(1).uppercased())\(name.dropFirst()) desc = \(message)"
+        "rpc error: code = \(code.nameOfGo) desc = \(message)"
+    }
+}
+
+extension RPCStatus.Code {
+    /// As Go prints it.
+    var nameOfGo: String {
+        switch self {
+        case .ok: "OK"
+        case .cancelled: "Canceled"
+        default:
+            // The others differ by their first letter only.
+            { $0.prefix(1).uppercased() + $0.dropFirst() }("\(self)")
+        }
     }
 }
 

@@ -16,8 +16,10 @@ struct BenchCommand: AsyncParsableCommand {
             \(BenchKeys.prefix). The command fails if a single operation does.
             """)
 
-    @Option(help: "HOST:PORT of the server; http:// before it is allowed.")
+    @Option(help: "HOST:PORT of the server; http:// before it is allowed, and https:// asks for TLS.")
     var endpoint = "127.0.0.1:2379"
+
+    @OptionGroup var tls: ClientTLSOptions
 
     @Option(help: "Workloads, with commas between them.")
     var workloads = Workload.standard.joined(separator: ",")
@@ -52,6 +54,7 @@ struct BenchCommand: AsyncParsableCommand {
     func validate() throws {
         _ = try parsedWorkloads()
         _ = try parsedEndpoint()
+        try tls.validate(endpoint: endpoint)
         guard duration > 0, duration <= 3600 else { throw ValidationError("--duration must be above 0, at most 3600") }
         guard (0...3600).contains(warmUp) else { throw ValidationError("--warm-up must be 0 to 3600") }
         guard (Workload.listCount...100_000_000 - Workload.listCount).contains(keys) else {
@@ -72,12 +75,13 @@ struct BenchCommand: AsyncParsableCommand {
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
         let address = try parsedEndpoint()
-        let settings = BenchSettings(
+        var settings = BenchSettings(
             host: address.host, port: address.port, keys: BenchKeys(count: keys, size: keySize), valueSize: valueSize,
             warmUp: UInt64(warmUp * 1e9), duration: UInt64(duration * 1e9), watchPuts: watchPuts,
             unwrittenWatches: watches,
             server: pid.map(WatchedProcess.init))
         do {
+            settings.tls = try tls.load(endpoint: endpoint)
             try await run(BenchSession(settings: settings), try parsedWorkloads())
         } catch let code as ExitCode {
             throw code

@@ -16,6 +16,7 @@ struct BenchSettings: Sendable {
     /// Watchers beside a workload with `+watches`.
     var unwrittenWatches: Int
     var server: WatchedProcess?
+    var tls: RPCClientTLS?
 }
 
 /// Runs workloads against one server.
@@ -197,6 +198,7 @@ struct BenchSession {
     private func connect(on loops: RPCEventLoops) async throws -> BenchConnection {
         var configuration = RPCClientConfiguration()
         configuration.userAgent = "t4-bench"
+        configuration.tls = settings.tls
         return BenchConnection(
             client: try await RPCClient.connect(
                 host: settings.host, port: settings.port, configuration: configuration, loops: loops))

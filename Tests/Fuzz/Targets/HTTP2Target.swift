@@ -77,7 +77,7 @@ private final class EmbeddedServer {
     func receive(_ bytes: ArraySlice<UInt8>) throws {
         if !channel.isActive {
             guard context.counters.connectionsAccepted.load(ordering: .relaxed) == 0 else { return }
-            try loop.open(channel)
+            _ = try loop.open(channel)
             channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
         }
         try channel.writeInbound(ByteBuffer(bytes: bytes))

@@ -28,6 +28,7 @@ struct DifferentialRun {
     var revision: Int64 = 1
     var compacted: Int64 = 0
     var report = Report()
+    private var isAuthOn = false
     /// When leases could run out, by the step's own names for them.
     private var expiries: [String: ContinuousClock.Instant] = [:]
 
@@ -42,11 +43,15 @@ struct DifferentialRun {
     static func report(
         of steps: [Step], engine: String?, within limit: Duration = .seconds(60),
     ) async throws -> Report {
-        try await withTemporaryDirectory { folder in
-            let etcd = try await ServerUnderTest.start(.etcd, dataDirectory: folder.appending(path: "etcd"))
+        // What passwords cost is not compared.
+        let options = ["--bcrypt-cost", "4"]
+        return try await withTemporaryDirectory { folder in
+            let etcd = try await ServerUnderTest.start(
+                .etcd, dataDirectory: folder.appending(path: "etcd"), options: options)
             let t4: ServerUnderTest
             do {
-                t4 = try await ServerUnderTest.start(.t4(engine: engine), dataDirectory: folder.appending(path: "t4"))
+                t4 = try await ServerUnderTest.start(
+                    .t4(engine: engine), dataDirectory: folder.appending(path: "t4"), options: options)
             } catch {
                 await etcd.crash()
                 throw error
@@ -120,8 +125,11 @@ struct DifferentialRun {
         let (etcdClient, t4Client, verb) = (etcd.client, t4.client, step.verb)
         let wanted = try etcd.message(of: step, revision: revision, compacted: compacted)
         let got = try t4.message(of: step, revision: revision, compacted: compacted)
-        async let left = Side.call(verb, wanted, on: etcdClient)
-        async let right = Side.call(verb, got, on: t4Client)
+        // Without authentication etcd 3.5.1 takes no token (`KnownDifference`).
+        let user = isAuthOn ? step.user : nil
+        let (wantedToken, gotToken) = (etcd.metadata(of: user), t4.metadata(of: user))
+        async let left = Side.call(verb, wanted, on: etcdClient, metadata: wantedToken)
+        async let right = Side.call(verb, got, on: t4Client, metadata: gotToken)
         return (try await left, try await right)
     }
 
@@ -137,6 +145,8 @@ struct DifferentialRun {
             // Longer ones outlive every script.
             if ttl < 600 { expiries[lease] = began + .seconds(ttl) }
         case .leaseRevoke: expiries[lease] = nil
+        case .authEnable: isAuthOn = true
+        case .authDisable: isAuthOn = false
         default: break
         }
     }

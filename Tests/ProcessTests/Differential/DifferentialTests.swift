@@ -4,19 +4,32 @@ import Testing
 /// Goal: t4 shows what etcd 3.5.1 shows, whatever clients do. Method: one random script against both, step by step, on
 /// every engine, and every field of every answer and event compared. A failure prints the seed and a short script.
 ///
-/// `T4_TEST_SEED=N` repeats the script of seed N; `T4_TEST_SLOW=1` runs 100,000 steps on each engine.
+/// `T4_TEST_SEED=N` repeats the script of seed N; `T4_TEST_SLOW=1` runs 100,000 steps on each engine, in scripts of
+/// 1,000, and `T4_TEST_STEPS=N` makes them N steps long.
 struct DifferentialTests {
     static let engines = ["lmdb", "rocksdb", "leveldb", "memory"]
 
-    private static let stepsPerScript = TestEnvironment.isSlowAllowed ? 1000 : 250
+    private static let stepsPerScript = TestEnvironment.steps(default: 250, slow: 1000)
 
     @Test(arguments: engines)
     func randomScriptsShowNoDifference(_ engine: String) async throws {
+        try await run(on: engine, "steps") { StepGenerator.script(seed: $0, count: DifferentialTests.stepsPerScript) }
+    }
+
+    /// Users, roles, logins, and what each user may do, with authentication on and off.
+    @Test(arguments: engines)
+    func randomScriptsOfUsersShowNoDifference(_ engine: String) async throws {
+        try await run(on: engine, "steps of users") {
+            StepGenerator.authScript(seed: $0, count: DifferentialTests.stepsPerScript)
+        }
+    }
+
+    private func run(on engine: String, _ what: String, script: (UInt64) -> [Step]) async throws {
         guard try await TestEnvironment.engines().contains(engine) else { return }
         let seeds = DifferentialTests.seeds(for: engine)
         var report = DifferentialRun.Report()
         for seed in seeds {
-            let steps = StepGenerator.script(seed: seed, count: DifferentialTests.stepsPerScript)
+            let steps = script(seed)
             let done = try await Slots.servers.use {
                 try await DifferentialTests.run(steps, engine: engine, name: "T4_TEST_SEED=\(seed)")
             }
@@ -25,7 +38,7 @@ struct DifferentialTests {
             report.known.formUnion(done.known)
         }
         print(
-            "differential: \(report.steps) steps on \(engine), seeds \(seeds.map(String.init).joined(separator: " ")), "
+            "differential: \(report.steps) \(what) on \(engine), seeds \(seeds.map(String.init).joined(separator: " ")), "
                 + "known differences met: \(report.known.sorted().joined(separator: ", "))")
     }
 
@@ -35,7 +48,7 @@ struct DifferentialTests {
         let place = UInt64(engines.firstIndex(of: engine) ?? 0)
         let fresh = TestEnvironment.seed % 1_000_000_000 + place * 1_000_000_000
         guard TestEnvironment.isSlowAllowed else { return [place, fresh] }
-        return (0..<100).map { fresh + $0 }
+        return (0..<UInt64(max(1, 100_000 / stepsPerScript))).map { fresh + $0 }
     }
 
     /// Scripts that once showed a difference, and those that show the known ones.

@@ -20,6 +20,8 @@ struct Side: Sendable {
     private var leases: [String: Int64] = [:]
     /// What comparisons call each id that the server has chosen.
     private var leaseNames: [String: String] = [:]
+    /// The newest token of each user that has logged in.
+    private var tokens: [String: String] = [:]
     private var identity: Identity?
 
     /// What every header of a server must say.
@@ -76,18 +78,25 @@ struct Side: Sendable {
         string.replacing(/\{([a-z])\*([0-9]+)\}/) { String(repeating: String($0.1), count: Int($0.2) ?? 0) }
     }
 
+    /// What goes with the calls of a user: its newest token, or one of nobody.
+    func metadata(of user: String?) -> [(String, String)] {
+        user.map { [("token", tokens[$0] ?? "nobody.1")] } ?? []
+    }
+
     /// Makes the call of a step that is no watch.
-    static func call(_ verb: Verb, _ message: [UInt8], on client: RPCClient) async throws -> Answer {
+    static func call(
+        _ verb: Verb, _ message: [UInt8], on client: RPCClient, metadata: [(String, String)] = [],
+    ) async throws -> Answer {
         let path = VerbCodec.of(verb).path
         guard verb == .keepAlive else {
             do throws(RPCStatus) {
-                return .message(try await client.unary(path, message, timeout: .seconds(60)))
+                return .message(try await client.unary(path, message, timeout: .seconds(60), metadata: metadata))
             } catch {
                 return .failed(error)
             }
         }
         let tape = MessageTape()
-        let call = client.stream(client.method(path)) { _ in tape }
+        let call = client.stream(client.method(path), metadata: metadata) { _ in tape }
         call.send(message)
         call.halfClose()
         let (messages, status) = try await tape.content.wait(for: "the end of a keep-alive") { content in
@@ -99,11 +108,13 @@ struct Side: Sendable {
         return .message(messages[0])
     }
 
-    /// Notes the id that the server chose for a lease that the script calls by a name.
+    /// Notes the id that the server chose for a lease that the script calls by a name, and the tokens it gave.
     mutating func learn(_ step: Step, _ answer: Answer) throws {
-        guard step.verb == .leaseGrant, let name = step.fields["ID"]?.scalar, name.hasPrefix("$"),
-            case .message(let bytes) = answer
-        else { return }
+        guard case .message(let bytes) = answer else { return }
+        if step.verb == .authenticate, let user = step.fields["name"]?.scalar {
+            tokens[String(user.dropFirst().dropLast())] = try EtcdAuthenticateResponse(serializedBytes: bytes).token
+        }
+        guard step.verb == .leaseGrant, let name = step.fields["ID"]?.scalar, name.hasPrefix("$") else { return }
         let id = try EtcdLeaseGrantResponse(serializedBytes: bytes).id
         leases[name] = id
         leaseNames["\(id)"] = "\(name).\(leaseNames.count)"

@@ -1,13 +1,16 @@
 /// One thing that a client does, printed as one line of a script: `Put key: "a" value: "1"`,
-/// `Watch#1 create_request { key: "a" }`.
+/// `Watch#1 create_request { key: "a" }`, `Put@alice key: "a"`.
 struct Step: Hashable, Sendable {
     var verb: Verb
     /// The watch stream it is for.
     var stream: Int?
+    /// Whose token goes with it; nil: nobody's.
+    var user: String?
     var fields: [TextField]
 
-    init(_ verb: Verb, stream: Int? = nil, _ fields: [TextField] = []) {
+    init(_ verb: Verb, stream: Int? = nil, as user: String? = nil, _ fields: [TextField] = []) {
         self.verb = verb
+        self.user = user
         self.stream = stream
         self.fields = fields
     }
@@ -16,7 +19,8 @@ struct Step: Hashable, Sendable {
     init(_ line: String) throws {
         let parts = line.split(separator: " ", maxSplits: 1)
         let head = (parts.first ?? "").split(separator: "#", maxSplits: 1)
-        guard let verb = head.first.flatMap({ Verb(rawValue: String($0)) }) else {
+        let name = (head.first ?? "").split(separator: "@", maxSplits: 1)
+        guard let verb = name.first.flatMap({ Verb(rawValue: String($0)) }) else {
             throw TextSyntaxError(description: "'\(line)' begins with no verb")
         }
         let stream = head.count > 1 ? Int(head[1]) : nil
@@ -24,7 +28,9 @@ struct Step: Hashable, Sendable {
             throw TextSyntaxError(description: "'\(line)': a stream number belongs to Watch and WatchEnd")
         }
         do {
-            self.init(verb, stream: stream, try [TextField](text: parts.count > 1 ? parts[1] : ""))
+            self.init(
+                verb, stream: stream, as: name.count > 1 ? String(name[1]) : nil,
+                try [TextField](text: parts.count > 1 ? parts[1] : ""))
         } catch let error as TextSyntaxError {
             throw TextSyntaxError(description: "'\(line)': \(error.description)")
         }
@@ -37,13 +43,13 @@ struct Step: Hashable, Sendable {
 
     /// Steps that do less than this one: each lacks a field, or has an empty string for a long one.
     var simpler: [Step] {
-        fields.simpler.map { Step(verb, stream: stream, $0) }
+        fields.simpler.map { Step(verb, stream: stream, as: user, $0) }
     }
 }
 
 extension Step: CustomStringConvertible {
     var description: String {
-        let head = verb.rawValue + (stream.map { "#\($0)" } ?? "")
+        let head = verb.rawValue + (user.map { "@\($0)" } ?? "") + (stream.map { "#\($0)" } ?? "")
         return fields.isEmpty ? head : head + " " + fields.text
     }
 }

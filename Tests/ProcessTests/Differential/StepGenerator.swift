@@ -7,9 +7,12 @@ struct StepGenerator: Sendable {
     /// False where there are more than six keys, one of them that of the run itself: etcd's sort of those is not stable
     /// (`KnownDifference`).
     let sortsByAll: Bool
+    /// False where ranges that end before they begin are left out.
+    private let hasEmptyRanges: Bool
 
-    init(seed: UInt64) {
+    init(seed: UInt64, hasEmptyRanges: Bool = true) {
         random = SeededGenerator(seed: seed)
+        self.hasEmptyRanges = hasEmptyRanges
         sortsByAll = random.next() % 4 != 0
         let few = ["a", "a\0", "ab", "b", "b/1"].map { Array($0.utf8) }
         let many =
@@ -68,6 +71,11 @@ struct StepGenerator: Sendable {
 
     /// Of a range that begins with `key`; empty for none.
     mutating func rangeEnd(of key: [UInt8]) -> [UInt8] {
+        let end = anyRangeEnd(of: key)
+        return hasEmptyRanges || end == [0] || key.lexicographicallyPrecedes(end) ? end : []
+    }
+
+    private mutating func anyRangeEnd(of key: [UInt8]) -> [UInt8] {
         switch random.next() % 20 {
         case 0..<7: []
         case 7..<12: key.last.map { $0 == 0xff ? [0] : key.dropLast() + [$0 + 1] } ?? [0]

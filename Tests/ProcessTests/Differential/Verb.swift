@@ -24,8 +24,20 @@ enum Verb: String, CaseIterable, Sendable {
     case authStatus = "AuthStatus"
     case authDisable = "AuthDisable"
     case authenticate = "Authenticate"
+    case authEnable = "AuthEnable"
+    case userAdd = "UserAdd"
+    case userGet = "UserGet"
     case userList = "UserList"
+    case userDelete = "UserDelete"
+    case userChangePassword = "UserChangePassword"
+    case userGrantRole = "UserGrantRole"
+    case userRevokeRole = "UserRevokeRole"
+    case roleAdd = "RoleAdd"
+    case roleGet = "RoleGet"
     case roleList = "RoleList"
+    case roleDelete = "RoleDelete"
+    case roleGrantPermission = "RoleGrantPermission"
+    case roleRevokePermission = "RoleRevokePermission"
     /// One request on a stream of its own.
     case keepAlive = "LeaseKeepAlive"
     /// One request on a watch stream that stays open.
@@ -78,6 +90,26 @@ struct VerbCodec: Sendable {
         .authenticate: VerbCodec("Auth/Authenticate", EtcdAuthenticateRequest.self, EtcdAuthenticateResponse.self),
         .userList: VerbCodec("Auth/UserList", EtcdAuthUserListRequest.self, EtcdAuthUserListResponse.self),
         .roleList: VerbCodec("Auth/RoleList", EtcdAuthRoleListRequest.self, EtcdAuthRoleListResponse.self),
+        .authEnable: VerbCodec("Auth/AuthEnable", EtcdAuthEnableRequest.self, EtcdAuthEnableResponse.self),
+        .userAdd: VerbCodec("Auth/UserAdd", EtcdAuthUserAddRequest.self, EtcdAuthUserAddResponse.self),
+        .userGet: VerbCodec("Auth/UserGet", EtcdAuthUserGetRequest.self, EtcdAuthUserGetResponse.self),
+        .userDelete: VerbCodec("Auth/UserDelete", EtcdAuthUserDeleteRequest.self, EtcdAuthUserDeleteResponse.self),
+        .userChangePassword: VerbCodec(
+            "Auth/UserChangePassword", EtcdAuthUserChangePasswordRequest.self,
+            EtcdAuthUserChangePasswordResponse.self),
+        .userGrantRole: VerbCodec(
+            "Auth/UserGrantRole", EtcdAuthUserGrantRoleRequest.self, EtcdAuthUserGrantRoleResponse.self),
+        .userRevokeRole: VerbCodec(
+            "Auth/UserRevokeRole", EtcdAuthUserRevokeRoleRequest.self, EtcdAuthUserRevokeRoleResponse.self),
+        .roleAdd: VerbCodec("Auth/RoleAdd", EtcdAuthRoleAddRequest.self, EtcdAuthRoleAddResponse.self),
+        .roleGet: VerbCodec("Auth/RoleGet", EtcdAuthRoleGetRequest.self, EtcdAuthRoleGetResponse.self),
+        .roleDelete: VerbCodec("Auth/RoleDelete", EtcdAuthRoleDeleteRequest.self, EtcdAuthRoleDeleteResponse.self),
+        .roleGrantPermission: VerbCodec(
+            "Auth/RoleGrantPermission", EtcdAuthRoleGrantPermissionRequest.self,
+            EtcdAuthRoleGrantPermissionResponse.self),
+        .roleRevokePermission: VerbCodec(
+            "Auth/RoleRevokePermission", EtcdAuthRoleRevokePermissionRequest.self,
+            EtcdAuthRoleRevokePermissionResponse.self),
         .watch: VerbCodec("Watch/Watch", EtcdWatchRequest.self, EtcdWatchResponse.self),
         .watchEnd: VerbCodec("Watch/Watch", EtcdWatchRequest.self, EtcdWatchResponse.self),
     ]

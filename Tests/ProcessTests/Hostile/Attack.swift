@@ -82,8 +82,8 @@ extension Attack {
         },
         Attack(name: "no HTTP/2 at all") { port in
             let http1 = try await RawPeer(port: port)
-            try await http1.write("POST /v3/kv/put HTTP/1.1\r\nHost: x\r\n\r\n")
-            #expect(String(decoding: await http1.readToEnd(), as: UTF8.self).contains("This port speaks gRPC"))
+            try await http1.write("POST /v3/kv/put HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            #expect(String(decoding: await http1.readToEnd(), as: UTF8.self).contains("key is not provided"))
             let tls = try await RawPeer(port: port)
             try await tls.write([0x16, 0x03, 0x01, 0x02, 0, 1, 0, 1, 0xFC, 3, 3] + [UInt8](repeating: 9, count: 500))
             try await tls.drainToEnd()

@@ -26,6 +26,11 @@ enum TestEnvironment {
         variables["T4_TEST_ROUNDS"].flatMap { Int($0) } ?? (isSlowAllowed ? slow : count)
     }
 
+    /// How many steps a random script has: T4_TEST_STEPS, or `slow` where there is time, or `count`.
+    static func steps(default count: Int, slow: Int) -> Int {
+        variables["T4_TEST_STEPS"].flatMap { Int($0) } ?? (isSlowAllowed ? slow : count)
+    }
+
     /// Where random tests begin: T4_TEST_SEED, or another place each time; failures name it.
     static let seed = variables["T4_TEST_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 0...UInt64.max)
 

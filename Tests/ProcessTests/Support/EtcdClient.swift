@@ -124,7 +124,7 @@ struct EtcdClient: Sendable {
         return request
     }
 
-    private func call<Answer: Message>(
+    func call<Answer: Message>(
         _ method: String, _ request: some Message, _: Answer.Type, token: String? = nil,
     ) async throws -> Answer {
         let message: [UInt8] = try request.serializedBytes()

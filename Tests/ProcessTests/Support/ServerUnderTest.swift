@@ -97,7 +97,7 @@ final class ServerUnderTest: Sendable {
                 guard line.contains("\"serving client traffic") else { continue }
                 return line.firstMatch(of: /"address":"(?<address>[^"]+)"/).map { String($0.address) }
             case .t4:
-                let ready = /t4 is ready: etcd endpoint http:\/\/(?<address>[0-9a-z.\[\]:]+)/
+                let ready = /t4 is ready: etcd endpoint https?:\/\/(?<address>[0-9a-z.\[\]:]+)/
                 if let found = line.firstMatch(of: ready) { return String(found.address) }
             }
         }

@@ -7,14 +7,15 @@ import Testing
 /// Runs `body` against a server on a free port and stops the server afterwards.
 func withServer(
     threads: Int = 2, configuration: RPCServerConfiguration = RPCServerConfiguration(),
-    _ addMethods: (inout RPCRouter) -> Void = { _ in }, _ body: (RPCServer) async throws -> Void
+    logger: Logger = Logger(label: "test"), _ addMethods: (inout RPCRouter) -> Void = { _ in },
+    _ body: (RPCServer) async throws -> Void
 ) async throws {
     var router = RPCRouter()
     router.unary("/test.Echo/Unary") { call, request in call.respond(request.withUnsafeBytes { Array($0) }) }
     addMethods(&router)
     let server = try await RPCServer.start(
         host: "127.0.0.1", port: 0, threads: threads, configuration: configuration, router: router,
-        logger: Logger(label: "test"))
+        logger: logger)
     do {
         try await body(server)
     } catch {

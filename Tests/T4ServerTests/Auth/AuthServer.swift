@@ -20,11 +20,13 @@ struct AuthServer {
 
     let node: Node
     let client: RPCClient
+    let port: Int
     /// By user.
     var tokens: [String: String] = [:]
 
     static func with(
-        enforced: Bool = true, _ body: (inout AuthServer) async throws -> Void
+        enforced: Bool = true, tls: (server: RPCServerTLS, client: RPCClientTLS)? = nil,
+        _ body: (inout AuthServer) async throws -> Void
     ) async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "t4-auth-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(at: folder) }
@@ -35,12 +37,13 @@ struct AuthServer {
         var settings = EtcdServerSettings(name: "test")
         settings.bcryptCost = 4
         settings.enforcesAuth = enforced
+        settings.transport.tls = tls?.server
         let server = try await EtcdServer.start(
             node: node, host: "127.0.0.1", port: 0, settings: settings, logger: logger)
-        let client = try await RPCClient.connect(host: "127.0.0.1", port: server.port)
+        let client = try await connect(port: server.port, tls?.client)
         let outcome: Result<Void, any Error>
         do {
-            var made = AuthServer(node: node, client: client)
+            var made = AuthServer(node: node, client: client, port: server.port)
             try await made.fill()
             if enforced { try await made.enable() }
             try await body(&made)
@@ -52,6 +55,13 @@ struct AuthServer {
         await server.stop(deadline: .seconds(30))
         try node.stopAndWait()
         try outcome.get()
+    }
+
+    static func connect(port: Int, _ tls: RPCClientTLS?) async throws -> RPCClient {
+        var configuration = RPCClientConfiguration()
+        configuration.connectTimeout = .seconds(600)
+        configuration.tls = tls
+        return try await RPCClient.connect(host: "127.0.0.1", port: port, configuration: configuration)
     }
 
     private func fill() async throws {

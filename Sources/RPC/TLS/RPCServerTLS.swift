@@ -1,0 +1,130 @@
+public import Logging
+import NIOCore
+import NIOPosix
+import NIOSSL
+import Synchronization
+
+/// The certificates with which a server speaks TLS 1.2 or 1.3; read again for each new connection, so that files may be
+/// replaced while the server runs.
+///
+/// Files that cannot be used leave what was there before: that is told once in the log, and so is their mending.
+public final class RPCServerTLS: Sendable {
+    /// Files as they were read, to see whether they have changed.
+    private struct Content: Equatable {
+        var certificate: [UInt8]
+        var key: [UInt8]
+        var clientAuthority: [UInt8]?
+    }
+
+    private struct State {
+        var context: NIOSSLContext
+        var content: Content
+        /// Why the files are not used as they are now; nil where they are.
+        var problem: TLSFileError?
+    }
+
+    private let certificate: TLSFile
+    private let key: TLSFile
+    private let clientAuthority: TLSFile?
+    private let logger: Logger
+    private let now: @Sendable () -> Int64
+    private let state: Mutex<State>
+
+    /// Reads the files; blocks.
+    /// - Parameters:
+    ///   - certificate: The server's certificate, with those between it and a root behind it, in PEM format.
+    ///   - key: Its private key in PEM format, not encrypted.
+    ///   - clientAuthority: CAs in PEM format, one of which must have signed the certificate of each client. Nil: clients
+    ///     need none, and none is looked at.
+    ///   - logger: For changes of the files.
+    /// - Throws: The first thing that is wrong: a file cannot be read, is not what it should be, the key belongs to another
+    ///   certificate, the certificate is out of date, or every CA is.
+    public convenience init(
+        certificate: TLSFile, key: TLSFile, clientAuthority: TLSFile?, logger: Logger
+    ) throws(TLSFileError) {
+        try self.init(certificate: certificate, key: key, clientAuthority: clientAuthority, logger: logger) {
+            CertificateClock.now
+        }
+    }
+
+    /// - Parameter now: Seconds since 1970.
+    package init(
+        certificate: TLSFile, key: TLSFile, clientAuthority: TLSFile?, logger: Logger,
+        now: @escaping @Sendable () -> Int64
+    ) throws(TLSFileError) {
+        self.certificate = certificate
+        self.key = key
+        self.clientAuthority = clientAuthority
+        self.logger = logger
+        self.now = now
+        let content = try RPCServerTLS.read(certificate, key, clientAuthority)
+        let made = try RPCServerTLS.make(content, certificate, key, clientAuthority, now: now())
+        state = Mutex(State(context: made.context, content: content))
+        logger.info(
+            clientAuthority != nil ? "TLS is on, and clients need a certificate" : "TLS is on",
+            metadata: metadata(made.expires))
+    }
+
+    /// The context for a connection that begins now. The files are read on a thread of their own.
+    func context(for eventLoop: any EventLoop) -> EventLoopFuture<NIOSSLContext> {
+        NIOThreadPool.singleton.runIfActive(eventLoop: eventLoop) { self.currentContext() }
+    }
+
+    /// Looks at the files and makes a context of them if they have changed. Blocks.
+    private func currentContext() -> NIOSSLContext {
+        // Read under the lock, so that nobody who has read earlier comes later.
+        state.withLock { state in
+            do throws(TLSFileError) {
+                let content = try RPCServerTLS.read(certificate, key, clientAuthority)
+                if content == state.content {
+                    if state.problem != nil { logger.notice("the TLS files in use are back") }
+                    state.problem = nil
+                } else {
+                    let made = try RPCServerTLS.make(content, certificate, key, clientAuthority, now: now())
+                    state = State(context: made.context, content: content)
+                    logger.notice("new TLS files are in use", metadata: metadata(made.expires))
+                }
+            } catch {
+                if error != state.problem {
+                    logger.error("new TLS files cannot be used, the old ones stay in use: \(error)")
+                }
+                state.problem = error
+            }
+            return state.context
+        }
+    }
+
+    private func metadata(_ expires: Int64) -> Logger.Metadata {
+        ["certificate": "\(certificate.path)", "expires": "\(CertificateClock.text(expires))"]
+    }
+
+    private static func read(
+        _ certificate: TLSFile, _ key: TLSFile, _ clientAuthority: TLSFile?
+    ) throws(TLSFileError) -> Content {
+        Content(
+            certificate: try certificate.read(), key: try key.read(), clientAuthority: try clientAuthority?.read())
+    }
+
+    private static func make(
+        _ content: Content, _ certificate: TLSFile, _ key: TLSFile, _ clientAuthority: TLSFile?, now: Int64
+    ) throws(TLSFileError) -> (context: NIOSSLContext, expires: Int64) {
+        let pair = try CertificatePair(
+            certificate, certificateBytes: content.certificate, key, keyBytes: content.key, now: now)
+        var configuration = TLSConfiguration.makeServerConfiguration(
+            certificateChain: pair.chain, privateKey: pair.key)
+        configuration.setUp()
+        // Clients of gRPC offer h2 alone; who offers both wants the gateway, which speaks HTTP/1.
+        configuration.applicationProtocols = ["http/1.1", "h2"]
+        if let clientAuthority, let bytes = content.clientAuthority {
+            let roots = try PEM(file: clientAuthority, bytes: bytes).authorities()
+            if let latest = roots.map(\.notValidAfter).max(), latest < now {
+                throw clientAuthority.problem(
+                    "it expired at \(CertificateClock.text(Int64(latest)))", "have the CA renewed")
+            }
+            configuration.certificateVerification = .noHostnameVerification
+            configuration.trustRoots = .certificates(roots)
+            configuration.sendCANameList = true
+        }
+        return (try pair.context(configuration), pair.expires)
+    }
+}

@@ -1,0 +1,50 @@
+import Synchronization
+
+/// What a node has counted since its start, for whoever watches it from outside.
+package final class NodeStatistics: Sendable {
+    /// How long syncs of the log took. Written where groups are committed, by one thread at a time.
+    package let logSyncs = LatencyHistogram()
+    private let committedIndexValue: Atomic<UInt64>
+    private let putCount = Atomic<Int>(0)
+    private let deletionCount = Atomic<Int>(0)
+    private let grantCount = Atomic<Int>(0)
+    private let revocationCount = Atomic<Int>(0)
+    private let failure = Atomic<Bool>(false)
+
+    /// - Parameter index: Of the newest entry that is applied at the start.
+    init(index: UInt64) { committedIndexValue = Atomic(index) }
+
+    /// Index of the newest log entry that is committed; what it says may not be visible yet.
+    package var committedIndex: UInt64 { committedIndexValue.load(ordering: .relaxed) }
+    /// Keys that were written.
+    package var puts: Int { putCount.load(ordering: .relaxed) }
+    /// Keys that were deleted, by requests and by leases.
+    package var deletions: Int { deletionCount.load(ordering: .relaxed) }
+    /// Leases that were granted.
+    package var grants: Int { grantCount.load(ordering: .relaxed) }
+    /// Leases that were revoked or have expired.
+    package var revocations: Int { revocationCount.load(ordering: .relaxed) }
+    /// The node takes no more writes and must be restarted.
+    package var hasFailed: Bool { failure.load(ordering: .relaxed) }
+
+    // MARK: By the applying thread
+
+    func committed(_ index: UInt64) { committedIndexValue.store(index, ordering: .relaxed) }
+
+    func applied(_ mutation: Mutation) {
+        switch mutation {
+        case .put: Self.count(putCount)
+        case .delete: Self.count(deletionCount)
+        case .grant: Self.count(grantCount)
+        case .revoke: Self.count(revocationCount)
+        case .compact, .auth, .raise, .disarm: break
+        }
+    }
+
+    func failed() { failure.store(true, ordering: .relaxed) }
+
+    /// One thread at a time counts.
+    private static func count(_ counter: borrowing Atomic<Int>) {
+        counter.store(counter.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+    }
+}

@@ -1,0 +1,173 @@
+import RPC
+import Synchronization
+import T4Core
+import T4Protocols
+
+/// `/metrics`: what the node knows of the numbers that etcd tells, under etcd's names. What it does not know is not there.
+final class Metrics: Sendable {
+    /// Not kept: the server has what has this.
+    private struct Reference {
+        weak var server: RPCServer?
+    }
+
+    private let reference = Mutex(Reference())
+    private let node: Node
+    private let health: HealthChecks
+
+    init(node: Node, health: HealthChecks) {
+        self.node = node
+        self.health = health
+    }
+
+    /// To be called once the server listens.
+    func watch(_ server: RPCServer) { reference.withLock { $0.server = server } }
+
+    func answer(_ exchange: HTTPExchange) {
+        exchange.respond(
+            GatewayAnswers.head(200, ("Content-Type", PrometheusText.contentType)), body: Array(text().utf8))
+    }
+
+    func text() -> String {
+        var text = PrometheusText()
+        addServer(to: &text)
+        addDatabase(to: &text)
+        addSizes(to: &text)
+        addCalls(to: &text)
+        addProcess(to: &text)
+        return text.text
+    }
+
+    private func addServer(to text: inout PrometheusText) {
+        let statistics = node.statistics
+        let leads = statistics.hasFailed ? 0 : 1
+        text.add("etcd_server_has_leader", .gauge, "Whether or not a leader exists. 1 is existence, 0 is not.", leads)
+        text.add(
+            "etcd_server_is_leader", .gauge, "Whether or not this member is a leader. 1 if is, 0 otherwise.", leads)
+        text.add(
+            "etcd_server_is_learner", .gauge, "Whether or not this member is a learner. 1 if is, 0 otherwise.", 0)
+        // A node alone takes the lead when it starts, and nobody takes it away.
+        text.add("etcd_server_leader_changes_seen_total", .counter, "Leader changes since the start.", 1)
+        text.add(
+            "etcd_server_proposals_committed_total", .gauge, "Index of the newest committed log entry.",
+            Int(clamping: statistics.committedIndex))
+        text.add(
+            "etcd_server_proposals_applied_total", .gauge, "Index of the newest applied log entry.",
+            Int(clamping: node.published.appliedIndex))
+        text.add(
+            "etcd_server_proposals_pending", .gauge, "Proposals that wait to be committed.", node.proposalsPending)
+        let id = String(node.memberID, radix: 16)
+        text.add("etcd_server_id", .gauge, "Member ID in hexadecimal.", [("{server_id=\"\(id)\"}", "1")])
+        let version = MaintenanceService.etcdVersion
+        text.add(
+            "etcd_server_version", .gauge, "The version of etcd that this server answers as.",
+            [("{server_version=\"\(version)\"}", "1")])
+        let release = SnapshotFile.storageVersion.split(separator: ".").prefix(2).joined(separator: ".")
+        text.add(
+            "etcd_cluster_version", .gauge, "The version of etcd that the cluster answers as.",
+            [("{cluster_version=\"\(release)\"}", "1")])
+        let counts = health.counts
+        text.add("etcd_server_health_success", .counter, "Successful health checks.", counts.successes)
+        text.add("etcd_server_health_failures", .counter, "Failed health checks.", counts.failures)
+        text.add(
+            "etcd_disk_wal_fsync_duration_seconds", "How long syncs of the log took.", statistics.logSyncs.reading)
+    }
+
+    private func addDatabase(to text: inout PrometheusText) {
+        let statistics = node.statistics
+        text.add("etcd_mvcc_put_total", .counter, "Keys written.", statistics.puts)
+        text.add("etcd_mvcc_delete_total", .counter, "Keys deleted.", statistics.deletions)
+        text.add(
+            "etcd_debugging_mvcc_current_revision", .gauge, "The newest revision.", Int(node.revision.rawValue))
+        let compacted = node.compactedRevision
+        text.add(
+            "etcd_debugging_mvcc_compact_revision", .gauge, "The revision of the last compaction; -1 without one.",
+            compacted == .none ? -1 : Int(compacted.rawValue))
+        let watches = node.watches.counts
+        text.add("etcd_debugging_mvcc_watch_stream_total", .gauge, "Open watch streams.", watches.streams)
+        text.add("etcd_debugging_mvcc_watcher_total", .gauge, "Watches.", watches.watches)
+        text.add(
+            "etcd_debugging_mvcc_slow_watcher_total", .gauge, "Watches that catch up from history.", watches.lagging)
+        text.add("etcd_debugging_lease_granted_total", .counter, "Leases granted.", statistics.grants)
+        text.add(
+            "etcd_debugging_lease_revoked_total", .counter, "Leases revoked or expired.", statistics.revocations)
+    }
+
+    private func addSizes(to text: inout PrometheusText) {
+        if let quota = node.quotaBytes {
+            text.add("etcd_server_quota_backend_bytes", .gauge, "Size at which the database counts as full.", quota)
+        }
+        do {
+            let (size, used, keys) = try node.reading { reader in
+                (try node.sizeOnDisk(), try node.sizeInUse(), reader.meta.keys)
+            }
+            text.add("etcd_mvcc_db_total_size_in_bytes", .gauge, "Size of the engine's files.", size)
+            text.add(
+                "etcd_mvcc_db_total_size_in_use_in_bytes", .gauge, "As much of it as data takes.", used)
+            text.add("etcd_debugging_mvcc_keys_total", .gauge, "Keys.", Int(clamping: keys))
+        } catch {
+            // The engine has failed or is closed: what cannot be measured is left out.
+            return
+        }
+    }
+
+    private func addCalls(to text: inout PrometheusText) {
+        guard let server = reference.withLock({ $0.server }) else { return }
+        var began: [(labels: String, value: String)] = []
+        var ended: [(labels: String, value: String)] = []
+        let kinds = Dictionary(uniqueKeysWithValues: Method.all.map { ($0.path, $0) })
+        for count in server.callCounts {
+            guard let method = kinds[count.path] else { continue }
+            let labels =
+                "grpc_method=\"\(method.name)\",grpc_service=\"\(method.service)\",grpc_type=\"\(method.type)\""
+            began.append(("{\(labels)}", "\(count.began)"))
+            for code in RPCStatus.Code.allCases {
+                // As in etcd a method has success from the beginning; other codes come with the first such end.
+                guard let number = count.ended[code], number > 0 || code == .ok else { continue }
+                ended.append(("{grpc_code=\"\(code.nameOfGo)\",\(labels)}", "\(number)"))
+            }
+        }
+        text.add("grpc_server_started_total", .counter, "Calls that began.", began)
+        text.add("grpc_server_handled_total", .counter, "Calls that ended, in whatever way.", ended)
+        let counters = server.counters
+        text.add(
+            "etcd_network_client_grpc_received_bytes_total", .counter, "Bytes received from gRPC clients.",
+            counters.bytesReceived)
+        text.add(
+            "etcd_network_client_grpc_sent_bytes_total", .counter, "Bytes sent to gRPC clients.", counters.bytesSent)
+    }
+
+    private func addProcess(to text: inout PrometheusText) {
+        let numbers = ProcessNumbers()
+        if let value = numbers.cpuSeconds {
+            text.add("process_cpu_seconds_total", .counter, "Processor time in seconds.", value)
+        }
+        if let value = numbers.openDescriptors {
+            text.add("process_open_fds", .gauge, "Open file descriptors.", value)
+            text.add("os_fd_used", .gauge, "Open file descriptors.", value)
+        }
+        if let value = numbers.descriptorsMax {
+            text.add("process_max_fds", .gauge, "File descriptors that may be open.", value)
+            text.add("os_fd_limit", .gauge, "File descriptors that may be open.", value)
+        }
+        if let value = numbers.residentBytes {
+            text.add("process_resident_memory_bytes", .gauge, "Resident memory.", value)
+        }
+        if let value = numbers.virtualBytes {
+            text.add("process_virtual_memory_bytes", .gauge, "Virtual memory.", value)
+        }
+        if let value = numbers.startTime {
+            text.add("process_start_time_seconds", .gauge, "Start of the process, in seconds since 1970.", value)
+        }
+    }
+}
+
+extension Method {
+    /// As gRPC's metrics call it.
+    fileprivate var type: String {
+        switch streaming {
+        case .none: "unary"
+        case .answers: "server_stream"
+        case .both: "bidi_stream"
+        }
+    }
+}

@@ -1,0 +1,272 @@
+import Foundation
+import T4Conformance
+import TestCertificates
+import Testing
+
+/// Goal: what docs/operations.md says about TLS works as it stands there, for etcd's own clients, and a node that cannot
+/// have it does not start. Method: real t4, etcdctl and etcd, certificates of a CA of the test.
+@Suite(.enabled(if: TestEnvironment.subject != .etcd, "about t4 itself"))
+struct TLSTests {
+    /// A node with a certificate for localhost and 127.0.0.1.
+    /// - Parameter mutual: Whether clients need a certificate too.
+    private static func options(
+        _ pair: TestCertificates.Pair, mutual authority: String? = nil
+    ) -> [String] {
+        ["--client-tls-cert", pair.certificate, "--client-tls-key", pair.key]
+            + (authority.map { ["--client-tls-ca", $0] } ?? [])
+    }
+
+    private static func flags(_ authority: String, _ pair: TestCertificates.Pair? = nil) -> [String] {
+        ["--cacert", authority] + (pair.map { ["--cert", $0.certificate, "--key", $0.key] } ?? [])
+    }
+
+    /// Runs etcdctl, patiently: a busy machine is no failure.
+    /// - Parameter isQuick: For what cannot succeed: etcdctl tries again until its time is over.
+    /// - Returns: What it said without its log, and its exit code.
+    private func etcdctl(
+        _ arguments: [String], at endpoint: String, input: String = "", isQuick: Bool = false
+    ) async throws -> (text: String, status: ExitStatus) {
+        let limit = isQuick ? "2s" : "300s"
+        let process = try ChildProcess(
+            TestEnvironment.tool("etcdctl"),
+            ["--endpoints=\(endpoint)", "--command-timeout", limit, "--dial-timeout", limit] + arguments,
+            environment: TestEnvironment.forChildren)
+        process.write(Array(input.utf8))
+        process.closeInput()
+        let status = try await process.wait(within: .seconds(600))
+        let said = process.output.value.description + process.errors.value.description
+        let lines = said.split(separator: "\n").filter { !$0.hasPrefix("{\"level\"") }
+        return (lines.joined(separator: "\n"), status)
+    }
+
+    /// Runs a body beside a server.
+    private func with(
+        _ kind: ServerUnderTest.Kind, _ options: [String], _ body: (ServerUnderTest) async throws -> Void
+    ) async throws {
+        try await withTemporaryDirectory { folder in
+            let server = try await ServerUnderTest.start(
+                kind, dataDirectory: folder.appending(path: "data"), options: options)
+            do {
+                try await body(server)
+            } catch {
+                await server.crash()
+                throw error
+            }
+            let end = try await server.stop()
+            // etcd ends by the signal.
+            #expect(end == .code(0) || kind == .etcd)
+        }
+    }
+
+    /// The first half of the guide: clients need no certificate.
+    @Test func theGuideForServersOnly() async throws {
+        try await Slots.servers.use {
+            try await TestCertificates.with { files in
+                let pair = try await files.makeServer()
+                try await with(.t4(engine: nil), Self.options(pair)) { server in
+                    let ready = server.process.output.value.description
+                    #expect(ready.hasPrefix("t4 is ready: etcd endpoint https://127.0.0.1:\(server.port)\n"))
+                    #expect(
+                        ready.contains(
+                            "  try: etcdctl --endpoints=https://\(server.address) --cacert FILE put /hello world\n"))
+                    let here = "https://localhost:\(server.port)"
+                    let put = try await etcdctl(["--cacert", files.authority(), "put", "/hello", "world"], at: here)
+                    #expect(put.text == "OK" && put.status == .code(0))
+                    let blind = ["--insecure-skip-tls-verify", "--insecure-transport=false", "get", "/hello"]
+                    #expect(try await etcdctl(blind, at: here).text == "/hello\nworld")
+                    let members = try await etcdctl(["--cacert", files.authority(), "member", "list"], at: here)
+                    #expect(members.text.contains("https://127.0.0.1:\(server.port)"), "\(members)")
+                    // Without TLS, and by somebody who trusts another CA.
+                    try await files.makeAuthority("stranger")
+                    let plain = try await etcdctl(["get", "/hello"], at: "http://\(server.address)", isQuick: true)
+                    #expect(plain.status != .code(0))
+                    let wrong = try await etcdctl(
+                        ["--cacert", files.authority("stranger"), "get", "/hello"], at: here, isQuick: true)
+                    #expect(wrong.status != .code(0))
+                    let log = server.process.errors.value.description
+                    #expect(log.contains("no TLS handshake, and this port speaks TLS only"), "\(log)")
+                    #expect(log.contains("info TLS is on certificate=\(pair.certificate) expires="), "\(log)")
+                    let again = try await etcdctl(["--cacert", files.authority(), "get", "/hello"], at: here)
+                    #expect(again.text == "/hello\nworld")
+                }
+            }
+        }
+    }
+
+    /// The second half: who has no certificate does not get in.
+    @Test func theGuideForClientsWithCertificates() async throws {
+        try await Slots.servers.use {
+            try await TestCertificates.with { files in
+                let pair = try await files.makeServer()
+                let client = try await files.makeClient("client")
+                let ca = files.authority()
+                try await with(.t4(engine: nil), Self.options(pair, mutual: ca)) { server in
+                    let here = "https://localhost:\(server.port)"
+                    let put = try await etcdctl(Self.flags(ca, client) + ["put", "/hello", "world"], at: here)
+                    #expect(put.text == "OK" && put.status == .code(0))
+                    let refused = try await etcdctl(Self.flags(ca) + ["get", "/hello"], at: here, isQuick: true)
+                    #expect(refused.status != .code(0) && !refused.text.contains("world"))
+                    let log = server.process.errors.value.description
+                    #expect(log.contains("reason=peer did not return a certificate"), "\(log)")
+                    #expect(log.contains("info TLS is on, and clients need a certificate "), "\(log)")
+                    #expect(
+                        server.process.output.value.description.contains(" --cacert FILE --cert FILE --key FILE put "))
+                }
+            }
+        }
+    }
+
+    /// What somebody with a certificate may do, command by command; the file of the certificate, then the command.
+    private static let commands: [(who: String, input: String, command: String)] = [
+        ("alice", "", "put /a 1"), ("alice", "pw\n", "user add root --interactive=false"),
+        ("alice", "pw\n", "user add alice --interactive=false"), ("alice", "", "role add reader"),
+        ("alice", "", "role grant-permission reader readwrite /a"), ("alice", "", "user grant-role alice reader"),
+        ("alice", "", "user grant-role root root"), ("alice", "", "auth enable"),
+        ("alice", "", "get /a"), ("alice", "", "put /a 2"), ("alice", "", "get /b"), ("alice", "", "put /b 1"),
+        ("alice", "", "user list"), ("alice", "", "user get alice"), ("alice", "", "user get root"),
+        ("alice", "", "role get reader"), ("alice", "", "auth status"), ("alice", "", "watch /b"),
+        ("root", "", "user list"), ("root", "", "put /b 2"), ("root", "", "auth status"),
+        ("nobody", "", "get /a"), ("nobody", "", "put /a 2"), ("nobody", "", "user list"),
+        ("nobody", "", "user get alice"), ("nobody", "", "auth status"), ("nobody", "", "watch /a"),
+        ("nameless", "", "get /a"), ("nameless", "", "put /a 1"), ("nameless", "", "user list"),
+        ("nameless", "", "user get alice"), ("nameless", "", "auth status"), ("nameless", "", "watch /a"),
+        // A login counts before the certificate.
+        ("nobody", "", "--user root:pw put /b 3"), ("nobody", "", "--user root:bad put /b 3"),
+        ("root", "", "--user alice:pw get /b"), ("root", "", "--user alice:pw put /a 4"),
+        ("root", "", "auth disable"), ("nobody", "", "get /a"), ("nameless", "", "get /b"),
+    ]
+
+    @Test func usersByCertificateAreEtcds() async throws {
+        try await Slots.servers.use {
+            try await TestCertificates.with { files in
+                let pair = try await files.makeServer()
+                let ca = files.authority()
+                var clients: [String: TestCertificates.Pair] = [:]
+                for name in ["alice", "root", "nobody"] { clients[name] = try await files.makeClient(name) }
+                clients["nameless"] = try await files.makeClient("nameless", subject: "/O=acme")
+                let anywhere = "https://127.0.0.1:0"
+                let etcdOptions = [
+                    "--listen-client-urls", anywhere, "--advertise-client-urls", anywhere, "--cert-file",
+                    pair.certificate, "--key-file", pair.key, "--client-cert-auth", "--trusted-ca-file", ca,
+                ]
+                let options = Self.options(pair, mutual: ca) + ["--bcrypt-cost", "4"]
+                try await with(.t4(engine: nil), options) { server in
+                    try await with(.etcd, etcdOptions) { etcd in
+                        for (who, input, command) in Self.commands {
+                            let arguments =
+                                Self.flags(ca, clients[who]) + command.split(separator: " ").map(String.init)
+                            let expected = try await etcdctl(arguments, at: "https://" + etcd.address, input: input)
+                            let found = try await etcdctl(arguments, at: "https://" + server.address, input: input)
+                            #expect(found.text == expected.text, "\(who): \(command)")
+                            #expect(found.status == expected.status, "\(who): \(command)")
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// New files under a living connection, and files that are wrong.
+    @Test func certificatesAreReplacedWithoutARestart() async throws {
+        try await Slots.servers.use {
+            try await TestCertificates.with { files in
+                let pair = try await files.makeServer()
+                try await files.makeAuthority("next")
+                let next = try await files.makeServer("later", signer: "next")
+                try await with(.t4(engine: nil), Self.options(pair)) { server in
+                    let here = "https://" + server.address
+                    let (old, new) = (Self.flags(files.authority()), Self.flags(files.authority("next")))
+                    let watch = try ChildProcess(
+                        TestEnvironment.tool("etcdctl"),
+                        ["--endpoints=\(here)"] + old + ["watch", "/hello", "--rev=1"],
+                        environment: TestEnvironment.forChildren)
+                    #expect(try await etcdctl(old + ["put", "/hello", "1"], at: here).text == "OK")
+                    _ = try await watch.output.wait(for: "the first event") {
+                        $0.description.contains("/hello\n1\n") ? true : nil
+                    }
+                    try await files.openssl(["x509", "-in", next.certificate, "-out", pair.certificate])
+                    // The key is missing still.
+                    #expect(try await etcdctl(old + ["put", "/hello", "2"], at: here).text == "OK")
+                    try await files.openssl(["pkey", "-in", next.key, "-out", pair.key])
+                    #expect(try await etcdctl(new + ["put", "/hello", "3"], at: here).text == "OK")
+                    #expect(try await etcdctl(old + ["get", "/hello"], at: here, isQuick: true).status != .code(0))
+                    _ = try await watch.output.wait(for: "the last event") {
+                        $0.description.contains("/hello\n3\n") ? true : nil
+                    }
+                    await watch.destroy()
+                    let log = server.process.errors.value.description
+                    #expect(
+                        log.ranges(of: "new TLS files cannot be used, the old ones stay in use").count == 1, "\(log)")
+                    #expect(log.ranges(of: "notice new TLS files are in use").count == 1, "\(log)")
+                }
+            }
+        }
+    }
+
+    /// The node says what is wrong, opens no port, and leaves no data directory behind.
+    @Test func aNodeThatCannotHaveTLSDoesNotStart() async throws {
+        try await TestCertificates.with { files in
+            let pair = try await files.makeServer()
+            let other = try await files.makeServer("other")
+            let missing = files.path("missing.crt")
+            let cases: [([String], String)] = [
+                (
+                    ["--client-tls-cert", missing, "--client-tls-key", pair.key],
+                    "t4: client_tls.cert: \(missing): there is no such file; check the path\n"
+                ),
+                (
+                    ["--client-tls-cert", pair.certificate, "--client-tls-key", other.key],
+                    "t4: client_tls.key: \(other.key): the key does not belong to the certificate in "
+                ),
+                (Self.options(pair, mutual: pair.key), "t4: client_tls.ca: \(pair.key): it holds a private key, not "),
+            ]
+            for (options, expected) in cases {
+                try await withTemporaryDirectory { folder in
+                    let data = folder.appending(path: "data")
+                    let process = try ServerUnderTest.launch(.t4(engine: nil), dataDirectory: data, options: options)
+                    #expect(try await process.wait() == .code(1))
+                    let said = process.errors.value.description
+                    #expect(said.contains(expected), "\(said)")
+                    #expect(process.output.value.bytes.isEmpty)
+                    #expect(!FileManager.default.fileExists(atPath: data.path))
+                }
+            }
+        }
+    }
+
+    /// Our own load generator: with a certificate, without one, and with a wrong CA.
+    @Test func bench() async throws {
+        try await Slots.servers.use {
+            try await TestCertificates.with { files in
+                let pair = try await files.makeServer()
+                let client = try await files.makeClient("client")
+                try await files.makeAuthority("stranger")
+                let ca = files.authority()
+                func bench(_ arguments: [String], at endpoint: String) async throws -> (
+                    status: ExitStatus, errors: String
+                ) {
+                    let process = try ChildProcess(
+                        TestEnvironment.t4Binary(),
+                        [
+                            "bench", "--endpoint", endpoint, "--json", "--keys=100", "--duration=0.05", "--warm-up=0",
+                            "--workloads", "put-4,get-4x4,watch-2",
+                        ] + arguments, environment: TestEnvironment.forChildren)
+                    return (try await process.wait(), process.errors.value.description)
+                }
+                try await with(.t4(engine: nil), Self.options(pair, mutual: ca)) { server in
+                    let good = try await bench(Self.flags(ca, client), at: "https://" + server.address)
+                    #expect(good.status == .code(0), "\(good.errors)")
+                    // The flags alone ask for TLS.
+                    let short = try await bench(Self.flags(ca, client), at: "localhost:\(server.port)")
+                    #expect(short.status == .code(0), "\(short.errors)")
+                    let nobody = try await bench(Self.flags(ca), at: server.address)
+                    #expect(nobody.status == .code(1) && nobody.errors.contains("TLS: "), "\(nobody)")
+                    let stranger = try await bench(Self.flags(files.authority("stranger"), client), at: server.address)
+                    #expect(stranger.errors.contains("TLS: certificate verify failed"), "\(stranger)")
+                    let plain = try await bench(Self.flags(ca, client), at: "http://" + server.address)
+                    #expect(plain.status == .code(64) && plain.errors.contains("go with https://"), "\(plain)")
+                }
+            }
+        }
+    }
+}
