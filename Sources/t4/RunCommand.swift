@@ -195,13 +195,13 @@ struct ConfigurationSource {
 
 extension NodeConfiguration {
     /// Which store a node uses.
-    fileprivate enum StoreChoice {
+    enum StoreChoice {
         case configured
         /// The filesystem store inside the data directory, whatever is configured.
         case inside
     }
 
-    fileprivate init(
+    init(
         _ configuration: Configuration, _ choice: StoreChoice, onFailure: @escaping @Sendable (any Error) -> Void
     ) {
         self.init(

@@ -8,7 +8,9 @@ struct T4Command: AsyncParsableCommand {
         abstract: "A durable key-value database for infrastructure state that speaks the etcd v3 API.",
         subcommands: [
             RunCommand.self, InspectCommand.self, StatusCommand.self, VerifyCommand.self, RestoreCommand.self,
-            BranchCommand.self, GCCommand.self, EngineCommand.self, ConfigCommand.self, VerifyStoreCommand.self,
+            BranchCommand.self, ImportCommand.self, ReplicateCommand.self, GCCommand.self, EngineCommand.self,
+            ConfigCommand.self,
+            VerifyStoreCommand.self,
             BenchCommand.self, BenchStoreCommand.self,
             VersionCommand.self,
         ])

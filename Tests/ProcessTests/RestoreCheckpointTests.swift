@@ -49,7 +49,7 @@ struct RestoreCheckpointTests {
             // The place is looked at before the store is read.
             let full = store.url.path
             try await expect(
-                place.dropLast() + [full], endsWith: 1, saying: "\(full) is not empty: restore into another")
+                place.dropLast() + [full], endsWith: 1, saying: "\(full) is not empty: name another")
             #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["store"])
         }
     }

@@ -80,7 +80,7 @@ struct SnapshotTests {
 
     /// Every kind of change that a client can make.
     /// - Returns: A revision in the middle that deletes.
-    private static func writeOfEverything(_ t4: DatabaseView) async throws -> Int64 {
+    static func writeOfEverything(_ t4: DatabaseView) async throws -> Int64 {
         try await t4.grant(77, ttl: 1000)
         try await t4.grant(1 << 62, ttl: 9_000_000_000)
         try await t4.grant(78, ttl: 3000)
@@ -130,7 +130,8 @@ struct SnapshotTests {
         }
     }
 
-    private static func compare(
+    /// Compares everything that a client can see, and writes a key to both.
+    static func compare(
         _ t4: DatabaseView, _ etcd: DatabaseView, from compacted: Int64, revisions: [Int64]
     ) async throws {
         let newest = try await t4.all().revision

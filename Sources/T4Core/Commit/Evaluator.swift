@@ -63,6 +63,7 @@ package final class Evaluator {
             case .raise(let alarm): return raise(alarm)
             case .disarm(let alarm): return disarm(alarm)
             case .auth(let request): return try change(request)
+            case .mirror(let entry): return try mirror(entry)
             }
         } catch let error as DatabaseError {
             return Decision(result: .failure(error))
@@ -73,7 +74,7 @@ package final class Evaluator {
         }
     }
 
-    private func view() -> TransactionView {
+    func view() -> TransactionView {
         TransactionView(base: revision, compacted: compacted, reader: reader!, pending: pending)
     }
 
@@ -164,7 +165,7 @@ package final class Evaluator {
         case .revoke(let lease):
             try authorization.requireUser()
             try authorization.checkWriting(lease: lease, leasedKeys)
-        case .compact, .raise, .disarm: try authorization.requireAdmin()
+        case .compact, .raise, .disarm, .mirror: try authorization.requireAdmin()
         case .auth(let request): if !request.isAboutTokens { try authorization.requireAdmin() }
         }
     }
@@ -190,11 +191,36 @@ package final class Evaluator {
         return Decision(result: .success(.alarm(revision, alarm)), changes: [StateChange(.disarm(alarm))])
     }
 
+    /// A grant as another database has made it.
+    func grantMirrored(_ lease: LeaseRecord) -> [StateChange] {
+        let held = pending.leases[lease.id]
+        if held == lease.ttl { return [] }
+        pending.grant(lease)
+        let before = held.map { [StateChange(.revoke(LeaseRecord(id: lease.id, ttl: $0)))] } ?? []
+        return before + [StateChange(.grant(lease))]
+    }
+
+    /// A revocation that another database has made, whose deletions have been mirrored.
+    func revokeMirrored(_ lease: Int64) throws -> [StateChange] {
+        guard let ttl = pending.leases[lease], try records(leasedTo: lease, in: view()).isEmpty else { return [] }
+        pending.revoke(lease)
+        return [StateChange(.revoke(LeaseRecord(id: lease, ttl: ttl)))]
+    }
+
+    /// A compaction as another database has made it.
+    func compactMirrored(_ target: Revision) -> StateChange {
+        compacted = target
+        return StateChange(.compact(target))
+    }
+
     /// Makes what a view wrote part of the decided state.
-    private func accept(_ view: TransactionView, _ response: ProposalResponse) -> Decision {
+    /// - Parameter made: The revision that it makes, where that is not the next one.
+    func accept(
+        _ view: TransactionView, _ response: ProposalResponse, as made: Revision? = nil
+    ) -> Decision {
         var decision = Decision(result: .success(response))
         guard !view.changes.isEmpty else { return decision }
-        revision = revision.next
+        revision = made ?? revision.next
         decision.revision = revision
         decision.changes.reserveCapacity(view.changes.count)
         for (index, change) in view.changes.enumerated() {

@@ -13,6 +13,7 @@ package enum ProposalKind: Sendable {
     case raise(Alarm)
     case disarm(Alarm)
     case auth(AuthRequest)
+    case mirror(MirrorEntry)
 }
 
 /// The answer to a proposal.
@@ -26,6 +27,7 @@ package enum ProposalResponse: Sendable {
     /// Of `raise` the alarm; of `disarm` the alarm if it was raised.
     case alarm(Revision, Alarm?)
     case auth(Revision)
+    case mirror(MirrorEntry.Outcome)
 }
 
 /// A proposal on its way through the commit pipeline. Its completion is called exactly once, from any thread: with the
@@ -62,6 +64,7 @@ extension ProposalKind {
         case .txn(let request): request.byteCount
         case .compact, .grant, .revoke, .raise, .disarm: 64
         case .auth(let request): request.byteCount
+        case .mirror(let entry): entry.byteCount
         }
     }
 
@@ -70,7 +73,7 @@ extension ProposalKind {
         switch self {
         case .deleteRange, .compact, .revoke, .raise, .disarm: true
         case .auth(let request): request.freesSpace
-        case .put, .txn, .grant: false
+        case .put, .txn, .grant, .mirror: false
         }
     }
 }

@@ -39,13 +39,14 @@ package final class SpaceQuota {
 
 extension ProposalKind {
     /// What a proposal may add to the database, in bytes, as etcd estimates it; 0 for one that needs no space. Of a
-    /// transaction the puts of both branches matter, whichever runs, but not those of nested transactions.
+    /// transaction the puts of both branches matter, whichever runs, but not those of nested transactions. What is mirrored
+    /// has been let in elsewhere.
     package var spaceNeeded: Int {
         switch self {
         case .put(let request): request.spaceNeeded
         case .grant: 64
         case .txn(let request): max(request.success.spaceNeeded, request.failure.spaceNeeded)
-        case .deleteRange, .compact, .revoke, .raise, .disarm, .auth: 0
+        case .deleteRange, .compact, .revoke, .raise, .disarm, .auth, .mirror: 0
         }
     }
 }

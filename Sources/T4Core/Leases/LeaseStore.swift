@@ -17,7 +17,7 @@ package struct LeaseRecord: Hashable, Sendable {
     }
 
     /// The value of the lease's system row.
-    var row: [UInt8] {
+    package var row: [UInt8] {
         var bytes: [UInt8] = []
         bytes.append(bigEndian: ttl)
         return bytes

@@ -39,7 +39,7 @@ package struct RaisedAlarms: Sendable {
     /// Why a proposal must fail; nil when nothing stands against it.
     package func refusal(of proposal: ProposalKind) -> DatabaseError? {
         switch proposal {
-        case .raise, .disarm, .auth: return nil
+        case .raise, .disarm, .auth, .mirror: return nil
         case .put, .deleteRange, .txn, .compact, .grant, .revoke: break
         }
         if isRaised(.corrupt) { return DatabaseError(.corrupt, "an alarm says that data is corrupt") }

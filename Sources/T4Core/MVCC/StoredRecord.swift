@@ -1,9 +1,13 @@
+import T4Protocols
+
 /// A version of a key as it stands in the current and history keyspaces.
 ///
 /// Layout, big-endian: flags (bit 0: tombstone), create revision, mod revision, version, lease (8 bytes each),
 /// sub-revision (4 bytes), value. A tombstone holds only mod revision and sub-revision, the rest is zero.
 package struct StoredRecord: Hashable, Sendable {
     package static let headerBytes = 37
+    /// Longest value, in bytes, so that the row fits every engine.
+    package static let valueBytesMax = EngineLimits.valueBytesMax - headerBytes
 
     package var isTombstone: Bool
     package var create: Revision

@@ -46,6 +46,12 @@ package struct TransactionView: RangeView {
         written[key] = .some(record)
     }
 
+    /// Writes a version that was made elsewhere.
+    package mutating func mirror(_ key: ByteKey, _ record: StoredRecord, previous: StoredRecord?) {
+        changes.append(Change(key: key, record: record, previous: previous))
+        written[key] = .some(record)
+    }
+
     package mutating func delete(_ key: ByteKey, previous: StoredRecord) {
         changes.append(Change(key: key, record: nil, previous: previous))
         written[key] = .some(nil)

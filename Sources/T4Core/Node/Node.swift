@@ -217,7 +217,8 @@ public final class Node: Sendable {
         compactionThread = SystemThread(name: "t4-compact") { compactor.run() }
         watches.start()
         leases.start()
-        leases.promote()
+        // What expires in the database that is followed is deleted by it.
+        if configuration.mirroredCluster == nil { leases.promote() }
         autoCompactor?.start()
         auth.start()
         logger.info(

@@ -38,6 +38,9 @@ public struct NodeConfiguration: Sendable {
     public var store: NodeStore?
     /// When a write is acknowledged. `.objectStore` needs a store.
     public var durability = Durability.local
+    /// The cluster that the node follows, by etcd's number: its leases stand still, and only what `ProposalKind.mirror`
+    /// brings may be written. The data directory must be a mirror of it. Nil for a node that serves.
+    package var mirroredCluster: UInt64?
     /// Name of the node, for people; stands in the checkpoints that it writes.
     public var name = ""
     /// Version of the program, for people; stands in the checkpoints that it writes.

@@ -51,6 +51,7 @@ struct NodeOpening {
         let directory = try DataDirectory(configuration.dataDirectory)
         do {
             try requireSpace()
+            if let cluster = configuration.mirroredCluster { try MirrorMark.require(cluster, directory.path) }
             try link?.probe()
             let identity = try StoreTie(
                 directory: directory, store: link?.blocking, isInside: configuration.store?.isInside ?? false,
@@ -60,9 +61,22 @@ struct NodeOpening {
                     return try link.parent(prefix)
                 }, clock: clock
             ).run()
-            return try open(directory, identity, link)
+            let opened = try open(directory, identity, link)
+            try endMirroring(opened)
+            return opened
         } catch {
             directory.unlock()
+            throw error
+        }
+    }
+
+    /// A node that serves makes revisions of its own.
+    private func endMirroring(_ opened: OpenedNode) throws {
+        guard configuration.mirroredCluster == nil else { return }
+        do {
+            try MirrorMark.remove(configuration.dataDirectory)
+        } catch {
+            opened.close(logger)
             throw error
         }
     }

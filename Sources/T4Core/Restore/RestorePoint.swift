@@ -85,15 +85,16 @@ public struct RestorePoint: Sendable {
             let home = RestoredDirectory.Engine(type: destination.engine) { context in
                 try registry.makeEngine(destination.engine, settings: destination.engineSettings, context: context)
             }
-            return try directory.make(identity, home) { engine in
+            return try directory.make(home) { engine, _ in
                 let meta = try restorer.fill(engine, course) { done in
                     var done = done
                     done.bytesRead = read.value
                     progress(done)
                 }
-                return RestoreReport(
+                let report = RestoreReport(
                     plan: course.plan, databaseID: "\(identity.database)", revision: meta.revision,
                     compactedRevision: meta.compacted, keyCount: meta.keys, sizeOnDisk: try engine.sizeOnDisk())
+                return (report, identity)
             }
         }
     }

@@ -66,7 +66,7 @@ struct RestoredDirectory {
         }
         guard try FileManager.default.contentsOfDirectory(atPath: path).isEmpty else {
             throw RestoreError(
-                .destination, "\(path) is not empty: restore into another directory, or move this one away first")
+                .destination, "\(path) is not empty: name another directory, or move this one away first")
         }
         var above = stat()
         guard stat(parent, &above) == 0 else {
@@ -75,16 +75,17 @@ struct RestoredDirectory {
         guard above.st_dev == info.st_dev else {
             throw RestoreError(
                 .destination,
-                "\(path) is where another file system is mounted, so that no directory can be put in its place: restore "
-                    + "into a directory inside it")
+                "\(path) is where another file system is mounted, so that no directory can be put in its place: name "
+                    + "a directory inside it")
         }
     }
 
     /// Makes the directory.
-    /// - Parameter fill: Is given the empty engine.
+    /// - Parameter fill: Is given the empty engine, and the directory under its other name, for temporary and further
+    ///   files; says who the directory belongs to.
     /// - Throws: What any step throws; nothing is left then.
     func make<Result>(
-        _ identity: DataDirectory.Identity, _ engine: Engine, fill: (any LocalEngine) throws -> Result
+        _ engine: Engine, fill: (any LocalEngine, String) throws -> (Result, DataDirectory.Identity)
     ) throws -> Result {
         try DurableFile.makeDirectory(parent)
         try removeLeftovers()
@@ -96,7 +97,7 @@ struct RestoredDirectory {
         defer { directory.unlock() }
         do {
             try onStep(.made)
-            let result = try self.fill(directory, engine, fill)
+            let (result, identity) = try self.fill(directory, engine, fill)
             // The log of the node that will run here begins behind the state.
             try DurableFile.makeDirectory(directory.wal)
             try directory.setIdentity(identity)
@@ -117,7 +118,7 @@ struct RestoredDirectory {
     }
 
     private func fill<Result>(
-        _ directory: DataDirectory, _ type: Engine, _ fill: (any LocalEngine) throws -> Result
+        _ directory: DataDirectory, _ type: Engine, _ fill: (any LocalEngine, String) throws -> Result
     ) throws -> Result {
         let home = EngineHome(directory, type: type.type, logger: logger, open: type.open)
         let engine = try home.openEngine()
@@ -129,7 +130,7 @@ struct RestoredDirectory {
                     "the engine \"\(type.type)\" keeps nothing on disk, so that nothing can be restored into it")
             }
             try onStep(.opened)
-            result = try fill(engine)
+            result = try fill(engine, directory.path)
             try onStep(.filled)
         } catch {
             do { try engine.close() } catch { logger.warning("the engine did not close cleanly: \(error)") }

@@ -115,6 +115,7 @@ extension ServiceContext {
         case .auth(let revision): origin.appendHeaderOnly(revision: revision, to: &bytes)
         case .alarm(let revision, let alarm):
             bytes = try message(revision: revision, alarms: alarm.map { [$0] } ?? []).encoded()
+        case .mirror: preconditionFailure("no request of a client mirrors")
         }
     }
 }

@@ -1,4 +1,6 @@
-/// The format of a bbolt file, version 2, as far as a file needs it that is written once.
+import T4Core
+
+/// The format of a bbolt file, version 2, as far as a file needs it that is written once; `BoltDatabase` reads all others.
 ///
 /// Pages of 4096 bytes; all integers are little-endian. Every page starts with a header: id (8), flags (2), count of
 /// elements (2), number of pages that continue it (4).
@@ -80,6 +82,16 @@ enum BoltFile {
         bytes.append(littleEndian: pages)
         bytes.append(littleEndian: transaction)
         return bytes
+    }
+
+    /// Bytes of a meta page behind its header.
+    static let metaBytes = 64
+
+    /// Whether these `metaBytes` bytes are what a meta page holds.
+    static func isMeta(_ bytes: [UInt8]) -> Bool {
+        bytes.count == metaBytes && bytes.littleEndian(at: 0) as UInt32 == magic
+            && bytes.littleEndian(at: 4) as UInt32 == version
+            && bytes.littleEndian(at: metaBytes - 8) as UInt64 == checksum(Array(bytes.dropLast(8)))
     }
 
     private static func checksum(_ bytes: [UInt8]) -> UInt64 {

@@ -63,6 +63,13 @@ struct TemporaryFile: ~Copyable {
         try write(bytes.span.bytes)
     }
 
+    /// Ends writing.
+    /// - Returns: The file, for reading; it lives as long as that.
+    consuming func finish() throws(LogError) -> any LogFile {
+        try flush()
+        return file
+    }
+
     /// Replaces bytes that have been flushed.
     func overwrite(_ bytes: RawSpan, at offset: Int) throws(LogError) {
         precondition(offset + bytes.byteCount <= bytesWritten, "bytes behind the end are not overwritten")

@@ -74,9 +74,9 @@ struct BenchCommand: AsyncParsableCommand {
 
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
-        let (host, port) = try parsedEndpoint()
+        let address = try parsedEndpoint()
         var settings = BenchSettings(
-            host: host, port: port, keys: BenchKeys(count: keys, size: keySize), valueSize: valueSize,
+            host: address.host, port: address.port, keys: BenchKeys(count: keys, size: keySize), valueSize: valueSize,
             warmUp: UInt64(warmUp * 1e9), duration: UInt64(duration * 1e9), watchPuts: watchPuts,
             unwrittenWatches: watches,
             server: pid.map(WatchedProcess.init))
@@ -125,17 +125,10 @@ struct BenchCommand: AsyncParsableCommand {
         return parsed
     }
 
-    private func parsedEndpoint() throws -> (host: String, port: Int) {
-        var address = Substring(endpoint)
-        for scheme in ["http://", "https://"] where address.hasPrefix(scheme) {
-            address = address.dropFirst(scheme.count)
+    private func parsedEndpoint() throws -> Endpoint {
+        guard let parsed = Endpoint(endpoint) else {
+            throw ValidationError("--endpoint must be HOST:PORT, not '\(endpoint)'")
         }
-        guard let colon = address.lastIndex(of: ":"), let port = Int(address[address.index(after: colon)...]),
-            (1...65535).contains(port)
-        else { throw ValidationError("--endpoint must be HOST:PORT, not '\(endpoint)'") }
-        var host = address[..<colon]
-        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
-        if host.isEmpty { throw ValidationError("--endpoint names no host") }
-        return (String(host), port)
+        return parsed
     }
 }

@@ -31,6 +31,11 @@ enum SnapshotTools {
 
     /// - Returns: The standard output.
     static func run(_ tool: String, _ arguments: String...) async throws -> String {
+        try await run(tool, arguments)
+    }
+
+    /// - Returns: The standard output.
+    static func run(_ tool: String, _ arguments: [String]) async throws -> String {
         // etcd checks its own invariants after a restore when asked to.
         let environment = TestEnvironment.forChildren.merging(["ETCD_VERIFY": "all"]) { $1 }
         let process = try ChildProcess(TestEnvironment.tool(tool), arguments, environment: environment)
@@ -99,12 +104,15 @@ struct DatabaseView: Sendable {
         _ = try await call("Lease/LeaseGrant", request, EtcdLeaseGrantResponse.self)
     }
 
-    /// All keys at a revision, and the newest one.
-    func all(at revision: Int64 = 0) async throws -> (revision: Int64, kvs: [EtcdKeyValue]) {
+    /// All keys of a range at a revision, and the newest revision.
+    func all(
+        at revision: Int64 = 0, in range: ([UInt8], [UInt8]) = ([0], [0]), limit: Int64 = 0
+    ) async throws -> (revision: Int64, kvs: [EtcdKeyValue]) {
         let request = EtcdRangeRequest.with {
-            $0.key = Data([0])
-            $0.rangeEnd = Data([0])
+            $0.key = Data(range.0)
+            $0.rangeEnd = Data(range.1)
             $0.revision = revision
+            $0.limit = limit
         }
         let answer = try await call("KV/Range", request, EtcdRangeResponse.self)
         return (answer.header.revision, answer.kvs)
