@@ -28,8 +28,10 @@ struct ReplicateCommand: AsyncParsableCommand {
             or the configuration is wrong.
             """)
 
-    @Option(help: "The source: HOST:PORT, or http://HOST:PORT.", transform: Endpoint.ofSource)
-    var from: Endpoint
+    @Option(help: "The source: HOST:PORT, http://HOST:PORT, or https://HOST:PORT.")
+    var from: String
+
+    @OptionGroup var tls: ClientTLSOptions
 
     @Option(help: "A user of the source with the role root: NAME:PASSWORD, or NAME with --password-file.")
     var user: String?
@@ -52,6 +54,8 @@ struct ReplicateCommand: AsyncParsableCommand {
     @OptionGroup var options: StoreOptions
 
     func validate() throws {
+        guard Endpoint(from) != nil else { throw ValidationError("\(from) is no address: HOST:PORT is wanted") }
+        try tls.validate(endpoint: from)
         guard untilRevision == nil || !untilCaughtUp else {
             throw ValidationError("--until-revision and --until-caught-up cannot be had together")
         }
@@ -72,9 +76,12 @@ struct ReplicateCommand: AsyncParsableCommand {
             if let engine { configuration.engine.type = engine }
             let style = LogStyle(level: configuration.log.level, format: configuration.log.format)
             let logger = Logger(label: "t4") { LineLogHandler(label: $0, style: style) }
-            let endpoint = from
+            guard let endpoint = Endpoint(from) else { preconditionFailure("validated") }
+            var connection = RPCClientConfiguration.following
+            connection.tls = try tls.load(endpoint: from)
+            let settings = connection
             let source = EtcdSource(user: try sourceUser()) {
-                try await RPCClient.connect(host: endpoint.host, port: endpoint.port, configuration: .following)
+                try await RPCClient.connect(host: endpoint.host, port: endpoint.port, configuration: settings)
             }
             let revision: Revision
             do {
@@ -183,17 +190,6 @@ struct ReplicateCommand: AsyncParsableCommand {
         case arrived
         case signal
         case failed(any Error)
-    }
-}
-
-extension Endpoint {
-    /// The source of a mirror.
-    fileprivate static func ofSource(_ text: String) throws -> Endpoint {
-        guard !text.hasPrefix("https://") else {
-            throw ValidationError("a source with TLS cannot be followed: name an address without")
-        }
-        guard let endpoint = Endpoint(text) else { throw ValidationError("\(text) is no address: HOST:PORT is wanted") }
-        return endpoint
     }
 }
 

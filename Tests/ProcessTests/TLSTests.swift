@@ -92,6 +92,29 @@ struct TLSTests {
         }
     }
 
+    @Test func aMirrorFollowsASourceWithTLS() async throws {
+        try await Slots.servers.use {
+            try await TestCertificates.with { files in
+                let pair = try await files.makeServer()
+                let client = try await files.makeClient("client")
+                let ca = files.authority()
+                try await with(.t4(engine: nil), Self.options(pair, mutual: ca)) { server in
+                    let here = "https://localhost:\(server.port)"
+                    let flags = Self.flags(ca, client)
+                    #expect(try await etcdctl(flags + ["put", "/hello", "world"], at: here).text == "OK")
+                    try await withTemporaryDirectory { folder in
+                        let mirror = try ChildProcess(
+                            TestEnvironment.t4Binary(),
+                            ["replicate", "--from", here, "--data-dir", folder.appending(path: "t4").path] + flags
+                                + ["--until-caught-up"], environment: TestEnvironment.forChildren)
+                        #expect(try await mirror.wait() == .code(0), "\(mirror.errors.value)")
+                        #expect(mirror.output.value.description == "The mirror stands at revision 2.\n")
+                    }
+                }
+            }
+        }
+    }
+
     /// Who offers both protocols, as browsers, curl and Prometheus do, gets the one of the gateway.
     @Test func theGatewayBehindTLS() async throws {
         try await Slots.servers.use {
