@@ -5,7 +5,7 @@ import Testing
 /// Plain HTTP/1 on the port of gRPC. The bytes are written by hand.
 @Suite struct HTTP1Tests {
     private func withService(
-        configuration: RPCServerConfiguration = RPCServerConfiguration(), heard: Box<String> = Box(),
+        configuration: RPCServerConfiguration = .patient, heard: Box<String> = Box(),
         _ body: (RPCServer) async throws -> Void
     ) async throws {
         var configuration = configuration
@@ -144,7 +144,7 @@ import Testing
     }
 
     @Test func slowRequestsAreCutOff() async throws {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.handshakeTimeout = .milliseconds(200)
         configuration.requestTimeout = .milliseconds(200)
         try await withService(configuration: configuration) { server in
@@ -176,7 +176,7 @@ import Testing
 
     @Test func shutdownAnswersWhatRuns() async throws {
         let heard = Box<String>()
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.http = TestService(heard: heard)
         try await withServer(configuration: configuration) { server in
             let idle = try await RawPeer(port: server.port)

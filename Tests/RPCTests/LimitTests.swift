@@ -17,7 +17,7 @@ import Testing
     }
 
     @Test func requestsWaitForAnswersToBeRead() async throws {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.outputBytesMax = 1 << 20
         let handled = SharedCounter()
         try await withServer(configuration: configuration) { router in
@@ -50,7 +50,7 @@ import Testing
     }
 
     @Test func waitingRequestsEndWithTheirDeadline() async throws {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.outputBytesMax = 1 << 10
         try await withServer(configuration: configuration) { router in
             router.unary("/test.Big/Get") { call, _ in call.respond([UInt8](repeating: 1, count: 2 << 10)) }
@@ -69,7 +69,7 @@ import Testing
     }
 
     @Test func streamsOfAFullConnectionAreNotWritable() async throws {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.outputBytesMax = 64 << 10
         let events = Box<StreamEvent>()
         let call = Box<ServerCall>()
@@ -98,7 +98,7 @@ import Testing
 
     @Test(arguments: [FrameType.settings, FrameType.priority, FrameType.data])
     func uselessFramesEndTheConnection(_ type: UInt8) async throws {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.uselessFramesBurst = 20
         configuration.uselessFramesPerSecond = 1
         try await withServer(configuration: configuration) { router in
@@ -123,7 +123,7 @@ import Testing
 
     /// The server is made to reset streams itself (CVE-2025-8671): a window that overflows is an error of its stream.
     @Test func resetsThatTheServerIsMadeToSendAreCounted() async throws {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.uselessFramesBurst = 20
         configuration.uselessFramesPerSecond = 1
         try await withServer(configuration: configuration) { router in
@@ -141,7 +141,7 @@ import Testing
     }
 
     @Test func streamsOfAllConnectionsAreBounded() async throws {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.openStreamsMax = 3
         try await withServer(configuration: configuration) { router in
             router.stream("/test.Stream/Idle") { _ in RecordingServerHandler(Box()) }
@@ -168,7 +168,7 @@ import Testing
     }
 
     @Test func handshakesHaveALimitedTime() async throws {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.handshakeTimeout = .milliseconds(300)
         try await withServer(configuration: configuration) { server in
             // Nothing; a part of the preface; the preface alone. On a slow machine the time may be over before.
@@ -181,7 +181,7 @@ import Testing
     }
 
     @Test func requestsHaveALimitedTime() async throws {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.requestTimeout = .milliseconds(300)
         try await withServer(configuration: configuration) { router in
             router.stream("/test.Stream/Idle") { _ in RecordingServerHandler(Box()) }
@@ -214,7 +214,7 @@ import Testing
 
     /// What the server does not let a client send is not late.
     @Test func aStreamThatIsNotReadHasTime() async throws {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.requestTimeout = .milliseconds(300)
         let events = Box<StreamEvent>()
         try await withServer(configuration: configuration) { router in

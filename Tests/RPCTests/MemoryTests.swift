@@ -12,7 +12,7 @@ import Testing
     private typealias FrameType = RawPeer.FrameType
 
     private static var configuration: RPCServerConfiguration {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.outputBytesMax = 4 << 20
         configuration.bufferedBytesMax = 8 << 20
         return configuration

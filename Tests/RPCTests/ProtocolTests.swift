@@ -89,7 +89,7 @@ import Testing
     }
 
     @Test func headerListIsBounded() async throws {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.headerListSizeMax = 1024
         try await withServer(configuration: configuration) { _ in
         } _: { server in
@@ -105,7 +105,7 @@ import Testing
     }
 
     @Test func tooManyPingsEndTheConnection() async throws {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         // However slow the machine is, they follow each other too soon.
         configuration.pingIntervalMin = .seconds(3600)
         try await withServer(configuration: configuration) { _ in
@@ -137,7 +137,7 @@ import Testing
     }
 
     @Test func resetsInALoopEndTheConnection() async throws {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.resetsBurst = 50
         configuration.resetsPerSecond = 1
         try await withServer(configuration: configuration) { _ in
@@ -157,7 +157,7 @@ import Testing
     }
 
     @Test func streamsBeyondTheLimitAreRefused() async throws {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.concurrentStreamsMax = 2
         try await withServer(configuration: configuration) { router in
             router.stream("/test.Stream/Idle") { _ in RecordingServerHandler(Box()) }

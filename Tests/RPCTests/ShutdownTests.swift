@@ -49,7 +49,7 @@ import Testing
     }
 
     @Test func clientsAreToldBeforeTheConnectionCloses() async throws {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.shutdownNoticeTime = .seconds(600)
         try await withServer(configuration: configuration) { _ in
         } _: { server in
@@ -92,7 +92,7 @@ import Testing
     }
 
     @Test func connectionsBeyondTheLimitAreClosed() async throws {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.connectionsMax = 1
         try await withServer(configuration: configuration) { _ in
         } _: { server in
@@ -106,7 +106,7 @@ import Testing
     }
 
     @Test func silentPeersArePingedAndGivenUp() async throws {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.keepaliveTime = .milliseconds(30)
         configuration.keepaliveTimeout = .milliseconds(30)
         try await withServer(configuration: configuration) { _ in

@@ -98,7 +98,7 @@ import Testing
         let most = SharedCounter()
         let total = 64 << 20
         let chunk = [UInt8](repeating: 5, count: 16 << 10)
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.pendingBytesHigh = 128 << 10
         try await withServer(configuration: configuration) { router in
             router.stream("/test.Stream/Pour") { call in

@@ -17,7 +17,7 @@ import Testing
     }
 
     @Test func largeMessagesPassBothWays() async throws {
-        var configuration = RPCServerConfiguration()
+        var configuration = RPCServerConfiguration.patient
         configuration.messageSizeMax = 6 << 20
         configuration.streamWindow = 65_536
         configuration.connectionWindow = 65_536

@@ -19,7 +19,7 @@ import Testing
     ) async throws(CredentialsFailure) -> Credentials? {
         let transport: CurlTransport
         do throws(TransportFailure) {
-            let timeouts = HTTPTimeouts(connect: .seconds(5), stall: .seconds(5), total: .seconds(10))
+            let timeouts = HTTPTimeouts(connect: .seconds(600), stall: .seconds(600), total: .seconds(600))
             transport = try CurlTransport(options: CurlOptions(timeouts: timeouts), connectionsMax: 2)
         } catch {
             throw CredentialsFailure("\(error)")

@@ -8,7 +8,7 @@ import Testing
 @testable import S3Store
 
 @Suite struct TransportTests {
-    private static let timeouts = HTTPTimeouts(connect: .seconds(5), stall: .seconds(20), total: .seconds(30))
+    private static let timeouts = HTTPTimeouts(connect: .seconds(600), stall: .seconds(600), total: .seconds(600))
 
     private func transport(connectionsMax: Int = 8, timeouts: HTTPTimeouts = timeouts) throws -> CurlTransport {
         try CurlTransport(options: CurlOptions(timeouts: timeouts), connectionsMax: connectionsMax)
@@ -130,7 +130,7 @@ import Testing
     @Test func anAnswerThatStandsStillTimesOut() async throws {
         let server = try ScriptedServer { _ in .silence }
         let transport = try transport(
-            timeouts: HTTPTimeouts(connect: .seconds(5), stall: .seconds(1), total: .seconds(600)))
+            timeouts: HTTPTimeouts(connect: .seconds(600), stall: .seconds(1), total: .seconds(600)))
         let request = request(server)
         let found = await failure { () throws(TransportFailure) in _ = try await transport.send(request) }
         #expect(found?.reason == .timedOut && found?.wasSent == true)

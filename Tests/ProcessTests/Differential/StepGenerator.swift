@@ -9,10 +9,13 @@ struct StepGenerator: Sendable {
     let sortsByAll: Bool
     /// False where ranges that end before they begin are left out.
     private let hasEmptyRanges: Bool
+    /// Of the ranges of permissions.
+    let rangeSeed: UInt64
 
     init(seed: UInt64, hasEmptyRanges: Bool = true) {
         random = SeededGenerator(seed: seed)
         self.hasEmptyRanges = hasEmptyRanges
+        rangeSeed = seed
         sortsByAll = random.next() % 4 != 0
         let few = ["a", "a\0", "ab", "b", "b/1"].map { Array($0.utf8) }
         let many =

@@ -6,7 +6,7 @@ import Testing
 
 /// Runs `body` against a server on a free port and stops the server afterwards.
 func withServer(
-    threads: Int = 2, configuration: RPCServerConfiguration = RPCServerConfiguration(),
+    threads: Int = 2, configuration: RPCServerConfiguration = .patient,
     logger: Logger = Logger(label: "test"), _ addMethods: (inout RPCRouter) -> Void = { _ in },
     _ body: (RPCServer) async throws -> Void
 ) async throws {
@@ -162,4 +162,14 @@ struct WeakCall<Call: RPCCall>: Sendable {
     // Weak references are atomic; nobody writes to it.
     nonisolated(unsafe) weak var call: Call?
     init(_ call: Call) { self.call = call }
+}
+
+extension RPCServerConfiguration {
+    /// Cuts nobody off because the machine is slow.
+    static var patient: RPCServerConfiguration {
+        var configuration = RPCServerConfiguration()
+        configuration.handshakeTimeout = .seconds(600)
+        configuration.requestTimeout = .seconds(600)
+        return configuration
+    }
 }

@@ -42,7 +42,7 @@ extension TestCertificates.Pair {
 /// - Parameter clients: The CA of the clients' certificates.
 func withTLSServer(
     _ pair: TestCertificates.Pair, clients: String? = nil, log: LogLines = LogLines(),
-    configuration: RPCServerConfiguration = RPCServerConfiguration(),
+    configuration: RPCServerConfiguration = .patient,
     _ addMethods: (inout RPCRouter) -> Void = { _ in },
     _ body: (RPCServer) async throws -> Void
 ) async throws {

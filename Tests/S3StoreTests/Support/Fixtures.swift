@@ -46,7 +46,7 @@ func withStore(
     settings.endpoint = server.endpoint
     settings.accessKeyID = "AKIAIOSFODNN7EXAMPLE"
     settings.secretAccessKey = S3Secret("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
-    settings.requestTimeout = .seconds(20)
+    settings.requestTimeout = .seconds(600)
     change(&settings)
     let store = try S3Store(settings, context: .test, environment: environment)
     do {
