@@ -29,9 +29,7 @@ public final class RPCClient: Sendable {
         loops: RPCEventLoops? = nil
     ) async throws(RPCError) -> RPCClient {
         let authority = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
-        let methods = ClientMethods(
-            scheme: configuration.tls == nil ? "http" : "https", authority: authority,
-            userAgent: configuration.userAgent)
+        let methods = ClientMethods(authority: authority, configuration: configuration)
         let eventLoop = loops?.next() ?? MultiThreadedEventLoopGroup.singleton.next()
         let loop = LoopContext(eventLoop: eventLoop)
         // A name may have several addresses, which are tried in turn: each channel has a connection of its own.
@@ -81,8 +79,7 @@ public final class RPCClient: Sendable {
         let configuration = RPCClientConfiguration()
         let connection = ClientConnection(
             loop: loop, configuration: configuration,
-            methods: ClientMethods(scheme: "http", authority: "localhost", userAgent: configuration.userAgent),
-            address: "localhost")
+            methods: ClientMethods(authority: "localhost", configuration: configuration), address: "localhost")
         let (end, channel) = try LocalChannel.connect(on: loop.eventLoop, server, connection)
         return (RPCClient(channel: channel, connection: connection), end)
     }

@@ -19,6 +19,8 @@ public struct RPCClientConfiguration: Sendable {
     public var keepaliveTimeout: Duration = .seconds(20)
     /// What TLS is spoken with; nil: none.
     public var tls: RPCClientTLS?
+    /// Sent with every call, beside what the call brings: names in lower case, and values.
+    public var metadata: [(String, String)] = []
     /// Sent as `user-agent`.
     public var userAgent = "t4-rpc"
 

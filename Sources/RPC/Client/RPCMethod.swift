@@ -6,12 +6,13 @@ public final class RPCMethod: Sendable {
     public let path: String
     let fields: StaticHeaderFields
 
-    init(path: String, scheme: String, authority: String, userAgent: String) {
+    init(path: String, scheme: String, authority: String, configuration: RPCClientConfiguration) {
         self.path = path
-        fields = StaticHeaderFields([
+        let known = [
             (":method", "POST"), (":scheme", scheme), (":path", path), (":authority", authority),
-            ("content-type", "application/grpc"), ("te", "trailers"), ("user-agent", userAgent),
-        ])
+            ("content-type", "application/grpc"), ("te", "trailers"), ("user-agent", configuration.userAgent),
+        ]
+        fields = StaticHeaderFields(known + configuration.metadata)
     }
 
     deinit { fields.free() }
@@ -21,19 +22,19 @@ public final class RPCMethod: Sendable {
 final class ClientMethods: Sendable {
     private let scheme: String
     private let authority: String
-    private let userAgent: String
+    private let configuration: RPCClientConfiguration
     private let byPath = Mutex<[String: RPCMethod]>([:])
 
-    init(scheme: String = "http", authority: String, userAgent: String) {
-        self.scheme = scheme
+    init(authority: String, configuration: RPCClientConfiguration) {
+        scheme = configuration.tls == nil ? "http" : "https"
         self.authority = authority
-        self.userAgent = userAgent
+        self.configuration = configuration
     }
 
     func method(_ path: String) -> RPCMethod {
         byPath.withLock { byPath in
             if let known = byPath[path] { return known }
-            let made = RPCMethod(path: path, scheme: scheme, authority: authority, userAgent: userAgent)
+            let made = RPCMethod(path: path, scheme: scheme, authority: authority, configuration: configuration)
             byPath[path] = made
             return made
         }

@@ -27,6 +27,19 @@ enum BenchAnswers {
         return (rows, count)
     }
 
+    /// The token of an `AuthenticateResponse`.
+    static func token(_ answer: [UInt8]) throws -> String {
+        var message = answer.span.bytes
+        var token = ""
+        while let tag = try message.nextTag() {
+            guard tag == 0x12 else { try message.skipField(tag); continue }
+            try message.nextMessage { (text) throws(WireFailure) in
+                token = text.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
+            }
+        }
+        return token
+    }
+
     /// The size of a `KeyValue`'s value.
     @inline(__always)
     private static func valueSize(_ row: inout RawSpan) throws(WireFailure) -> Int {

@@ -21,6 +21,9 @@ struct BenchCommand: AsyncParsableCommand {
 
     @OptionGroup var tls: ClientTLSOptions
 
+    @Option(help: "Log in first: NAME:PASSWORD. The user must be allowed to read and write below \(BenchKeys.prefix).")
+    var user: String?
+
     @Option(help: "Workloads, with commas between them.")
     var workloads = Workload.standard.joined(separator: ",")
 
@@ -55,6 +58,12 @@ struct BenchCommand: AsyncParsableCommand {
         _ = try parsedWorkloads()
         _ = try parsedEndpoint()
         try tls.validate(endpoint: endpoint)
+        if let user {
+            let parts = user.split(separator: ":", maxSplits: 1)
+            guard parts.count == 2, parts.allSatisfy({ $0.utf8.count < 128 }) else {
+                throw ValidationError("--user must be NAME:PASSWORD, each of at most 127 bytes")
+            }
+        }
         guard duration > 0, duration <= 3600 else { throw ValidationError("--duration must be above 0, at most 3600") }
         guard (0...3600).contains(warmUp) else { throw ValidationError("--warm-up must be 0 to 3600") }
         guard (Workload.listCount...100_000_000 - Workload.listCount).contains(keys) else {
@@ -82,6 +91,7 @@ struct BenchCommand: AsyncParsableCommand {
             server: pid.map(WatchedProcess.init))
         do {
             settings.tls = try tls.load(endpoint: endpoint)
+            if let user { settings.token = try await settings.login(user) }
             try await run(BenchSession(settings: settings), try parsedWorkloads())
         } catch let code as ExitCode {
             throw code

@@ -17,6 +17,34 @@ struct BenchSettings: Sendable {
     var unwrittenWatches: Int
     var server: WatchedProcess?
     var tls: RPCClientTLS?
+    /// Of a login; sent with every call.
+    var token: String?
+
+    func connect(on loops: RPCEventLoops?) async throws -> RPCClient {
+        var configuration = RPCClientConfiguration()
+        configuration.userAgent = "t4-bench"
+        configuration.tls = tls
+        if let token { configuration.metadata = [("token", token)] }
+        return try await RPCClient.connect(host: host, port: port, configuration: configuration, loops: loops)
+    }
+
+    /// Logs in as NAME:PASSWORD, each of at most 127 bytes.
+    /// - Returns: The token.
+    func login(_ user: String) async throws -> String {
+        let client = try await connect(on: nil)
+        do {
+            var request: [UInt8] = []
+            for (tag, part) in zip([0x0A, 0x12] as [UInt8], user.split(separator: ":", maxSplits: 1)) {
+                request += [tag, UInt8(part.utf8.count)] + part.utf8
+            }
+            let token = try BenchAnswers.token(try await client.unary("/etcdserverpb.Auth/Authenticate", request))
+            await client.close()
+            return token
+        } catch {
+            await client.close()
+            throw error
+        }
+    }
 }
 
 /// Runs workloads against one server.
@@ -196,12 +224,7 @@ struct BenchSession {
     }
 
     private func connect(on loops: RPCEventLoops) async throws -> BenchConnection {
-        var configuration = RPCClientConfiguration()
-        configuration.userAgent = "t4-bench"
-        configuration.tls = settings.tls
-        return BenchConnection(
-            client: try await RPCClient.connect(
-                host: settings.host, port: settings.port, configuration: configuration, loops: loops))
+        BenchConnection(client: try await settings.connect(on: loops))
     }
 
     private func close(_ connections: [BenchConnection]) async {
