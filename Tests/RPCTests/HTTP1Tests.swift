@@ -174,6 +174,85 @@ import Testing
         }
     }
 
+    @Test func pipelinedRequestsTakeNoStack() async throws {
+        try await withService { server in
+            let peer = try await RawPeer(port: server.port)
+            // They come while the first one is not answered, and each is answered as soon as it begins.
+            let some = request("/call", body: "a") + String(repeating: "GET / HTTP/1.1\r\n\r\n", count: 3_000)
+            for _ in 0..<5 {
+                try await peer.write(some)
+            }
+            try await peer.write(request("/echo", "Connection: close\r\n", body: "last"))
+            let text = String(decoding: await peer.readToEnd(), as: UTF8.self)
+            #expect(text.split(separator: "HTTP/1.1 404 Not Found\r\n").count == 15_001)
+            #expect(text.hasSuffix("\r\n\r\nlast"))
+        }
+    }
+
+    @Test func nextRequestWaitsUntilTheAnswerIsRead() async throws {
+        let heard = Box<String>()
+        try await withService(heard: heard) { server in
+            let peer = try await RawPeer(port: server.port)
+            let count = 64
+            try await peer.write(String(repeating: "GET /large HTTP/1.1\r\n\r\n", count: count))
+            _ = await heard.wait()
+            for _ in 0..<20 {
+                #expect(try await answer(server, request("/echo", "Connection: close\r\n", body: "x")).hasSuffix("x"))
+            }
+            // What the system's buffers hold.
+            #expect(heard.values.count < count / 2)
+            try await peer.write(request("/echo", "Connection: close\r\n", body: "last"))
+            #expect(await peer.readToEnd().count > count * TestService.largeBytes)
+            #expect(heard.values.count == count)
+        }
+    }
+
+    @Test(arguments: [
+        "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nab",
+        "CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+    ])
+    func otherProtocolsAreNotSwitchedTo(head: String) async throws {
+        try await withService { server in
+            let peer = try await RawPeer(port: server.port)
+            try await peer.write(head)
+            _ = await peer.flood(100) { _ in [UInt8](repeating: 0x78, count: 100_000) }
+            try await peer.drainToEnd()
+            let text = try await answer(server, head)
+            #expect(text.contains("\r\nConnection: close\r\n"), "\(text)")
+        }
+    }
+
+    @Test func lastAnswerIsNotCutForSlowReaders() async throws {
+        let heard = Box<String>()
+        try await withService(heard: heard) { server in
+            let slow = try await RawPeer(port: server.port)
+            try await slow.write("GET /huge HTTP/1.1\r\nConnection: close\r\n\r\n")
+            _ = await heard.wait()
+            // It is given its moment, and closed, later than the other one would be.
+            let quick = try await RawPeer(port: server.port)
+            try await quick.write(request("/echo", "Connection: close\r\n", body: "x"))
+            _ = await quick.readToEnd()
+            try await eventually("the other connection is gone") { server.counters.connectionsOpen < 2 }
+            #expect(await slow.readToEnd().count > 32 * TestService.largeBytes)
+        }
+    }
+
+    @Test func headersAreLimited() async throws {
+        var configuration = RPCServerConfiguration.patient
+        configuration.headerListSizeMax = 4096
+        try await withService(configuration: configuration) { server in
+            for count in [1, 9, 90] {
+                let fields = String(repeating: "A: \(String(repeating: "b", count: 4500 / count))\r\n", count: count)
+                let text = try await answer(server, request("/echo", "Connection: close\r\n" + fields, body: "x"))
+                #expect(text.hasPrefix("HTTP/1.1 400 ") && text.contains("close"), "\(text)")
+            }
+            // An answer that is owed comes first.
+            let text = try await answer(server, request("/call", body: "a") + "GET / HTTP/1.1\r\nBad Header: x\r\n\r\n")
+            #expect(text.hasPrefix("HTTP/1.1 200 ") && text.contains("\r\n\r\naHTTP/1.1 400 "), "\(text)")
+        }
+    }
+
     @Test func shutdownAnswersWhatRuns() async throws {
         let heard = Box<String>()
         var configuration = RPCServerConfiguration.patient
@@ -197,9 +276,14 @@ import Testing
 
 /// What the tests ask for.
 private struct TestService: HTTPService {
+    static let largeBytes = 1 << 20
+
     let heard: Box<String>
 
-    func begin(_ exchange: HTTPExchange) -> any HTTPRequestHandler { TestRequest(exchange, heard) }
+    func begin(_ exchange: HTTPExchange) -> any HTTPRequestHandler {
+        defer { if ["/large", "/huge"].contains(exchange.path) { heard.add(exchange.path) } }
+        return TestRequest(exchange, heard)
+    }
 }
 
 private final class TestRequest: HTTPRequestHandler, @unchecked Sendable {
@@ -212,7 +296,9 @@ private final class TestRequest: HTTPRequestHandler, @unchecked Sendable {
     init(_ exchange: HTTPExchange, _ heard: Box<String>) {
         self.exchange = exchange
         self.heard = heard
-        if exchange.path == "/refuse" { respond(404, []) }
+        if exchange.path == "/refuse" || exchange.path == "/" { respond(404, []) }
+        if exchange.path == "/large" { respond(200, [UInt8](repeating: 0x78, count: TestService.largeBytes)) }
+        if exchange.path == "/huge" { respond(200, [UInt8](repeating: 0x78, count: 32 * TestService.largeBytes)) }
         if exchange.path == "/stream" { exchange.start(HTTPAnswerHead(status: 200, headers: [])) }
     }
 

@@ -3,11 +3,19 @@ import NIOHTTP1
 
 /// The server's side of an HTTP/1 connection: one request after the other, each handed to the `HTTPService`.
 ///
-/// Behind NIO's decoder, encoder and pipelining handler. Confined to the event loop.
+/// Behind the inbox, NIO's decoder and its encoder. A request begins when the one before is answered and the client has
+/// read enough of it; until then its bytes wait, and no more are read. Confined to the event loop.
 final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundIn = HTTPServerResponsePart
     typealias OutboundOut = HTTPServerResponsePart
+
+    /// What the decoder has made of the bytes.
+    private enum Event {
+        case part(HTTPServerRequestPart)
+        /// What follows is no HTTP.
+        case broken
+    }
 
     /// As much of a body is read that nobody wants, so that the client reads the answer and the connection lives on.
     private static let unwantedBytesMax = 256 * 1024
@@ -25,18 +33,27 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
     private var handler: (any HTTPRequestHandler)?
     private var isRequestComplete = true
     private var hasRequest = false
+    private var inbox: HTTP1Inbox?
+    /// Decoded, but not taken.
+    private var events = CircularBuffer<Event>()
+    /// Bytes that the decoder has got and of which nothing has been taken.
+    private var decoderBytes = 0
+    private var isTaking = false
+    private var isTurnScheduled = false
     private var unwantedBytes = 0
     /// The channel wants to read, and the handler does not.
     private var isReadingHeld = false
-    /// The answer that is being written is the last one.
-    private var ignoresRequests = false
+    /// Nothing more is taken, and nothing written.
     private var isClosing = false
+    private var isGone = false
     private var isShuttingDown = false
     /// When the part of a request began that has not come whole, as of the loop's last sweep; nil while none has begun.
     private var begun: NIODeadline?
     private let openedAt: NIODeadline
     private var bytesReceived = 0
     private var bytesWritten = 0
+    /// The largest piece since everything had left.
+    private var largestWritten = 0
     /// As counted in the loop's memory.
     private var countedBytes = 0
     private var reading = Pace()
@@ -53,28 +70,77 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
     /// Adds what speaks HTTP/1 to a pipeline, in front of this.
     func install(in channel: any Channel) throws {
         let pipeline = channel.pipeline.syncOperations
-        try pipeline.addHandler(HTTP1Meter { [unowned self] count in sawBytes(count) })
-        try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
+        let inbox = HTTP1Inbox { [unowned self] count in
+            bytesReceived += count
+            takeEvents()
+        }
+        self.inbox = inbox
+        try pipeline.addHandler(inbox)
+        var limits = NIOHTTPDecoderLimitConfiguration()
+        limits.maxHeaderListSize = shared.configuration.headerListSizeMax
+        limits.maxHeaderFieldSize = shared.configuration.headerListSizeMax
+        try pipeline.configureHTTPServerPipeline(
+            withPipeliningAssistance: false, withErrorHandling: false, withEncoderConfiguration: .init(),
+            withDecoderLimitConfiguration: limits)
         try pipeline.addHandler(self)
+        // What is read in one go has to be kept when the client is not to send more.
+        try channel.syncOptions?.setOption(.maxMessagesPerRead, value: 1)
     }
 
     // MARK: Requests
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
-    private func sawBytes(_ count: Int) {
-        bytesReceived += count
-        if begun == nil, isRequestComplete { begun = loop.context.sweptAt }
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isClosing else { return }
+        events.append(.part(unwrapInboundIn(data)))
+        takeEvents()
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard !isClosing, !ignoresRequests else { return }
-        switch unwrapInboundIn(data) {
-        case .head(let head): begin(head)
-        case .body(let bytes): take(bytes)
-        case .end: end()
+    /// Takes what has come, as far as it may be taken now. One request after the other, never one from within another:
+    /// the stack would grow with each that is answered at once.
+    private func takeEvents() {
+        guard !isTaking else { return }
+        isTaking = true
+        while !isClosing, mayTake {
+            if let event = events.popFirst() {
+                if events.isEmpty { decoderBytes = 0 }
+                take(event)
+            } else {
+                guard let inbox, inbox.count > 0 else { break }
+                if begun == nil { begun = loop.context.sweptAt }
+                decoderBytes += inbox.feed()
+            }
         }
+        isTaking = false
         count()
+        readIfHeld()
+    }
+
+    /// The client may go on with its request, or with the next one.
+    private var mayTake: Bool {
+        guard isRequestComplete else { return handler?.mayRead ?? true }
+        return exchange == nil && isWritable
+    }
+
+    /// Goes on in another turn of the loop with what waits.
+    private func goOn() {
+        guard !isTaking, !isTurnScheduled, let context else { return }
+        guard hasInput else { return readIfHeld() }
+        isTurnScheduled = true
+        context.eventLoop.assumeIsolated().execute { [weak self] in
+            self?.isTurnScheduled = false
+            self?.takeEvents()
+        }
+    }
+
+    private func take(_ event: Event) {
+        switch event {
+        case .part(.head(let head)): begin(head)
+        case .part(.body(let bytes)): take(bytes)
+        case .part(.end): end()
+        case .broken: refuse()
+        }
     }
 
     private func begin(_ head: HTTPRequestHead) {
@@ -106,22 +172,42 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         isRequestComplete = true
         begun = nil
         handler?.onEnd()
-        if exchange == nil, closesAfterAnswer || isShuttingDown { closeAfterFlush() }
+        if exchange == nil, closesAfterAnswer { closeAfterFlush() }
+    }
+
+    private func refuse() {
+        // Else it would be taken for a part of the answer that runs, or for another request's.
+        let isOwed = exchange.map { !$0.isStarted } ?? isRequestComplete
+        guard isOwed else { return closeAfterFlush() }
+        let headers = [("Content-Length", "0"), ("Connection", "close")]
+        write(.head(HTTPResponseHead(version: .http1_1, status: .badRequest, headers: HTTPHeaders(headers))))
+        flush(.end(nil))
+        closeAfterFlush()
     }
 
     func read(context: ChannelHandlerContext) {
-        if let handler, !handler.mayRead {
-            isReadingHeld = true
-        } else {
+        if mayReadMore {
             context.read()
+        } else {
+            isReadingHeld = true
         }
     }
 
-    func resumeReading() {
-        guard isReadingHeld else { return }
+    /// What comes after the last answer is read, and dropped: closing with unread bytes would reset the connection.
+    private var mayReadMore: Bool {
+        isClosing || (mayTake && !hasInput)
+    }
+
+    /// Something that has come waits.
+    private var hasInput: Bool { !events.isEmpty || inbox.map { $0.count > 0 } ?? false }
+
+    private func readIfHeld() {
+        guard isReadingHeld, mayReadMore else { return }
         isReadingHeld = false
         context?.read()
     }
+
+    func resumeReading() { goOn() }
 
     /// The connection to the services of this server, made when it is needed first.
     func innerClient() throws -> RPCClient? {
@@ -140,8 +226,10 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         var headers = self.headers(head, of: exchange)
         headers.add(name: "Content-Length", value: "\(body.count)")
         write(.head(responseHead(head, headers, exchange)))
-        if exchange.method != "HEAD", !body.isEmpty { write(.body(.byteBuffer(ByteBuffer(bytes: body)))) }
-        bytesWritten += body.count
+        if exchange.method != "HEAD", !body.isEmpty {
+            wrote(body.count)
+            write(.body(.byteBuffer(ByteBuffer(bytes: body))))
+        }
         answered(exchange)
     }
 
@@ -152,7 +240,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
     }
 
     func send(_ bytes: [UInt8]) {
-        bytesWritten += bytes.count
+        wrote(bytes.count)
         flush(.body(.byteBuffer(ByteBuffer(bytes: bytes))))
     }
 
@@ -161,13 +249,19 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
     private func answered(_ exchange: HTTPExchange) {
         handler = nil
         self.exchange = nil
-        resumeReading()
+        if begun != nil { begun = loop.context.sweptAt }
         if !exchange.isKeepAlive { closesAfterAnswer = true }
-        let isLast = isRequestComplete && (closesAfterAnswer || isShuttingDown)
-        // With the end of an answer the next request may come, before this returns.
-        ignoresRequests = isLast
         flush(.end(nil))
-        if isLast { closeAfterFlush() }
+        if isShuttingDown || (isRequestComplete && closesAfterAnswer) {
+            closeAfterFlush()
+        } else {
+            goOn()
+        }
+    }
+
+    private func wrote(_ count: Int) {
+        bytesWritten += count
+        largestWritten = max(largestWritten, count)
     }
 
     private func write(_ part: HTTPServerResponsePart) { context?.write(wrapOutboundOut(part), promise: nil) }
@@ -202,13 +296,19 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         count()
-        if context.channel.isWritable { handler?.onWritable() }
+        if context.channel.isWritable {
+            handler?.onWritable()
+            goOn()
+        }
         context.fireChannelWritabilityChanged()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if error is HTTPParserError { shared.faults.note(.brokenHTTP1, from: remoteAddress) }
-        closeAfterFlush()
+        guard error is HTTPParserError else { return closeAfterFlush() }
+        guard !isClosing else { return }
+        shared.faults.note(.brokenHTTP1, from: remoteAddress)
+        events.append(.broken)
+        takeEvents()
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -223,10 +323,19 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
 
     private func tearDown() {
         isClosing = true
+        isGone = true
+        dropInput()
         abandonRequest()
         client = nil
         loop.context.buffered(-countedBytes)
         countedBytes = 0
+    }
+
+    private func dropInput() {
+        inbox?.isWanted = false
+        events.removeAll()
+        decoderBytes = 0
+        begun = nil
     }
 
     private func abandonRequest() {
@@ -242,15 +351,42 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         guard !isClosing, let context else { return }
         isClosing = true
         let channel = context.channel
+        dropInput()
         abandonRequest()
-        channel.close(mode: .output).whenFailure { _ in channel.close(promise: nil) }
-        channel.eventLoop.scheduleTask(in: .seconds(Self.lingerSeconds)) { channel.close(promise: nil) }
+        count()
+        closeIfStuck(at: bytesLeft)
+        channel.close(mode: .output).whenComplete { result in
+            switch result {
+            case .success:
+                channel.eventLoop.scheduleTask(in: .seconds(Self.lingerSeconds)) { channel.close(promise: nil) }
+            case .failure: channel.close(promise: nil)
+            }
+        }
+        readIfHeld()
+    }
+
+    /// Closes when a client has taken nothing of its last answer for as long as a request may take.
+    private func closeIfStuck(at bytes: Int) {
+        guard !isGone, let context else { return }
+        let time = TimeAmount.nanoseconds(shared.configuration.requestTimeout.nanoseconds)
+        context.eventLoop.assumeIsolated().scheduleTask(in: time) { [weak self] in
+            guard let self, !isGone else { return }
+            let now = bytesLeft
+            guard now > bytes else {
+                self.context?.close(promise: nil)
+                return
+            }
+            closeIfStuck(at: now)
+        }
     }
 
     // MARK: Limits
 
     var bufferedBytes: Int { countedBytes }
-    var bytesOwed: Int { handler?.heldBytes ?? 0 }
+    /// Bytes that the client has sent and that are kept.
+    var bytesOwed: Int { (handler?.heldBytes ?? 0) + decoderBytes + (inbox?.count ?? 0) }
+    /// Bytes of answers that have left.
+    private var bytesLeft: Int { bytesWritten - unsentBytes }
     var isStalled: Bool { reading.isStalled || sending.isStalled }
     var isSlow: Bool { reading.isSlow || sending.isSlow }
 
@@ -267,8 +403,11 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
 
     /// Tells the loop how much memory this takes; as with gRPC, of one large answer a part counts.
     private func count() {
-        guard context != nil, !isClosing else { return }
-        let now = (handler?.heldBytes ?? 0) + min(unsentBytes, shared.settings.answerBytesCounted)
+        guard context != nil, !isGone else { return }
+        let unsent = unsentBytes
+        if unsent == 0 { largestWritten = 0 }
+        let most = shared.settings.answerBytesCounted
+        let now = bytesOwed + min(unsent, max(most, unsent - max(0, largestWritten - most)))
         guard now != countedBytes else { return }
         loop.context.buffered(now - countedBytes)
         countedBytes = now
@@ -279,7 +418,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         let spare = shared.configuration.pendingBytesHigh
         let stall = Double(shared.configuration.stallTime.nanoseconds) / 1e9
         let unsent = unsentBytes
-        reading.look(held: unsent, spare: spare, moved: bytesWritten - unsent, at: time, stallSeconds: stall)
+        reading.look(held: unsent, spare: spare, moved: bytesLeft, at: time, stallSeconds: stall)
         sending.look(held: handler?.heldBytes ?? 0, spare: spare, moved: bytesReceived, at: time, stallSeconds: stall)
     }
 
@@ -289,14 +428,17 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
     }
 
     func cutOff(_ fault: ClientFault) {
-        guard !isClosing else { return }
+        guard !isGone else { return }
         shared.faults.note(fault, from: remoteAddress)
         context?.close(promise: nil)
     }
 
     func sweep(handshakes: NIODeadline, requests: NIODeadline) {
+        guard !isClosing else { return }
         if !hasRequest, openedAt < handshakes { return cutOff(.noHandshake) }
-        guard let begun, begun < requests, !isRequestComplete || handler == nil else { return }
+        // What is not read of a client is not late.
+        if begun != nil, !mayReadMore { begun = loop.context.sweptAt }
+        guard let begun, begun < requests else { return }
         if let handler, !handler.isMidMessage { return }
         cutOff(.slowRequest)
     }
@@ -309,19 +451,5 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
     func beginShutdown() {
         isShuttingDown = true
         if exchange == nil { closeAfterFlush() }
-    }
-}
-
-/// Sees the bytes in front of the decoder.
-private final class HTTP1Meter: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-
-    private let note: (Int) -> Void
-
-    init(_ note: @escaping (Int) -> Void) { self.note = note }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        note(unwrapInboundIn(data).readableBytes)
-        context.fireChannelRead(data)
     }
 }

@@ -27,7 +27,8 @@ package final class HTTPExchange {
         path = parts.first.map(String.init) ?? ""
         query = parts.count > 1 ? String(parts[1]) : ""
         headers = head.headers
-        isKeepAlive = head.isKeepAlive
+        // After a request for another protocol the decoder takes what follows for that protocol.
+        isKeepAlive = head.isKeepAlive && head.method != .CONNECT && !head.headers.contains(name: "upgrade")
         isOldVersion = head.version.major == 1 && head.version.minor == 0
         remoteAddress = connection.remoteAddress
         self.connection = connection

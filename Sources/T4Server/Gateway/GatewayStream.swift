@@ -7,8 +7,9 @@ final class GatewayStream: HTTPRequestHandler, ClientStreamHandler, @unchecked S
     private let exchange: HTTPExchange
     private let call: GatewayCall
     private let takesMany: Bool
-    /// Of the request, what has not become a message.
     private var body: [UInt8] = []
+    /// Bytes of the body that have become messages, and that have been looked at.
+    private var taken = 0
     private var scanned = 0
     private var scanner = JSONScanner()
     private var running: ClientCall?
@@ -24,7 +25,7 @@ final class GatewayStream: HTTPRequestHandler, ClientStreamHandler, @unchecked S
 
     // MARK: The request
 
-    var heldBytes: Int { body.count + (running?.pendingBytes ?? 0) }
+    var heldBytes: Int { body.count - taken + (running?.pendingBytes ?? 0) }
     var mayRead: Bool { running?.isWritable ?? true }
     var isMidMessage: Bool { !scanner.isAtBeginning && !isInputOver }
 
@@ -32,13 +33,15 @@ final class GatewayStream: HTTPRequestHandler, ClientStreamHandler, @unchecked S
         guard !isInputOver else { return }
         bytes.withUnsafeBytes { body.append(contentsOf: $0) }
         takeMessages()
-        if body.count > call.bodySizeMax {
-            body = []
+        // While the call takes no messages, those that wait are no fault of the client.
+        if mayRead, body.count > call.bodySizeMax {
+            forgetBody()
             fail(call.tooLarge)
         }
     }
 
     func onEnd() {
+        takeMessages(all: true)
         guard !isInputOver else { return }
         do throws(JSONFailure) {
             // A stream may have no message, another call has always one.
@@ -61,28 +64,32 @@ final class GatewayStream: HTTPRequestHandler, ClientStreamHandler, @unchecked S
         return try result.get()
     }
 
-    private func takeMessages() {
-        while !isInputOver, scanned < body.count {
-            let byte = body[scanned]
-            switch scanner.feed(byte) {
+    /// - Parameter all: Those too that the call would rather not have yet.
+    private func takeMessages(all: Bool = false) {
+        while !isInputOver, scanned < body.count, all || mayRead {
+            switch scanner.feed(body[scanned]) {
             case .goesOn: scanned += 1
-            case .ends: take(body.prefix(scanned + 1))
-            case .ended: take(body.prefix(scanned))
+            case .ends: take(to: scanned + 1)
+            case .ended: take(to: scanned)
             case .failed(let text): refuse(JSONFailure(text: text))
             }
         }
+        guard taken > 0, !isInputOver else { return }
+        body.removeFirst(taken)
+        scanned -= taken
+        taken = 0
     }
 
-    private func take(_ value: ArraySlice<UInt8>) {
-        let result: Result<[UInt8], JSONFailure> = value.withUnsafeBufferPointer { text in
+    private func take(to end: Int) {
+        let result: Result<[UInt8], JSONFailure> = body[taken..<end].withUnsafeBufferPointer { text in
             do throws(JSONFailure) {
                 return .success(try JSONReader.read(text, as: call.route.request))
             } catch {
                 return .failure(error)
             }
         }
-        body.removeFirst(value.count)
-        scanned = 0
+        taken = end
+        scanned = end
         scanner = JSONScanner()
         switch result {
         case .success(let message):
@@ -99,8 +106,14 @@ final class GatewayStream: HTTPRequestHandler, ClientStreamHandler, @unchecked S
 
     private func endInput() {
         isInputOver = true
-        body = []
+        forgetBody()
         start()?.halfClose()
+    }
+
+    private func forgetBody() {
+        body = []
+        taken = 0
+        scanned = 0
     }
 
     /// Without a message before, the answer tells of it; else it is as if the request had ended there.
@@ -149,6 +162,7 @@ final class GatewayStream: HTTPRequestHandler, ClientStreamHandler, @unchecked S
 
     /// More of the request can be sent on.
     func onWritable() {
+        takeMessages()
         exchange.resumeReading()
         running?.resumeReading()
     }
