@@ -15,7 +15,8 @@ package struct MirrorEntry: Hashable, Sendable {
         case unsupported(String)
     }
 
-    /// The revision that the changes make, the next one of the database; `.none` for an entry that only grants and revokes leases, and compacts.
+    /// The revision that the changes make, the next one of the database; `.none` for an entry that only grants and revokes
+    /// leases, and compacts.
     package var revision: Revision
     /// In the order of writing: puts and deletions where there is a revision. A lease that is granted already, and one
     /// whose revocation finds keys attached to it, stays as it is, as does history that is gone.
@@ -48,9 +49,8 @@ extension Evaluator {
         for mutation in entry.mutations {
             switch mutation {
             case .put(let key, let record):
-                guard record.mod == entry.revision, Int(record.sub) == view.changes.count else {
-                    return refused(.outOfOrder)
-                }
+                guard entry.revision != .none, record.mod == entry.revision, Int(record.sub) == view.changes.count
+                else { return refused(.outOfOrder) }
                 let key = ByteKey(key)
                 if let reason = reason(against: key, record.value, in: view) { return refused(.unsupported(reason)) }
                 let previous = try view.latest(key)

@@ -34,7 +34,7 @@ package final class EtcdMirror: Sendable {
         var reported: Revision?
     }
 
-    /// Revisions under way at once, and bytes in them: few of what the node's queue takes.
+    /// Revisions under way at once, and bytes in them: less than the node's queue has room for.
     private static let revisionsMax = 1024
     private static let bytesMax = 1 << 20
     private static let pauseMin = Duration.milliseconds(200)

@@ -80,6 +80,7 @@ struct MirrorTests {
             try await expect(node, entry(2, put("a", 2, 2, 1)), .applied)
             for wrong in [
                 entry(2, put("a", 2, 2, 1)), entry(4, put("a", 2, 4, 2)), entry(4, put("b", 4, 4, 1)),
+                entry(0, put("b", 0, 0, 1)),
                 entry(3, put("a", 2, 4, 2)), entry(3, put("a", 2, 3, 2, sub: 1)),
                 entry(3, put("b", 3, 3, 1), .delete(key: Array("a"), sub: 0)),
             ] {
