@@ -214,13 +214,10 @@ package final class Evaluator {
     }
 
     /// Makes what a view wrote part of the decided state.
-    /// - Parameter made: The revision that it makes, where that is not the next one.
-    func accept(
-        _ view: TransactionView, _ response: ProposalResponse, as made: Revision? = nil
-    ) -> Decision {
+    func accept(_ view: TransactionView, _ response: ProposalResponse) -> Decision {
         var decision = Decision(result: .success(response))
         guard !view.changes.isEmpty else { return decision }
-        revision = made ?? revision.next
+        revision = revision.next
         decision.revision = revision
         decision.changes.reserveCapacity(view.changes.count)
         for (index, change) in view.changes.enumerated() {

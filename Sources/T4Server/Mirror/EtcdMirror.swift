@@ -29,14 +29,14 @@ package final class EtcdMirror: Sendable {
 
     private struct State {
         var goal: Revision?
-        var hasCompared = false
         /// Users and roles of that revision were reported to differ.
         var authRevision: UInt64?
         var reported: Revision?
     }
 
-    /// Revisions under way at once.
+    /// Revisions under way at once, and bytes in them: less than the node's queue has room for.
     private static let revisionsMax = 1024
+    private static let bytesMax = 1 << 20
     private static let pauseMin = Duration.milliseconds(200)
     private static let pauseMax = Duration.seconds(10)
 
@@ -103,12 +103,14 @@ package final class EtcdMirror: Sendable {
     private var hasArrived: Bool { state.withLock { $0.goal }.map { node.published.revision >= $0 } ?? false }
 
     private func follow() async throws {
-        try await compare()
+        let start = node.published.revision
+        try await compare(start)
         if !hasArrived {
-            let watch = try await source.watch(from: node.published.revision.next)
+            try await requireHistory(behind: start)
+            let watch = try await source.watch(from: start.next)
             try await withTaskCancellationHandler {
                 try await withThrowingTaskGroup(of: Void.self) { group in
-                    group.addTask { try await self.take(watch) }
+                    group.addTask { try await self.take(watch, behind: start) }
                     group.addTask { try await self.lookRegularly() }
                     // The first one to end ends the other.
                     defer {
@@ -121,14 +123,17 @@ package final class EtcdMirror: Sendable {
                 watch.cancel()
             }
         }
-        if hasArrived { try await look() }
+        if hasArrived {
+            try await look()
+            try await warnOfKeysWithoutLease()
+        }
     }
 
     // MARK: Is it the same database?
 
     /// Compares what both have, and decides where to end.
-    private func compare() async throws {
-        let (status, here) = (try await source.status(), node.published.revision)
+    private func compare(_ here: Revision) async throws {
+        let status = try await source.status()
         guard status.cluster == cluster else {
             throw Failure(
                 description: "the source is of the cluster \(String(status.cluster, radix: 16)) now, and was of "
@@ -140,20 +145,30 @@ package final class EtcdMirror: Sendable {
                     "the source stands at revision \(status.revision), this mirror at \(here) already: the source "
                     + "was restored from a backup, or another cluster; start again with an empty directory")
         }
-        if !state.withLock({ $0.hasCompared }) {
-            try await compareNewest(here)
-            state.withLock { state in
-                state.hasCompared = true
-                switch wish {
-                case .none: state.goal = nil
-                case .caughtUp: state.goal = status.revision
-                case .revision(let revision): state.goal = revision
-                }
-            }
-            if case .revision(let revision) = wish, revision < here {
-                throw Failure(description: "the mirror stands at revision \(here), behind revision \(revision) already")
+        try await compareNewest(here)
+        state.withLock { state in
+            switch wish {
+            case .none: break
+            case .caughtUp: state.goal = state.goal ?? status.revision
+            case .revision(let revision): state.goal = revision
             }
         }
+        if case .revision(let revision) = wish, revision < here {
+            throw Failure(description: "the mirror stands at revision \(here), behind revision \(revision) already")
+        }
+    }
+
+    /// The revision behind a given one must be above the compacted one. That one itself can still be watched, but etcd
+    /// before 3.5.16 leaves out what it deleted.
+    private func requireHistory(behind revision: Revision) async throws {
+        guard try await !source.hasHistory(of: revision) else { return }
+        throw lost(upTo: try await oldest(above: revision, upTo: source.status().revision), behind: revision)
+    }
+
+    private func lost(upTo compacted: Revision, behind revision: Revision) -> Failure {
+        Failure(
+            description: "the source has compacted its history up to revision \(compacted), and this mirror stands at "
+                + "\(revision): what lies between is nowhere any more; start again with an empty directory")
     }
 
     /// The newest revision must be what the source has there, if it still has it.
@@ -178,29 +193,39 @@ package final class EtcdMirror: Sendable {
 
     // MARK: Keys
 
-    private func take(_ watch: SourceWatch) async throws {
+    private func take(_ watch: SourceWatch, behind start: Revision) async throws {
+        var last = start
         while !hasArrived {
             var entries: [MirrorEntry] = []
-            var last = node.published.revision
             for response in try await watch.next() {
                 try check(response)
+                // The source may have compacted between the first look and the beginning of the watch.
+                if response.created { try await requireHistory(behind: start) }
                 for entry in try await self.entries(of: response, after: &last) { entries.append(entry) }
             }
-            while !entries.isEmpty {
-                try await commit(Array(entries.prefix(EtcdMirror.revisionsMax)))
-                entries.removeFirst(min(entries.count, EtcdMirror.revisionsMax))
+            var rest = entries[...]
+            while !rest.isEmpty {
+                let chunk = rest.prefix(EtcdMirror.chunkCount(rest))
+                try await commit(Array(chunk))
+                rest = rest[chunk.endIndex...]
             }
         }
+    }
+
+    /// How many entries go to the node at once: one at least.
+    private static func chunkCount(_ entries: ArraySlice<MirrorEntry>) -> Int {
+        var byteCount = 0
+        for (count, entry) in entries.prefix(revisionsMax).enumerated() {
+            byteCount += entry.byteCount
+            if count > 0, byteCount > bytesMax { return count }
+        }
+        return min(entries.count, revisionsMax)
     }
 
     private func check(_ response: EtcdWatchResponse) throws {
         guard response.canceled else { return }
         if response.compactRevision > 0 {
-            throw Failure(
-                description:
-                    "the source has compacted its history up to revision \(response.compactRevision), and this "
-                    + "mirror stands at \(node.published.revision): what lies between is nowhere any more; start again "
-                    + "with an empty directory")
+            throw lost(upTo: Revision(response.compactRevision), behind: node.published.revision)
         }
         throw Retry(description: "the source ended the watch: \(response.cancelReason)")
     }
@@ -211,6 +236,8 @@ package final class EtcdMirror: Sendable {
     ) async throws -> [MirrorEntry] {
         let goal = state.withLock { $0.goal }
         var entries: [MirrorEntry] = []
+        var sub: UInt32 = 0
+        var leases: Set<Int64> = []
         for event in response.events {
             let revision = Revision(event.kv.modRevision)
             if let goal, revision > goal { break }
@@ -218,32 +245,53 @@ package final class EtcdMirror: Sendable {
                 guard revision > last else {
                     throw Retry(description: "the source sent revision \(revision) behind \(last)")
                 }
-                entries.append(MirrorEntry(after: last, revision: revision, []))
+                guard revision == last.next else {
+                    throw Failure(
+                        description:
+                            "the source sent revision \(revision) behind \(last), and nothing of those between: "
+                            + "this mirror cannot hold what the source holds; start again with an empty directory")
+                }
+                entries.append(MirrorEntry(revision: revision, []))
                 last = revision
+                sub = 0
             }
             let place = entries.count - 1
-            let sub = UInt32(entries[place].mutations.count { $0.isWrite })
+            defer { sub += 1 }
             if event.type == .delete {
                 entries[place].mutations.append(.delete(key: Array(event.kv.key), sub: sub))
                 continue
             }
             entries[place].mutations.append(.put(key: Array(event.kv.key), record: StoredRecord(event.kv, sub: sub)))
-            if let lease = try await missingLease(event.kv.lease, entries) {
+            guard event.kv.lease != 0, leases.insert(event.kv.lease).inserted else { continue }
+            if let lease = try await missingLease(event.kv.lease) {
                 entries[place].mutations.append(.grant(lease))
             }
         }
         return entries
     }
 
-    /// The lease of a key, where it is not here yet. One that is gone at the source takes its keys with it soon.
-    private func missingLease(_ id: Int64, _ entries: [MirrorEntry]) async throws -> LeaseRecord? {
-        guard id != 0, node.leases.timeToLive(id) == nil else { return nil }
-        let isOnItsWay = entries.contains { entry in
-            entry.mutations.contains { mutation in
-                if case .grant(let lease) = mutation { lease.id == id } else { false }
+    /// The lease of a key, where it is not here yet. One that is gone at the source has taken its keys with it, by a
+    /// revision that is still to come; nothing is made up for it, lest a key be deleted that the source keeps.
+    private func missingLease(_ id: Int64) async throws -> LeaseRecord? {
+        node.leases.timeToLive(id) == nil ? try await source.lease(id) : nil
+    }
+
+    /// What a later revision of the source deletes may be here at the end without the lease that would delete it.
+    private func warnOfKeysWithoutLease() async throws {
+        let held = Set(node.leases.ids)
+        let count = try await SystemThread.run("t4-mirror") {
+            var count = 0
+            try self.node.read().forEachLatest(in: .all) { _, row in
+                let lease = RecordHeader(row).lease
+                if lease != 0, !held.contains(lease) { count += 1 }
+                return .next
             }
+            return count
         }
-        return isOnItsWay ? nil : try await source.lease(id)
+        guard count > 0 else { return }
+        logger.warning(
+            "keys name a lease that is gone at the source: nothing will delete them here",
+            metadata: ["keys": "\(count)"])
     }
 
     // MARK: Leases and compaction
@@ -275,16 +323,22 @@ package final class EtcdMirror: Sendable {
             for id in here.subtracting(there) { mutations.append(.revoke(LeaseRecord(id: id, ttl: 0))) }
         }
         if let compacted = try await compactedRevision() { mutations.append(.compact(compacted)) }
-        if !mutations.isEmpty { try await commit([MirrorEntry(after: .none, mutations)]) }
+        if !mutations.isEmpty { try await commit([MirrorEntry(mutations)]) }
         try await compareAccounts()
     }
 
     /// Where the source's history begins, if that is later than here; found by asking what can still be read.
     private func compactedRevision() async throws -> Revision? {
-        var (gone, kept) = (max(node.published.compactedRevision, .initial), node.published.revision)
+        let (gone, kept) = (max(node.published.compactedRevision, .initial), node.published.revision)
         guard gone < kept, try await !source.hasHistory(of: gone), try await source.hasHistory(of: kept) else {
             return nil
         }
+        return try await oldest(above: gone, upTo: kept)
+    }
+
+    /// The first revision that can be read, between one that cannot and one that can.
+    private func oldest(above gone: Revision, upTo kept: Revision) async throws -> Revision {
+        var (gone, kept) = (gone, kept)
         while gone.next < kept {
             let middle = Revision((gone.rawValue + kept.rawValue) / 2)
             if try await source.hasHistory(of: middle) { kept = middle } else { gone = middle }
@@ -344,6 +398,8 @@ package final class EtcdMirror: Sendable {
                 throw Failure(
                     description: "the mirror does not hold what the source held: \(reason); start again with an empty "
                         + "directory")
+            case .success(.mirror(.unsupported(let reason))):
+                throw Failure(description: "the source cannot be mirrored: \(reason)")
             case .success: throw Retry(description: "what was written before is still on its way")
             case .failure(let error):
                 switch error.code {
@@ -383,16 +439,6 @@ private final class Outcomes: Sendable {
     func wait() async -> [Result<ProposalResponse, DatabaseError>] {
         await all.wait()
         return state.withLock { $0.results.compactMap { $0 } }
-    }
-}
-
-extension Mutation {
-    /// Writes or deletes a key.
-    fileprivate var isWrite: Bool {
-        switch self {
-        case .put, .delete: true
-        case .grant, .revoke, .compact, .raise, .disarm, .auth: false
-        }
     }
 }
 

@@ -45,8 +45,8 @@ struct MirrorTests {
                 create: Revision(create), mod: Revision(mod), version: version, lease: lease, sub: sub, value: [1]))
     }
 
-    private func entry(_ revision: Int64, after: Int64? = nil, _ mutations: Mutation...) -> MirrorEntry {
-        MirrorEntry(after: Revision(after ?? revision - 1), revision: Revision(revision), mutations)
+    private func entry(_ revision: Int64, _ mutations: Mutation...) -> MirrorEntry {
+        MirrorEntry(revision: Revision(revision), mutations)
     }
 
     private func withMirror(_ body: (Node) async throws -> Void) async throws {
@@ -63,14 +63,13 @@ struct MirrorTests {
             try await expect(node, entry(2, put("a", 2, 2, 1)), .applied)
             let both = entry(3, put("b", 3, 3, 1, lease: 9), .grant(lease), .delete(key: Array("a"), sub: 1))
             try await expect(node, both, .applied)
-            // A revision that nobody sees is passed over.
-            try await expect(node, entry(6, after: 3, put("b", 3, 6, 2)), .applied)
-            #expect(node.revision == Revision(6))
+            try await expect(node, entry(4, put("b", 3, 4, 2)), .applied)
+            #expect(node.revision == Revision(4))
             let old = try node.range(RangeRequest(key: Array("a"), revision: 2)).kvs
             #expect(old.map(\.modRevision) == [Revision(2)])
             let events = try node.published.changes(
-                from: Revision(2), through: Revision(6), includePrevious: true, byteLimit: .max)
-            #expect(events.map(\.revision.rawValue) == [2, 3, 6])
+                from: Revision(2), through: Revision(4), includePrevious: true, byteLimit: .max)
+            #expect(events.map(\.revision.rawValue) == [2, 3, 4])
             #expect(events[1].events.map(\.kind) == [.put, .delete] && events[1].events[1].previous != nil)
             #expect(node.leases.timeToLive(9)?.granted == 60)
         }
@@ -80,7 +79,8 @@ struct MirrorTests {
         try await withMirror { node in
             try await expect(node, entry(2, put("a", 2, 2, 1)), .applied)
             for wrong in [
-                entry(2, put("a", 2, 2, 1)), entry(4, put("a", 2, 4, 2)), entry(2, after: 2, put("a", 2, 2, 2)),
+                entry(2, put("a", 2, 2, 1)), entry(4, put("a", 2, 4, 2)), entry(4, put("b", 4, 4, 1)),
+                entry(0, put("b", 0, 0, 1)),
                 entry(3, put("a", 2, 4, 2)), entry(3, put("a", 2, 3, 2, sub: 1)),
                 entry(3, put("b", 3, 3, 1), .delete(key: Array("a"), sub: 0)),
             ] {
@@ -107,10 +107,38 @@ struct MirrorTests {
         }
     }
 
+    /// etcd allows a put and then a deletion in transactions of one transaction, and longer keys.
+    @Test func whatNoNodeCanHoldIsSaid() async throws {
+        try await withMirror { node in
+            try await expect(node, entry(2, put("a", 2, 2, 1)), .applied)
+            let long = String(repeating: "k", count: Keyspace.userKeyBytesMax)
+            let value = [UInt8](repeating: 0, count: StoredRecord.valueBytesMax + 1)
+            let record = { (value: [UInt8]) in
+                StoredRecord(create: Revision(3), mod: Revision(3), version: 1, lease: 0, sub: 0, value: value)
+            }
+            for (wrong, text) in [
+                (entry(3, put("b", 3, 3, 1), .delete(key: Array("b"), sub: 1)), "changed twice in revision 3: 62"),
+                (entry(3, .delete(key: Array("a"), sub: 0), put("a", 3, 3, 1, sub: 1)), "changed twice in revision 3"),
+                (entry(3, put("", 3, 3, 1)), "a key of revision 3 has 0 bytes"),
+                (entry(3, put(long + "k", 3, 3, 1)), "a key of revision 3 has 32769 bytes"),
+                (entry(3, .delete(key: [], sub: 0)), "a key of revision 3 has 0 bytes"),
+                (entry(3, .put(key: [1], record: record(value))), "a value of revision 3 has \(value.count) bytes"),
+            ] {
+                guard case .unsupported(let reason) = try await commit(node, wrong) else {
+                    Issue.record("a change was taken: \(text)")
+                    continue
+                }
+                #expect(reason.contains(text), "\(reason)")
+            }
+            #expect(node.revision == Revision(2))
+            try await expect(node, entry(3, put(long, 3, 3, 1)), .applied)
+        }
+    }
+
     @Test func leasesStandStillAndGo() async throws {
         try await withMirror { node in
             let lease = LeaseRecord(id: 9, ttl: 1)
-            let none = { (mutation: Mutation) in MirrorEntry(after: .none, [mutation]) }
+            let none = { (mutation: Mutation) in MirrorEntry([mutation]) }
             try await expect(node, entry(2, put("a", 2, 2, 1, lease: 9), .grant(lease)), .applied)
             #expect(node.leases.timeToLive(9)?.remaining == 1, "no time passes")
             // A lease with keys is not taken away: the deletion of its keys is still to come.
