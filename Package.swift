@@ -183,7 +183,9 @@ let package = Package(
             name: "T4ConfigTests", dependencies: ["T4Config", "T4Core", "T4Protocols", "T4BuiltIns"],
             exclude: ["BadFiles"], swiftSettings: settings),
         // Certificates made with the openssl command, for tests of TLS.
-        .target(name: "TestCertificates", path: "Tests/TestCertificates", swiftSettings: settings),
+        .target(
+            name: "TestCertificates", dependencies: ["T4Conformance"], path: "Tests/TestCertificates",
+            swiftSettings: settings),
         // A client that speaks HTTP/2 by hand, to do what no proper one does.
         .target(name: "RawHTTP2", dependencies: ["CNGHTTP2"], path: "Tests/RawHTTP2", swiftSettings: settings),
         .testTarget(

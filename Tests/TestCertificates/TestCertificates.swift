@@ -1,4 +1,5 @@
 package import Foundation
+import T4Conformance
 
 /// A CA and what it signs, in a folder of its own: made by the openssl command when a test runs, valid for three days.
 package struct TestCertificates: Sendable {
@@ -71,23 +72,17 @@ package struct TestCertificates: Sendable {
 
     /// Runs the openssl command.
     package func openssl(_ arguments: [String]) async throws {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["openssl"] + arguments
         let log = path("openssl-\(UUID().uuidString).log")
         try Data().write(to: URL(filePath: log))
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle(forWritingAtPath: log)
-        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-            process.terminationHandler = { _ in continuation.resume() }
-            do {
-                try process.run()
-            } catch {
-                continuation.resume(throwing: error)
-            }
+        let said = try FileHandle(forWritingTo: URL(filePath: log))
+        let process = try SpawnedProcess(
+            "/usr/bin/env", ["openssl"] + arguments, environment: ProcessInfo.processInfo.environment, input: nil,
+            output: said, errors: said)
+        try said.close()
+        let end = await withCheckedContinuation { continuation in
+            process.whenEnded { continuation.resume(returning: $0) }
         }
-        guard process.terminationStatus == 0 else {
+        guard end == .code(0) else {
             let said = String(decoding: try Data(contentsOf: URL(filePath: log)), as: UTF8.self)
             throw Failure(description: "openssl \(arguments.joined(separator: " ")): \(said)")
         }
