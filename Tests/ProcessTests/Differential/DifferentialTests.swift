@@ -54,7 +54,7 @@ struct DifferentialTests {
     /// Scripts that once showed a difference, and those that show the known ones.
     @Test(arguments: keptScripts)
     func keptScriptsShowNoDifference(_ name: String) async throws {
-        let steps = try Step.script(String(contentsOf: scripts.appending(path: name + ".steps"), encoding: .utf8))
+        let steps = try DifferentialTests.steps(in: scripts, name)
         let report = try await Slots.servers.use {
             try await DifferentialTests.run(steps, engine: nil, name: name)
         }
@@ -63,10 +63,27 @@ struct DifferentialTests {
         #expect(report.known == Set([known].compactMap { $0 }), "the known differences that \(name) met")
     }
 
+    /// What other programs ask for, in their words.
+    @Test(arguments: everyEngineScripts, engines)
+    func scriptsForEveryEngineShowNoDifference(_ name: String, _ engine: String) async throws {
+        guard try await TestEnvironment.engines().contains(engine) else { return }
+        let steps = try DifferentialTests.steps(in: everyEngine, name)
+        let report = try await Slots.servers.use {
+            try await DifferentialTests.run(steps, engine: engine, name: name)
+        }
+        guard let report else { return }
+        #expect(report.known.isEmpty, "the known differences that \(name) met")
+        #expect(report.steps == steps.count)
+    }
+
     /// An entry that nothing meets would hide what it does not mean.
     @Test func everyKnownDifferenceHasAScript() {
         let met = KnownDifference.all.filter { if case .elsewhere = $0.place { false } else { true } }.map(\.name)
         #expect(Set(keptScripts.filter { $0.hasPrefix("known-") }) == Set(met.map { "known-" + $0 }))
+    }
+
+    private static func steps(in folder: URL, _ name: String) throws -> [Step] {
+        try Step.script(String(contentsOf: folder.appending(path: name + ".steps"), encoding: .utf8))
     }
 
     /// - Returns: Nil when there was a difference, which has been recorded.
@@ -110,7 +127,12 @@ private let isSeedGiven = ProcessInfo.processInfo.environment["T4_TEST_SEED"] !=
 
 private let scripts = TestEnvironment.root.appending(path: "Tests/ProcessTests/Differential/Scripts")
 
-private let keptScripts: [String] = {
-    let files = (try? FileManager.default.contentsOfDirectory(atPath: scripts.path)) ?? []
+private let everyEngine = scripts.appending(path: "every-engine")
+
+private let keptScripts = names(in: scripts)
+private let everyEngineScripts = names(in: everyEngine)
+
+private func names(in folder: URL) -> [String] {
+    let files = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
     return files.filter { $0.hasSuffix(".steps") }.map { String($0.dropLast(".steps".count)) }.sorted()
-}()
+}
