@@ -58,104 +58,106 @@ struct TLSTests {
         }
     }
 
-    /// The first half of the guide: clients need no certificate.
-    @Test func theGuideForServersOnly() async throws {
+    /// A node that speaks TLS, and what its clients need.
+    private struct SecureNode {
+        let files: TestCertificates
+        let server: ServerUnderTest
+        /// The node's own.
+        let pair: TestCertificates.Pair
+        /// What a client shows, where it needs a certificate.
+        let client: TestCertificates.Pair?
+
+        var authority: String { files.authority() }
+        /// For etcdctl and what has the same flags.
+        var flags: [String] { TLSTests.flags(authority, client) }
+        var endpoint: String { "https://localhost:\(server.port)" }
+        var log: Observed<Output> { server.process.errors }
+    }
+
+    /// Runs a body beside a node.
+    /// - Parameter mutual: Whether clients need a certificate too.
+    private func withNode(mutual: Bool = false, _ body: @Sendable (SecureNode) async throws -> Void) async throws {
         try await Slots.servers.use {
             try await TestCertificates.with { files in
                 let pair = try await files.makeServer()
-                try await with(.t4(engine: nil), Self.options(pair)) { server in
-                    let output = server.process.output
-                    try await output.untilSaid("t4 is ready: etcd endpoint https://127.0.0.1:\(server.port)\n")
-                    try await output.untilSaid(
-                        "  try: etcdctl --endpoints=https://\(server.address) --cacert FILE put /hello world\n")
-                    let here = "https://localhost:\(server.port)"
-                    let put = try await etcdctl(["--cacert", files.authority(), "put", "/hello", "world"], at: here)
-                    #expect(put.text == "OK" && put.status == .code(0))
-                    let blind = ["--insecure-skip-tls-verify", "--insecure-transport=false", "get", "/hello"]
-                    #expect(try await etcdctl(blind, at: here).text == "/hello\nworld")
-                    let members = try await etcdctl(["--cacert", files.authority(), "member", "list"], at: here)
-                    #expect(members.text.contains("https://127.0.0.1:\(server.port)"), "\(members)")
-                    // Without TLS, and by somebody who trusts another CA.
-                    try await files.makeAuthority("stranger")
-                    let plain = try await etcdctl(["get", "/hello"], at: "http://\(server.address)", isQuick: true)
-                    #expect(plain.status != .code(0))
-                    let wrong = try await etcdctl(
-                        ["--cacert", files.authority("stranger"), "get", "/hello"], at: here, isQuick: true)
-                    #expect(wrong.status != .code(0))
-                    let log = server.process.errors
-                    try await log.untilSaid("no TLS handshake, and this port speaks TLS only")
-                    try await log.untilSaid("info TLS is on certificate=\(pair.certificate) expires=")
-                    let again = try await etcdctl(["--cacert", files.authority(), "get", "/hello"], at: here)
-                    #expect(again.text == "/hello\nworld")
+                let client = try await mutual ? files.makeClient("client") : nil
+                let options = Self.options(pair, mutual: mutual ? files.authority() : nil)
+                try await with(.t4(engine: nil), options) { server in
+                    try await body(SecureNode(files: files, server: server, pair: pair, client: client))
                 }
             }
         }
     }
 
+    /// The first half of the guide: clients need no certificate.
+    @Test func theGuideForServersOnly() async throws {
+        try await withNode { node in
+            let (here, output) = (node.endpoint, node.server.process.output)
+            try await output.untilSaid("t4 is ready: etcd endpoint https://127.0.0.1:\(node.server.port)\n")
+            try await output.untilSaid(
+                "  try: etcdctl --endpoints=https://\(node.server.address) --cacert FILE put /hello world\n")
+            let put = try await etcdctl(node.flags + ["put", "/hello", "world"], at: here)
+            #expect(put.text == "OK" && put.status == .code(0))
+            let blind = ["--insecure-skip-tls-verify", "--insecure-transport=false", "get", "/hello"]
+            #expect(try await etcdctl(blind, at: here).text == "/hello\nworld")
+            let members = try await etcdctl(node.flags + ["member", "list"], at: here)
+            #expect(members.text.contains("https://127.0.0.1:\(node.server.port)"), "\(members)")
+            // Without TLS, and by somebody who trusts another CA.
+            try await node.files.makeAuthority("stranger")
+            let plain = try await etcdctl(["get", "/hello"], at: "http://\(node.server.address)", isQuick: true)
+            #expect(plain.status != .code(0))
+            let wrong = try await etcdctl(
+                Self.flags(node.files.authority("stranger")) + ["get", "/hello"], at: here, isQuick: true)
+            #expect(wrong.status != .code(0))
+            try await node.log.untilSaid("no TLS handshake, and this port speaks TLS only")
+            try await node.log.untilSaid("info TLS is on certificate=\(node.pair.certificate) expires=")
+            let again = try await etcdctl(node.flags + ["get", "/hello"], at: here)
+            #expect(again.text == "/hello\nworld")
+        }
+    }
+
     @Test func aMirrorFollowsASourceWithTLS() async throws {
-        try await Slots.servers.use {
-            try await TestCertificates.with { files in
-                let pair = try await files.makeServer()
-                let client = try await files.makeClient("client")
-                let ca = files.authority()
-                try await with(.t4(engine: nil), Self.options(pair, mutual: ca)) { server in
-                    let here = "https://localhost:\(server.port)"
-                    let flags = Self.flags(ca, client)
-                    #expect(try await etcdctl(flags + ["put", "/hello", "world"], at: here).text == "OK")
-                    try await withTemporaryDirectory { folder in
-                        let mirror = try ChildProcess(
-                            TestEnvironment.t4Binary(),
-                            ["replicate", "--from", here, "--data-dir", folder.appending(path: "t4").path] + flags
-                                + ["--until-caught-up"], environment: TestEnvironment.forChildren)
-                        #expect(try await mirror.wait() == .code(0), "\(mirror.errors.value)")
-                        #expect(mirror.output.value.description == "The mirror stands at revision 2.\n")
-                    }
-                }
+        try await withNode(mutual: true) { node in
+            #expect(try await etcdctl(node.flags + ["put", "/hello", "world"], at: node.endpoint).text == "OK")
+            try await withTemporaryDirectory { folder in
+                let mirror = try ChildProcess(
+                    TestEnvironment.t4Binary(),
+                    ["replicate", "--from", node.endpoint, "--data-dir", folder.appending(path: "t4").path]
+                        + node.flags + ["--until-caught-up"], environment: TestEnvironment.forChildren)
+                #expect(try await mirror.wait() == .code(0), "\(mirror.errors.value)")
+                #expect(mirror.output.value.description == "The mirror stands at revision 2.\n")
             }
         }
     }
 
     /// Who offers both protocols, as browsers, curl and Prometheus do, gets the one of the gateway.
     @Test func theGatewayBehindTLS() async throws {
-        try await Slots.servers.use {
-            try await TestCertificates.with { files in
-                let pair = try await files.makeServer()
-                try await with(.t4(engine: nil), Self.options(pair)) { server in
-                    let client = try ChildProcess(
-                        "/usr/bin/env",
-                        [
-                            "openssl", "s_client", "-quiet", "-verify_return_error", "-CAfile", files.authority(),
-                            "-alpn", "h2,http/1.1", "-connect", "localhost:\(server.port)",
-                        ], environment: TestEnvironment.forChildren)
-                    client.write(Array("GET /health HTTP/1.1\r\nHost: t4\r\nConnection: close\r\n\r\n".utf8))
-                    #expect(try await client.wait() == .code(0), "\(client.errors.value)")
-                    let answer = client.output.value.description
-                    #expect(answer.hasPrefix("HTTP/1.1 200 OK\r\n"), "\(answer)")
-                    #expect(answer.contains(#"{"health":"true","reason":""}"#), "\(answer)")
-                }
-            }
+        try await withNode { node in
+            let client = try ChildProcess(
+                "/usr/bin/env",
+                [
+                    "openssl", "s_client", "-quiet", "-verify_return_error", "-CAfile", node.authority,
+                    "-alpn", "h2,http/1.1", "-connect", "localhost:\(node.server.port)",
+                ], environment: TestEnvironment.forChildren)
+            client.write(Array("GET /health HTTP/1.1\r\nHost: t4\r\nConnection: close\r\n\r\n".utf8))
+            #expect(try await client.wait() == .code(0), "\(client.errors.value)")
+            let answer = client.output.value.description
+            #expect(answer.hasPrefix("HTTP/1.1 200 OK\r\n"), "\(answer)")
+            #expect(answer.contains(#"{"health":"true","reason":""}"#), "\(answer)")
         }
     }
 
     /// The second half: who has no certificate does not get in.
     @Test func theGuideForClientsWithCertificates() async throws {
-        try await Slots.servers.use {
-            try await TestCertificates.with { files in
-                let pair = try await files.makeServer()
-                let client = try await files.makeClient("client")
-                let ca = files.authority()
-                try await with(.t4(engine: nil), Self.options(pair, mutual: ca)) { server in
-                    let here = "https://localhost:\(server.port)"
-                    let put = try await etcdctl(Self.flags(ca, client) + ["put", "/hello", "world"], at: here)
-                    #expect(put.text == "OK" && put.status == .code(0))
-                    let refused = try await etcdctl(Self.flags(ca) + ["get", "/hello"], at: here, isQuick: true)
-                    #expect(refused.status != .code(0) && !refused.text.contains("world"))
-                    let log = server.process.errors
-                    try await log.untilSaid("reason=peer did not return a certificate")
-                    try await log.untilSaid("info TLS is on, and clients need a certificate ")
-                    try await server.process.output.untilSaid(" --cacert FILE --cert FILE --key FILE put ")
-                }
-            }
+        try await withNode(mutual: true) { node in
+            let put = try await etcdctl(node.flags + ["put", "/hello", "world"], at: node.endpoint)
+            #expect(put.text == "OK" && put.status == .code(0))
+            let refused = try await etcdctl(
+                Self.flags(node.authority) + ["get", "/hello"], at: node.endpoint, isQuick: true)
+            #expect(refused.status != .code(0) && !refused.text.contains("world"))
+            try await node.log.untilSaid("reason=peer did not return a certificate")
+            try await node.log.untilSaid("info TLS is on, and clients need a certificate ")
+            try await node.server.process.output.untilSaid(" --cacert FILE --cert FILE --key FILE put ")
         }
     }
 
@@ -211,38 +213,28 @@ struct TLSTests {
 
     /// New files under a living connection, and files that are wrong.
     @Test func certificatesAreReplacedWithoutARestart() async throws {
-        try await Slots.servers.use {
-            try await TestCertificates.with { files in
-                let pair = try await files.makeServer()
-                try await files.makeAuthority("next")
-                let next = try await files.makeServer("later", signer: "next")
-                try await with(.t4(engine: nil), Self.options(pair)) { server in
-                    let here = "https://" + server.address
-                    let (old, new) = (Self.flags(files.authority()), Self.flags(files.authority("next")))
-                    let watch = try ChildProcess(
-                        TestEnvironment.tool("etcdctl"),
-                        ["--endpoints=\(here)"] + old + ["watch", "/hello", "--rev=1"],
-                        environment: TestEnvironment.forChildren)
-                    #expect(try await etcdctl(old + ["put", "/hello", "1"], at: here).text == "OK")
-                    _ = try await watch.output.wait(for: "the first event") {
-                        $0.description.contains("/hello\n1\n") ? true : nil
-                    }
-                    try await files.openssl(["x509", "-in", next.certificate, "-out", pair.certificate])
-                    // The key is missing still.
-                    #expect(try await etcdctl(old + ["put", "/hello", "2"], at: here).text == "OK")
-                    try await files.openssl(["pkey", "-in", next.key, "-out", pair.key])
-                    #expect(try await etcdctl(new + ["put", "/hello", "3"], at: here).text == "OK")
-                    #expect(try await etcdctl(old + ["get", "/hello"], at: here, isQuick: true).status != .code(0))
-                    _ = try await watch.output.wait(for: "the last event") {
-                        $0.description.contains("/hello\n3\n") ? true : nil
-                    }
-                    await watch.destroy()
-                    let log = server.process.errors.value.description
-                    #expect(
-                        log.ranges(of: "new TLS files cannot be used, the old ones stay in use").count == 1, "\(log)")
-                    #expect(log.ranges(of: "notice new TLS files are in use").count == 1, "\(log)")
-                }
-            }
+        try await withNode { node in
+            let (files, pair) = (node.files, node.pair)
+            try await files.makeAuthority("next")
+            let next = try await files.makeServer("later", signer: "next")
+            let here = "https://" + node.server.address
+            let (old, new) = (node.flags, Self.flags(files.authority("next")))
+            let watch = try ChildProcess(
+                TestEnvironment.tool("etcdctl"), ["--endpoints=\(here)"] + old + ["watch", "/hello", "--rev=1"],
+                environment: TestEnvironment.forChildren)
+            #expect(try await etcdctl(old + ["put", "/hello", "1"], at: here).text == "OK")
+            try await watch.output.untilSaid("/hello\n1\n")
+            try await files.openssl(["x509", "-in", next.certificate, "-out", pair.certificate])
+            // The key is missing still.
+            #expect(try await etcdctl(old + ["put", "/hello", "2"], at: here).text == "OK")
+            try await files.openssl(["pkey", "-in", next.key, "-out", pair.key])
+            #expect(try await etcdctl(new + ["put", "/hello", "3"], at: here).text == "OK")
+            #expect(try await etcdctl(old + ["get", "/hello"], at: here, isQuick: true).status != .code(0))
+            try await watch.output.untilSaid("/hello\n3\n")
+            await watch.destroy()
+            let log = node.log.value.description
+            #expect(log.ranges(of: "new TLS files cannot be used, the old ones stay in use").count == 1, "\(log)")
+            #expect(log.ranges(of: "notice new TLS files are in use").count == 1, "\(log)")
         }
     }
 
@@ -279,37 +271,30 @@ struct TLSTests {
 
     /// Our own load generator: with a certificate, without one, and with a wrong CA.
     @Test func bench() async throws {
-        try await Slots.servers.use {
-            try await TestCertificates.with { files in
-                let pair = try await files.makeServer()
-                let client = try await files.makeClient("client")
-                try await files.makeAuthority("stranger")
-                let ca = files.authority()
-                func bench(_ arguments: [String], at endpoint: String) async throws -> (
-                    status: ExitStatus, errors: String
-                ) {
-                    let process = try ChildProcess(
-                        TestEnvironment.t4Binary(),
-                        [
-                            "bench", "--endpoint", endpoint, "--json", "--keys=100", "--duration=0.05", "--warm-up=0",
-                            "--workloads", "put-4,get-4x4,watch-2",
-                        ] + arguments, environment: TestEnvironment.forChildren)
-                    return (try await process.wait(), process.errors.value.description)
-                }
-                try await with(.t4(engine: nil), Self.options(pair, mutual: ca)) { server in
-                    let good = try await bench(Self.flags(ca, client), at: "https://" + server.address)
-                    #expect(good.status == .code(0), "\(good.errors)")
-                    // The flags alone ask for TLS.
-                    let short = try await bench(Self.flags(ca, client), at: "localhost:\(server.port)")
-                    #expect(short.status == .code(0), "\(short.errors)")
-                    let nobody = try await bench(Self.flags(ca), at: server.address)
-                    #expect(nobody.status == .code(1) && nobody.errors.contains("TLS: "), "\(nobody)")
-                    let stranger = try await bench(Self.flags(files.authority("stranger"), client), at: server.address)
-                    #expect(stranger.errors.contains("TLS: certificate verify failed"), "\(stranger)")
-                    let plain = try await bench(Self.flags(ca, client), at: "http://" + server.address)
-                    #expect(plain.status == .code(64) && plain.errors.contains("go with https://"), "\(plain)")
-                }
+        try await withNode(mutual: true) { node in
+            func bench(_ arguments: [String], at endpoint: String) async throws -> (status: ExitStatus, errors: String)
+            {
+                let process = try ChildProcess(
+                    TestEnvironment.t4Binary(),
+                    [
+                        "bench", "--endpoint", endpoint, "--json", "--keys=100", "--duration=0.05", "--warm-up=0",
+                        "--workloads", "put-4,get-4x4,watch-2",
+                    ] + arguments, environment: TestEnvironment.forChildren)
+                return (try await process.wait(), process.errors.value.description)
             }
+            let address = node.server.address
+            let good = try await bench(node.flags, at: "https://" + address)
+            #expect(good.status == .code(0), "\(good.errors)")
+            // The flags alone ask for TLS.
+            let short = try await bench(node.flags, at: "localhost:\(node.server.port)")
+            #expect(short.status == .code(0), "\(short.errors)")
+            let nobody = try await bench(Self.flags(node.authority), at: address)
+            #expect(nobody.status == .code(1) && nobody.errors.contains("TLS: "), "\(nobody)")
+            try await node.files.makeAuthority("stranger")
+            let stranger = try await bench(Self.flags(node.files.authority("stranger"), node.client), at: address)
+            #expect(stranger.errors.contains("TLS: certificate verify failed"), "\(stranger)")
+            let plain = try await bench(node.flags, at: "http://" + address)
+            #expect(plain.status == .code(64) && plain.errors.contains("go with https://"), "\(plain)")
         }
     }
 }
