@@ -3,8 +3,8 @@ import T4Conformance
 import TestCertificates
 import Testing
 
-/// Goal: what a guide for operators tells to type about users and TLS works as it stands there. Method: every command,
-/// one after the other, by a shell, on real t4 with etcdctl.
+/// Goal: what a guide for operators tells to type about users and TLS works as it stands there. Method: every command
+/// of etcdctl, one after the other, by a shell, on a real t4 that was started with the guide's flags.
 @Suite(.enabled(if: TestEnvironment.subject != .etcd, "about t4 itself"))
 struct GuideAuthTests {
     /// Runs a body with a shell and a node that was started as a guide says.

@@ -2,8 +2,8 @@ import Foundation
 import T4Conformance
 import Testing
 
-/// Runs the commands of a guide as they are written there, by a shell that finds `t4` and `etcdctl`. Only places and
-/// ports are other ones.
+/// Runs the commands of a guide as they are written there, by a shell that finds `etcdctl`. Only places and ports are
+/// other ones.
 struct GuideShell {
     /// What a guide shows of one command.
     struct Step {
@@ -19,14 +19,12 @@ struct GuideShell {
     /// What stands in the guide, and what it is here.
     private var places: [(there: String, here: String)] = []
 
-    /// - Parameter folder: Where the shell keeps a folder with the commands.
+    /// - Parameter folder: Where the shell keeps what it finds commands in.
     init(in folder: URL) throws {
         bin = folder.appending(path: "bin")
         try FileManager.default.createDirectory(at: bin, withIntermediateDirectories: true)
-        for (name, path) in [("t4", try TestEnvironment.t4Binary()), ("etcdctl", try TestEnvironment.tool("etcdctl"))] {
-            try FileManager.default.createSymbolicLink(
-                atPath: bin.appending(path: name).path, withDestinationPath: path)
-        }
+        try FileManager.default.createSymbolicLink(
+            atPath: bin.appending(path: "etcdctl").path, withDestinationPath: TestEnvironment.tool("etcdctl"))
     }
 
     mutating func replace(_ there: String, with here: String) { places.append((there, here)) }
@@ -67,6 +65,7 @@ struct GuideShell {
     ) async throws {
         var environment = TestEnvironment.forChildren
         environment["PATH"] = "\(bin.path):\(environment["PATH"] ?? "")"
+        environment["SHELL"] = "/bin/sh"
         // A busy machine is no failure.
         environment["ETCDCTL_COMMAND_TIMEOUT"] = "300s"
         environment["ETCDCTL_DIAL_TIMEOUT"] = "300s"
