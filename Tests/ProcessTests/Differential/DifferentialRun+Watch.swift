@@ -67,10 +67,10 @@ extension DifferentialRun {
         let watch = WatchModel.ActiveWatch(creation, revision: revision)
         model.active[key] = watch
         guard watch.isCatchingUp else { return }
-        let due = model.due(watch, compacted: compacted)
-        if due == 0 { try await passCatchUp() }
+        if model.due(watch, compacted: compacted).etcd == 0 { try await passCatchUp() }
         // The write that `passCatchUp` made may have been for this watch too.
-        try await deliver(due > 0 ? [key: due] : [:])
+        let due = model.due(watch, compacted: compacted)
+        try await deliver(due.t4 > 0 ? [key: due] : [:], catchingUp: key)
         model.active[key]?.isCatchingUp = false
     }
 
@@ -129,20 +129,28 @@ extension DifferentialRun {
     }
 
     /// Waits until the watches have what is due, and compares everything that has come on the streams.
-    private mutating func deliver(_ due: [WatchModel.WatchKey: Int]) async throws {
+    /// - Parameter caughtUp: A new watch that has all of the past by then. What comes on any other new one stays.
+    private mutating func deliver(
+        _ due: [WatchModel.WatchKey: WatchModel.Due], catchingUp caughtUp: WatchModel.WatchKey? = nil,
+    ) async throws {
+        let behind = model.active.first { $0.value.isCatchingUp && $0.key != caughtUp }?.key
         for number in etcd.streams.keys.sorted() {
-            let wanted = due.filter { $0.key.stream == number }
+            let wanted = due.filter { $0.key.stream == number && $0.key != behind }
             let limit = limit
             let (left, right) = (stream(number, \.etcd), stream(number, \.t4))
-            let isThere: @Sendable (WatchTape.Content) -> Bool = { content in
-                wanted.allSatisfy { content.eventCount($0.key.id) >= $0.value }
+            let what = wanted.sorted { $0.key < $1.key }.map { "\($0.value) of watch \($0.key.id)" }
+            async let leftDone: Void = left.tape.wait(for: "events at \(etcd.name): \(what)", within: limit) {
+                content in
+                wanted.allSatisfy { content.eventCount($0.key.id) >= $0.value.etcd }
             }
-            let what = wanted.sorted { $0.key < $1.key }.map { "\($0.value) events of watch \($0.key.id)" }
-            async let leftDone: Void = left.tape.wait(for: "\(etcd.name): \(what)", within: limit, isThere)
-            async let rightDone: Void = right.tape.wait(for: "\(t4.name): \(what)", within: limit, isThere)
+            async let rightDone: Void = right.tape.wait(for: "events at \(t4.name): \(what)", within: limit) {
+                content in
+                wanted.allSatisfy { content.eventCount($0.key.id) >= $0.value.t4 }
+            }
             _ = try await (leftDone, rightDone)
             try compare(try controls(left, \.etcd), try controls(right, \.t4), on: number)
-            let (events, others) = (left.tape.takeEvents(), right.tape.takeEvents())
+            let kept = behind?.stream == number ? behind?.id : nil
+            let (events, others) = (left.tape.takeEvents(but: kept), right.tape.takeEvents(but: kept))
             for id in Set(events.keys).union(others.keys).sorted() {
                 try compare(
                     events[id] ?? [], others[id] ?? [], of: WatchModel.WatchKey(stream: number, id: id))
@@ -156,12 +164,12 @@ extension DifferentialRun {
         let place = "stream \(key.stream), watch \(key.id)"
         for response in wanted { try etcd.check(response.header) }
         for response in got { try t4.check(response.header) }
-        guard model.active[key]?.isCatchingUp == true else {
+        guard let watch = model.active[key], watch.isCatchingUp else {
             return try WatchComparison.check(live: wanted, got, place, etcd: etcd, t4: t4)
         }
         let known = try WatchComparison.check(
-            history: wanted, got, place, compacted: compacted, etcd: etcd, t4: t4)
-        if let known { report.known.insert(known.name) }
+            history: wanted, got, place, compacted: compacted, wantsPrevious: watch.wantsPrevious, etcd: etcd, t4: t4)
+        report.known.formUnion(known.map(\.name))
     }
 
     /// Ends the client's side of a stream: its watches go on.

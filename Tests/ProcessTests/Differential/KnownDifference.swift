@@ -150,7 +150,7 @@ struct KnownDifference: Sendable {
                 step.verb == .txn && step.fields.text.contains("request_txn")
                     && t4 == refusal("permissionDenied", "permission denied")
             }),
-        progressOfNothing, progressAhead, tombstoneAtCompaction,
+        progressOfNothing, progressAhead, tombstoneAtCompaction, previousForgotten,
         KnownDifference(
             name: "negative-start",
             reason: """
@@ -230,6 +230,14 @@ struct KnownDifference: Sendable {
             (issues 18089 and 19179, mended in 3.5.16 and 3.6).
             """,
         place: .watch)
+
+    static let previousForgotten = KnownDifference(
+        name: "previous-forgotten",
+        reason: """
+            The first events of a watch from the past that asked for previous values: etcd notes the wish only once the \
+            watch is there, and may send them before without (recvLoop in server/etcdserver/api/v3rpc/watch.go).
+            """,
+        place: .elsewhere(test: "WatchSemanticsTests.previousVersionsOnlyWhenAskedFor"))
 
     /// Whether an answer is that of a node that was not told who asks.
     private static func isRefusedByAuth(_ answer: String) -> Bool {

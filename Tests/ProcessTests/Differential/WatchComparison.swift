@@ -26,12 +26,14 @@ enum WatchComparison {
     /// Events of the past: every field of theirs. How much of it comes at once, and which revision the header names, is
     /// the server's choice, but never a part of a revision.
     ///
-    /// - Parameter compacted: The compacted revision when the watch began.
-    /// - Returns: The known difference that showed.
+    /// - Parameters:
+    ///   - compacted: The compacted revision when the watch began.
+    ///   - wantsPrevious: Whether the watch asked for previous values.
+    /// - Returns: The known differences that showed.
     static func check(
         history wanted: [EtcdWatchResponse], _ got: [EtcdWatchResponse], _ place: String, compacted: Int64,
-        etcd: Side, t4: Side,
-    ) throws -> KnownDifference? {
+        wantsPrevious: Bool, etcd: Side, t4: Side,
+    ) throws -> [KnownDifference] {
         for (side, responses) in [(etcd, wanted.withoutFragments), (t4, got.withoutFragments)] {
             var last: Int64 = 0
             for response in responses {
@@ -43,13 +45,17 @@ enum WatchComparison {
             }
         }
         var (left, right) = (together(wanted), together(got))
-        var known: KnownDifference?
+        var known: [KnownDifference] = []
         let lost = right.events.filter { $0.type == .delete && $0.kv.modRevision == compacted }
         if !lost.isEmpty, !left.events.contains(where: { $0.type == .delete && $0.kv.modRevision == compacted }) {
             right.events.removeAll { lost.contains($0) }
             // etcd may have sent nothing at all then, from which no id can be read.
             if wanted.isEmpty { left.watchID = right.watchID }
-            known = .tombstoneAtCompaction
+            known.append(.tombstoneAtCompaction)
+        }
+        if wantsPrevious, !left.events.contains(where: \.hasPrevKv), right.events.contains(where: \.hasPrevKv) {
+            for index in right.events.indices { right.events[index].clearPrevKv() }
+            known.append(.previousForgotten)
         }
         left.header.revision = right.header.revision
         let (leftText, rightText) = (try text([left], etcd), try text([right], t4))

@@ -27,6 +27,7 @@ struct WatchModel: Sendable {
         let floor: Int64
         let skipsPuts: Bool
         let skipsDeletes: Bool
+        let wantsPrevious: Bool
         /// True until the first delivery after it was made with a start in the past.
         var isCatchingUp: Bool
 
@@ -37,6 +38,7 @@ struct WatchModel: Sendable {
             floor = max(revision, request.startRevision)
             skipsPuts = request.filters.contains(.noput)
             skipsDeletes = request.filters.contains(.nodelete)
+            wantsPrevious = request.prevKv
             isCatchingUp = start <= revision
         }
 
@@ -48,6 +50,12 @@ struct WatchModel: Sendable {
         }
     }
 
+    /// How many events a watch must get of each server.
+    struct Due: Sendable {
+        let etcd: Int
+        let t4: Int
+    }
+
     private(set) var changes: [Change] = []
     var active: [WatchKey: ActiveWatch] = [:]
     /// Streams with a progress request that t4 has not answered yet.
@@ -55,18 +63,21 @@ struct WatchModel: Sendable {
 
     /// Adds what the watch of everything told.
     /// - Returns: How many events each watch must get for it.
-    mutating func add(_ events: [EtcdEvent]) -> [WatchKey: Int] {
+    mutating func add(_ events: [EtcdEvent]) -> [WatchKey: Due] {
         let new = events.map {
             Change(revision: $0.kv.modRevision, key: Array($0.kv.key), isDelete: $0.type == .delete)
         }
         changes += new
         return active.mapValues { watch in new.count { watch.wants($0) } }.filter { $0.value > 0 }
+            .mapValues { Due(etcd: $0, t4: $0) }
     }
 
     /// How many changes of the past a new watch must get.
-    /// - Parameter compacted: Deletions at this revision are not counted: etcd 3.5.1 loses them.
-    func due(_ watch: ActiveWatch, compacted: Int64) -> Int {
-        changes.count { watch.wants($0) && !($0.isDelete && $0.revision == compacted) }
+    /// - Parameter compacted: Deletions at this revision are not counted for etcd: 3.5.1 loses them, sooner or later.
+    func due(_ watch: ActiveWatch, compacted: Int64) -> Due {
+        Due(
+            etcd: changes.count { watch.wants($0) && !($0.isDelete && $0.revision == compacted) },
+            t4: changes.count { watch.wants($0) })
     }
 
     func hasWatch(on stream: Int) -> Bool { active.keys.contains { $0.stream == stream } }

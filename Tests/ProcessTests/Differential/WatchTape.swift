@@ -50,19 +50,24 @@ final class WatchTape: ClientStreamHandler, Sendable {
     func onEnd(_ status: RPCStatus) { content.update { $0.end = $0.end ?? status } }
     func onWritable() {}
 
-    /// Waits until `isEnough`, or the end of the stream.
+    /// Waits until `isEnough`.
+    /// - Throws: `Mismatch` when the stream ends before that: no script ends one whose watches it waits for.
     func wait(
         for what: String, within limit: Duration, _ isEnough: @Sendable (Content) -> Bool,
     ) async throws {
-        _ = try await content.wait(for: what, within: limit) { isEnough($0) || $0.end != nil ? true : nil }
+        let content = try await content.wait(for: what, within: limit) { isEnough($0) || $0.end != nil ? $0 : nil }
+        guard isEnough(content) else { throw Mismatch("the stream ended before \(what): \(content)") }
     }
 
     func takeControls() -> [EtcdWatchResponse] { content.update { take(&$0.controls) } }
     func takeCompactions() -> [EtcdWatchResponse] { content.update { take(&$0.compactions) } }
-    func takeEvents() -> [Int64: [EtcdWatchResponse]] {
+
+    /// - Parameter kept: A watch whose events stay.
+    func takeEvents(but kept: Int64? = nil) -> [Int64: [EtcdWatchResponse]] {
         content.update { content in
-            defer { content.events = [:] }
-            return content.events
+            let taken = content.events.filter { $0.key != kept }
+            content.events = content.events.filter { $0.key == kept }
+            return taken
         }
     }
 }
