@@ -130,7 +130,7 @@ let package = Package(
         .target(
             name: "T4Server",
             dependencies: [
-                "T4Core", "T4Protocols", "RPC", "EtcdAPI", "CCrypt",
+                "T4Core", "T4Protocols", "RPC", "EtcdAPI", "CCrypt", "COpenSSL",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "Logging", package: "swift-log"),

@@ -198,7 +198,9 @@ public struct Configuration: Sendable {
     public struct Auth: Hashable, Sendable {
         /// Whether requests are checked once clients have turned authentication on in the database.
         public var isEnforced = true
-        /// How long a login lasts after its last use: 1 s ... 30 days.
+        /// What proves a login.
+        public var tokens = AuthTokens.simple
+        /// How long a login with a simple token lasts after its last use: 1 s ... 30 days.
         public var tokenTTL = Duration.seconds(300)
         /// Cost of the hashes of passwords: 4 ... 20.
         public var bcryptCost = 10

@@ -74,8 +74,10 @@ struct RunCommand: AsyncParsableCommand {
         let node: Node
         let server: EtcdServer
         let tls: RPCServerTLS?
+        let signedTokens: SignedTokens?
         do {
             tls = try configuration.clientTLS.load(logger)
+            signedTokens = try configuration.auth.loadSignedTokens(logger)
             var choice = NodeConfiguration.StoreChoice.configured
             if let time = configuration.restore.pointTime {
                 choice = try await restorePoint(configuration, time, registry, logger)
@@ -92,6 +94,7 @@ struct RunCommand: AsyncParsableCommand {
             settings.transport.connectionsMax = descriptors.connections(
                 wished: settings.transport.connectionsMax, logger)
             settings.transport.tls = tls
+            settings.signedTokens = signedTokens
             server = try await EtcdServer.start(
                 node: node, host: listen.host, port: listen.port, settings: settings, logger: logger)
         } catch {

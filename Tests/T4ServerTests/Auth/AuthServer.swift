@@ -26,6 +26,7 @@ struct AuthServer {
 
     static func with(
         enforced: Bool = true, tls: (server: RPCServerTLS, client: RPCClientTLS)? = nil,
+        signedTokens: SignedTokens? = nil,
         _ body: (inout AuthServer) async throws -> Void
     ) async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "t4-auth-\(UUID().uuidString)")
@@ -38,6 +39,7 @@ struct AuthServer {
         settings.bcryptCost = 4
         settings.enforcesAuth = enforced
         settings.transport.tls = tls?.server
+        settings.signedTokens = signedTokens
         let server = try await EtcdServer.start(
             node: node, host: "127.0.0.1", port: 0, settings: settings, logger: logger)
         let client = try await connect(port: server.port, tls?.client)
