@@ -199,8 +199,8 @@ let package = Package(
         .testTarget(
             name: "T4ServerTests",
             dependencies: [
-                "CodingReference", "TestCertificates", "T4Server", "T4Core", "T4Protocols", "T4BuiltIns", "RPC",
-                "EtcdAPI",
+                "CodingReference", "TestCertificates", "T4Conformance", "T4Server", "T4Core", "T4Protocols",
+                "T4BuiltIns", "RPC", "EtcdAPI",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],

@@ -10,7 +10,7 @@ import Testing
 /// both beside each other, with the same accounts; forged tokens signed by the openssl command.
 @Suite(.enabled(if: TestEnvironment.subject != .etcd, "about t4 itself"))
 struct SignedTokenTests {
-    private struct Pair {
+    private struct Pair: Sendable {
         var etcd: EtcdClient
         var t4: EtcdClient
 
@@ -18,7 +18,7 @@ struct SignedTokenTests {
     }
 
     /// Servers of their own for each set of options.
-    private func withBoth(_ options: String, _ body: (Pair) async throws -> Void) async throws {
+    private func withBoth(_ options: String, _ body: @Sendable (Pair) async throws -> Void) async throws {
         try await Slots.servers.use {
             try await withTemporaryDirectory { folder in
                 let flags = ["--auth-token", options, "--bcrypt-cost", "4"]
@@ -90,7 +90,13 @@ struct SignedTokenTests {
     private func expectSame(
         _ pair: Pair, _ token: String, _ what: String, at location: SourceLocation = #_sourceLocation
     ) async -> [String] {
-        let (etcd, t4) = (await answers(pair.etcd, token), await answers(pair.t4, token))
+        // Later versions of etcd have a status of its own for this.
+        let etcd = await answers(pair.etcd, token).map {
+            $0.replacing(
+                "unknown desc = auth: revision in header is old",
+                with: "invalidArgument desc = etcdserver: revision of auth store is old")
+        }
+        let t4 = await answers(pair.t4, token)
         #expect(t4 == etcd, "\(what)", sourceLocation: location)
         return t4
     }
