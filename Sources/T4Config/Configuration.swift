@@ -146,6 +146,8 @@ public struct Configuration: Sendable {
         public var keepalivePermitWithoutStream = true
         /// Size at which the database counts as full, and the NOSPACE alarm is raised.
         public var quota = SizeLimit.none
+        /// How often the rows of the engine are compared with their digest: 1 s ... 3650 days, 0 for never.
+        public var corruptCheckInterval = Duration.zero
     }
 
     /// TLS on the port of the clients; off without a certificate.

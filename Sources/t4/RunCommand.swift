@@ -221,6 +221,8 @@ extension NodeConfiguration {
         watchesMax = configuration.watch.watchesMax
         retention = configuration.compaction.nodeRetention
         quotaBytes = configuration.server.quota.bytes
+        let checkInterval = configuration.server.corruptCheckInterval
+        corruptCheckInterval = checkInterval == .zero ? nil : checkInterval
         durability = choice == .inside ? .local : configuration.wal.durability
         name = configuration.node.id
         software = "t4 \(Version.text)"
