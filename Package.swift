@@ -40,7 +40,8 @@ let package = Package(
         .trait(name: "RocksDB", description: "The rocksdb engine; needs librocksdb-dev."),
         .trait(name: "LevelDB", description: "The leveldb engine; needs libleveldb-dev."),
         .trait(name: "S3", description: "The s3 object store; needs libcurl4-openssl-dev."),
-        .default(enabledTraits: ["LMDB", "RocksDB", "LevelDB", "S3"]),
+        .trait(name: "Jemalloc", description: "The command t4 allocates with jemalloc; needs libjemalloc-dev."),
+        .default(enabledTraits: ["LMDB", "RocksDB", "LevelDB", "S3", "Jemalloc"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -143,7 +144,9 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
-            swiftSettings: settings),
+            swiftSettings: settings,
+            // Of the command only: a program that embeds a node has an allocator of its own choice.
+            linkerSettings: [.linkedLibrary("jemalloc", .when(platforms: [.linux], traits: ["Jemalloc"]))]),
 
         // Tests.
         .target(

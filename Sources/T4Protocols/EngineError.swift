@@ -39,6 +39,11 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
         self.cause = cause
     }
 
+    /// The error itself where it is an engine's already, and else `ioFailed` with it as the cause.
+    package init(wrapping error: any Error, _ message: @autoclosure () -> String) {
+        self = error as? EngineError ?? EngineError(.ioFailed, message(), cause: error)
+    }
+
     /// Message and cause, for a log line.
     public var description: String { cause.map { "\(message): \($0)" } ?? message }
 }

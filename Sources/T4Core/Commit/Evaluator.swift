@@ -67,10 +67,8 @@ package final class Evaluator {
             }
         } catch let error as DatabaseError {
             return Decision(result: .failure(error))
-        } catch let error as EngineError {
-            throw error
         } catch {
-            throw EngineError(.ioFailed, "a proposal could not be decided", cause: error)
+            throw EngineError(wrapping: error, "a proposal could not be decided")
         }
     }
 

@@ -85,10 +85,8 @@ final class EtcdSnapshotRows: SortedRows {
             guard let row = try nextRow() else { return false }
             visit(row.name.span.bytes, row.value.span.bytes)
             return true
-        } catch let error as EngineError {
-            throw error
         } catch {
-            throw EngineError(.ioFailed, "the file cannot be read to its end", cause: error)
+            throw EngineError(wrapping: error, "the file cannot be read to its end")
         }
     }
 

@@ -129,20 +129,6 @@ import Testing
         return pair
     }
 
-    /// Why a call does not go through; nil if it does.
-    private func refusal(
-        _ server: RPCServer, _ files: TestCertificates, _ pair: TestCertificates.Pair
-    ) async throws -> String? {
-        do {
-            let client = try await connect(server, trusting: files.authority(), as: pair)
-            let status = await failure(client, "/test.Echo/Unary", [1])
-            await client.close()
-            return status.isOK ? nil : "\(status)"
-        } catch let error as RPCError {
-            return "\(error)"
-        }
-    }
-
     @Test func handshakesHaveABound() async throws {
         try await TestCertificates.with { files in
             let pair = try await files.makeServer()
@@ -151,10 +137,10 @@ import Testing
                 let (within, beyond) = (
                     try await longChain(files, bytes: 12_000), try await longChain(files, bytes: 80_000)
                 )
-                let first = try await refusal(server, files, within)
+                let first = try await refusal(server, files, as: within)
                 #expect(first == nil)
-                #expect(try await refusal(server, files, beyond) != nil)
-                #expect(try await refusal(server, files, within) == nil)
+                #expect(try await refusal(server, files, as: beyond) != nil)
+                #expect(try await refusal(server, files, as: within) == nil)
             }
             #expect(log.containing("reason=more than 65536 bytes of it").count == 1, "\(log.all)")
         }
@@ -169,10 +155,10 @@ import Testing
             try await withTLSServer(pair, clients: files.authority(), log: log, configuration: configuration) {
                 server in
                 let long = try await longChain(files, bytes: 40_000)
-                #expect(try await refusal(server, files, long) != nil)
+                #expect(try await refusal(server, files, as: long) != nil)
                 // What it held is free again, often enough.
                 let short = try await files.makeClient("short")
-                for _ in 0..<20 { #expect(try await refusal(server, files, short) == nil) }
+                for _ in 0..<20 { #expect(try await refusal(server, files, as: short) == nil) }
             }
             #expect(log.containing("memory for requests and answers is short").count == 1, "\(log.all)")
         }

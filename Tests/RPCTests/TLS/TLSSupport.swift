@@ -62,3 +62,17 @@ func connect(
         authority: CredentialFile(setting: "authority", path: authority), certificate: pair?.files)
     return try await RPCClient.connect(host: host, port: server.port, configuration: configuration)
 }
+
+/// Why a call does not go through, which a client may learn only after the handshake; nil if it does.
+func refusal(
+    _ server: RPCServer, _ files: TestCertificates, as pair: TestCertificates.Pair?
+) async throws -> String? {
+    do {
+        let client = try await connect(server, trusting: files.authority(), as: pair)
+        let status = await failure(client, "/test.Echo/Unary", [1])
+        await client.close()
+        return status.isOK ? nil : "\(status)"
+    } catch let error as RPCError {
+        return "\(error)"
+    }
+}

@@ -20,20 +20,6 @@ import Testing
         return answer[0] == 1 ? String(decoding: answer.dropFirst(), as: UTF8.self) : nil
     }
 
-    /// Why somebody cannot make a call, who may learn it only after the handshake.
-    private func refusal(
-        _ server: RPCServer, _ files: TestCertificates, as pair: TestCertificates.Pair?
-    ) async throws -> String? {
-        do {
-            let client = try await connect(server, trusting: files.authority(), as: pair)
-            let status = await failure(client, "/test.Echo/Unary", [1])
-            await client.close()
-            return status.isOK ? nil : "\(status)"
-        } catch let error as RPCError {
-            return "\(error)"
-        }
-    }
-
     @Test func callsOfEverySize() async throws {
         try await TestCertificates.with { files in
             let pair = try await files.makeServer()

@@ -52,10 +52,8 @@ package struct CheckpointRows: SortedRows {
             guard let row = try nextRow() else { return false }
             visit(row.name.span.bytes, row.value.span.bytes)
             return true
-        } catch let error as EngineError {
-            throw error
         } catch {
-            throw EngineError(.ioFailed, "the checkpoint cannot be read to its end", cause: error)
+            throw EngineError(wrapping: error, "the checkpoint cannot be read to its end")
         }
     }
 

@@ -56,12 +56,10 @@ package final class CheckpointSnapshot: EngineSnapshot, @unchecked Sendable {
                 }
                 for (name, value) in rows.reversed() where visit(name.span.bytes, value.span.bytes) == .stop { return }
             }
-        } catch let error as EngineError {
-            throw error
         } catch let error as CheckpointError where error.code == .corrupted {
             throw EngineError(.corrupted, "the checkpoint is damaged", cause: error)
         } catch {
-            throw EngineError(.ioFailed, "the checkpoint cannot be read", cause: error)
+            throw EngineError(wrapping: error, "the checkpoint cannot be read")
         }
     }
 

@@ -102,7 +102,9 @@ extension EngineRules {
                 let size = try engine.sizeOnDisk()
                 try overwrite(rounds: 200)
                 let later = try engine.sizeOnDisk()
-                try expect(later <= size + size / 2 + (1 << 20), "size grew from \(size) to \(later) bytes")
+                // An engine may write anew what it holds only once that has doubled, or grown by some MiB; what was
+                // written meanwhile is far more.
+                try expect(later <= size + size / 2 + (4 << 20), "size grew from \(size) to \(later) bytes")
             }
         },
         EngineRule("space of deleted rows is no longer in use once it is reclaimed, and no row is lost") { engine in
