@@ -131,7 +131,7 @@ let package = Package(
         .target(
             name: "T4Server",
             dependencies: [
-                "T4Core", "T4Protocols", "RPC", "EtcdAPI", "CCrypt",
+                "T4Core", "T4Protocols", "RPC", "EtcdAPI", "CCrypt", "COpenSSL",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "Logging", package: "swift-log"),
@@ -202,8 +202,8 @@ let package = Package(
         .testTarget(
             name: "T4ServerTests",
             dependencies: [
-                "CodingReference", "TestCertificates", "T4Server", "T4Core", "T4Protocols", "T4BuiltIns", "RPC",
-                "EtcdAPI",
+                "CodingReference", "TestCertificates", "T4Conformance", "T4Server", "T4Core", "T4Protocols",
+                "T4BuiltIns", "RPC", "EtcdAPI",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],

@@ -146,6 +146,8 @@ public struct Configuration: Sendable {
         public var keepalivePermitWithoutStream = true
         /// Size at which the database counts as full, and the NOSPACE alarm is raised.
         public var quota = SizeLimit.none
+        /// How often the rows of the engine are compared with their digest: 1 s ... 3650 days, 0 for never.
+        public var corruptCheckInterval = Duration.zero
     }
 
     /// TLS on the port of the clients; off without a certificate.
@@ -198,7 +200,9 @@ public struct Configuration: Sendable {
     public struct Auth: Hashable, Sendable {
         /// Whether requests are checked once clients have turned authentication on in the database.
         public var isEnforced = true
-        /// How long a login lasts after its last use: 1 s ... 30 days.
+        /// What proves a login.
+        public var tokens = AuthTokens.simple
+        /// How long a login with a simple token lasts after its last use: 1 s ... 30 days.
         public var tokenTTL = Duration.seconds(300)
         /// Cost of the hashes of passwords: 4 ... 20.
         public var bcryptCost = 10

@@ -101,6 +101,17 @@ extension SettingDefinition {
             "server.quota_backend_bytes", flag: "quota-backend-bytes", \.server.quota,
             "Size of the data in the engine at which the NOSPACE alarm is raised, and puts are refused until it is "
                 + "disarmed. 0 or less is no limit; with etcd 0 is 2 GiB."),
+        SettingDefinition(
+            "server.corrupt_check_interval", flag: "corrupt-check-time", \.server.corruptCheckInterval,
+            aliases: [
+                Alias(
+                    flag: "experimental-corrupt-check-time", isSwitch: false,
+                    summary: "As --corrupt-check-time, by the name of etcd 3.5.",
+                    translate: { text throws(Refusal) in text })
+            ], check: withinOrZero(.seconds(1)...(.seconds(3650 * 86_400))),
+            "How often all rows of the engine are read and compared with their digest, the first time right after the "
+                + "start. Where they differ the CORRUPT alarm is raised, and writes are refused until it is disarmed. "
+                + "\"0s\" never does it."),
     ]
 
     private static let watch = [

@@ -21,7 +21,7 @@ enum Unavailable {
     /// What becomes of a flag's value that asks for nothing that is missing; nil when it does.
     static func effect(flag: String, _ text: String) -> Effect? {
         switch (flag, text) {
-        case ("read-consistency", "linearizable"), ("auth-token", "simple"): .same
+        case ("read-consistency", "linearizable"): .same
         case ("read-consistency", "serializable"): .better(reads)
         default: nil
         }
@@ -31,7 +31,6 @@ enum Unavailable {
     private static let reads = "a node works alone in this version, so every read is linearizable"
     private static let tls = "TLS for clients is set in the table [client_tls]"
     private static let compaction = "automatic compaction is set as with etcd: --auto-compaction-mode, -retention"
-    private static let tokens = "tokens of other kinds than \"simple\" are not in this version"
     private static let metrics = "a port of its own for metrics is not in this version; /metrics is on the client port"
 
     private static let tables = [
@@ -41,7 +40,7 @@ enum Unavailable {
     private static let flags: [(name: String, reason: String)] = [
         ("peer-", cluster), ("advertise-peer", cluster),
         ("leader-watch-interval-sec", cluster), ("follower-", cluster), ("read-consistency", reads),
-        ("auth-token", tokens), ("metrics-addr", metrics),
+        ("metrics-addr", metrics),
         ("pprof", "profiles over HTTP are not in this version"),
         ("auto-compact", compaction), ("auto-compact-", compaction),
     ]

@@ -24,6 +24,9 @@ enum EtcdErrors {
     /// What clients of the lock and election services are told in place of `status`.
     static func passedOn(_ status: RPCStatus) -> RPCStatus { RPCStatus(.unknown, status.message) }
 
+    /// etcd has no status of its own for this one either.
+    static let verifyOnly = RPCStatus(.unknown, "auth: token signing attempted with verify-only key")
+
     static let stopped = status(.unavailable, "server stopped")
 
     /// What a client is told. Go clients map errors back by the text, so nothing is added to it.

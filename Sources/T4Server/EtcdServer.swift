@@ -17,6 +17,8 @@ public struct EtcdServerSettings: Sendable {
     public var enforcesAuth = true
     /// Cost of the hashes of passwords: 4 ... 20, each one more doubles the time that a login takes.
     public var bcryptCost = 10
+    /// The tokens of logins; nil for those that the database remembers, which end when they are not used.
+    public var signedTokens: SignedTokens?
     /// Event loops, each with a thread of its own; 1 or more.
     public var threads = 1
     /// Limits and times of the transport.

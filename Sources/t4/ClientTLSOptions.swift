@@ -23,10 +23,12 @@ struct ClientTLSOptions: ParsableArguments {
 
     /// Nil where the server is to be spoken to without TLS.
     /// - Throws: What is wrong with one of the files.
-    func load(endpoint: String) throws(TLSFileError) -> RPCClientTLS? {
+    func load(endpoint: String) throws(CredentialFileError) -> RPCClientTLS? {
         guard isGiven || endpoint.hasPrefix("https://") else { return nil }
-        func file(_ setting: String, _ path: String?) -> TLSFile? { path.map { TLSFile(setting: setting, path: $0) } }
-        var pair: (certificate: TLSFile, key: TLSFile)?
+        func file(_ setting: String, _ path: String?) -> CredentialFile? {
+            path.map { CredentialFile(setting: setting, path: $0) }
+        }
+        var pair: (certificate: CredentialFile, key: CredentialFile)?
         if let cert = file("--cert", cert), let key = file("--key", key) { pair = (cert, key) }
         return try RPCClientTLS(authority: file("--cacert", cacert), certificate: pair)
     }

@@ -74,8 +74,10 @@ struct RunCommand: AsyncParsableCommand {
         let node: Node
         let server: EtcdServer
         let tls: RPCServerTLS?
+        let signedTokens: SignedTokens?
         do {
             tls = try configuration.clientTLS.load(logger)
+            signedTokens = try configuration.auth.loadSignedTokens(logger)
             var choice = NodeConfiguration.StoreChoice.configured
             if let time = configuration.restore.pointTime {
                 choice = try await restorePoint(configuration, time, registry, logger)
@@ -92,6 +94,7 @@ struct RunCommand: AsyncParsableCommand {
             settings.transport.connectionsMax = descriptors.connections(
                 wished: settings.transport.connectionsMax, logger)
             settings.transport.tls = tls
+            settings.signedTokens = signedTokens
             server = try await EtcdServer.start(
                 node: node, host: listen.host, port: listen.port, settings: settings, logger: logger)
         } catch {
@@ -218,6 +221,8 @@ extension NodeConfiguration {
         watchesMax = configuration.watch.watchesMax
         retention = configuration.compaction.nodeRetention
         quotaBytes = configuration.server.quota.bytes
+        let checkInterval = configuration.server.corruptCheckInterval
+        corruptCheckInterval = checkInterval == .zero ? nil : checkInterval
         durability = choice == .inside ? .local : configuration.wal.durability
         name = configuration.node.id
         software = "t4 \(Version.text)"

@@ -56,9 +56,6 @@ import Testing
         Mistake(
             flags: ["read-consistency": "eventual"],
             "--read-consistency: a node works alone in this version, so every read is linearizable"),
-        Mistake(
-            flags: ["auth-token": "jwt,pub-key=a"],
-            "--auth-token: tokens of other kinds than \"simple\" are not in this version"),
         Mistake("[tls]", "t4.toml:1:2: tls: TLS for clients is set in the table [client_tls]"),
         Mistake(
             environment: ["T4_PEER_TLS_CERT": "b"],

@@ -144,7 +144,7 @@ private let allowedImports: [String: Set<String>] = [
     ],
     "EtcdAPI": [],
     "RPC": ["CNGHTTP2"],
-    "T4Server": ["T4Core", "T4Protocols", "RPC", "EtcdAPI", "CCrypt"],
+    "T4Server": ["T4Core", "T4Protocols", "RPC", "EtcdAPI", "CCrypt", "COpenSSL"],
     "t4": ["T4Server", "T4Core", "T4Protocols", "T4Config", "T4BuiltIns", "T4Conformance", "RPC"],
     "T4Conformance": ["T4Protocols"],
     "S3StoreTests": ["S3Store", "T4Conformance", "T4Core", "T4Protocols", "COpenSSL"],

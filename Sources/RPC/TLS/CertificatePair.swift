@@ -7,12 +7,13 @@ struct CertificatePair {
     let key: NIOSSLPrivateKeySource
     /// Seconds since 1970.
     let expires: Int64
-    private let keyFile: TLSFile
-    private let certificateFile: TLSFile
+    private let keyFile: CredentialFile
+    private let certificateFile: CredentialFile
 
     init(
-        _ certificateFile: TLSFile, certificateBytes: [UInt8], _ keyFile: TLSFile, keyBytes: [UInt8], now: Int64
-    ) throws(TLSFileError) {
+        _ certificateFile: CredentialFile, certificateBytes: [UInt8], _ keyFile: CredentialFile, keyBytes: [UInt8],
+        now: Int64
+    ) throws(CredentialFileError) {
         let certificates = try PEM(file: certificateFile, bytes: certificateBytes).certificates()
         chain = certificates.map { .certificate($0) }
         key = .privateKey(try PEM(file: keyFile, bytes: keyBytes).privateKey())
@@ -32,7 +33,7 @@ struct CertificatePair {
     }
 
     /// The context of a configuration that has the chain and the key.
-    func context(_ configuration: TLSConfiguration) throws(TLSFileError) -> NIOSSLContext {
+    func context(_ configuration: TLSConfiguration) throws(CredentialFileError) -> NIOSSLContext {
         do {
             return try NIOSSLContext(configuration: configuration)
         } catch NIOSSLError.failedToLoadPrivateKey {

@@ -1,12 +1,18 @@
 import NIOSSL
 
 /// Reads certificates and keys out of PEM text, and says what a file holds that has none.
-struct PEM {
-    let file: TLSFile
+package struct PEM {
+    let file: CredentialFile
     let bytes: [UInt8]
 
+    /// - Parameter bytes: What the file holds.
+    package init(file: CredentialFile, bytes: [UInt8]) {
+        self.file = file
+        self.bytes = bytes
+    }
+
     /// The certificates of the file, in its order; at least one.
-    func certificates() throws(TLSFileError) -> [NIOSSLCertificate] {
+    func certificates() throws(CredentialFileError) -> [NIOSSLCertificate] {
         try requireText()
         guard
             holds("-----BEGIN CERTIFICATE-----") || holds("-----BEGIN X509 CERTIFICATE-----")
@@ -35,7 +41,7 @@ struct PEM {
     }
 
     /// The certificates of the file as CAs to trust; at least one is a root, which every chain has to end in.
-    func authorities() throws(TLSFileError) -> [NIOSSLCertificate] {
+    func authorities() throws(CredentialFileError) -> [NIOSSLCertificate] {
         let certificates = try certificates()
         guard certificates.contains(where: { $0.subjectName == $0.issuerName }) else {
             throw file.problem(
@@ -46,12 +52,28 @@ struct PEM {
     }
 
     /// The private key of the file.
-    func privateKey() throws(TLSFileError) -> NIOSSLPrivateKey {
+    func privateKey() throws(CredentialFileError) -> NIOSSLPrivateKey {
+        try requirePrivateKey()
+        do {
+            // Without a callback a password would be asked for on the terminal.
+            return try NIOSSLPrivateKey(bytes: bytes, format: .pem) { $0([UInt8]()) }
+        } catch {
+            throw file.problem(
+                "the private key in it is damaged or of an unknown kind", "copy or make it anew, RSA or ECDSA")
+        }
+    }
+
+    /// Refuses text without a private key that can be read without a password.
+    package func requirePrivateKey() throws(CredentialFileError) {
         try requireText()
         guard holds("PRIVATE KEY-----") else {
             if holds("-----BEGIN CERTIFICATE-----") {
                 throw file.problem(
                     "it holds a certificate, not a private key", "name the key; are two settings swapped?")
+            }
+            if holds("PUBLIC KEY-----") {
+                throw file.problem(
+                    "it holds a public key, not a private one", "name the private key; are two settings swapped?")
             }
             throw file.problem(
                 "it holds no private key in PEM format (-----BEGIN PRIVATE KEY-----)",
@@ -62,16 +84,23 @@ struct PEM {
                 "the key is encrypted, and nobody is asked for its password",
                 "write it without one (openssl pkey -in FILE -out NEWFILE) and keep it readable for t4 alone")
         }
-        do {
-            // Without a callback a password would be asked for on the terminal.
-            return try NIOSSLPrivateKey(bytes: bytes, format: .pem) { $0([UInt8]()) }
-        } catch {
-            throw file.problem(
-                "the private key in it is damaged or of an unknown kind", "copy or make it anew, RSA or ECDSA")
-        }
     }
 
-    private func requireText() throws(TLSFileError) {
+    /// Refuses text without a public key or a certificate, which has one.
+    package func requirePublicKey() throws(CredentialFileError) {
+        try requireText()
+        guard !holds("PUBLIC KEY-----"), !holds("-----BEGIN CERTIFICATE-----") else { return }
+        if holds("PRIVATE KEY-----") {
+            throw file.problem(
+                "it holds a private key, not a public one",
+                "name the public key (openssl pkey -in FILE -pubout); are two settings swapped?")
+        }
+        throw file.problem(
+            "it holds no public key in PEM format (-----BEGIN PUBLIC KEY-----)",
+            "make it of the private key with openssl pkey -in FILE -pubout")
+    }
+
+    private func requireText() throws(CredentialFileError) {
         guard !bytes.isEmpty else { throw file.problem("the file is empty", "copy or make it anew") }
     }
 

@@ -15,8 +15,8 @@ public final class RPCClientTLS: Sendable {
     ///   - certificate: The client's certificate with those above it, in PEM format, and its key; nil to show none.
     /// - Throws: The first thing that is wrong with a file.
     public init(
-        authority: TLSFile?, certificate: (certificate: TLSFile, key: TLSFile)?
-    ) throws(TLSFileError) {
+        authority: CredentialFile?, certificate: (certificate: CredentialFile, key: CredentialFile)?
+    ) throws(CredentialFileError) {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.setUp()
         configuration.applicationProtocols = ["h2"]
@@ -35,7 +35,7 @@ public final class RPCClientTLS: Sendable {
             do {
                 context = try NIOSSLContext(configuration: configuration)
             } catch {
-                let file = authority ?? TLSFile(setting: "TLS", path: "the CAs of the operating system")
+                let file = authority ?? CredentialFile(setting: "TLS", path: "the CAs of the operating system")
                 throw file.problem("cannot be used: \(TLSReason.text(error))", "name a file with the CA to trust")
             }
         }

@@ -20,12 +20,12 @@ public final class RPCServerTLS: Sendable {
         var context: NIOSSLContext
         var content: Content
         /// Why the files are not used as they are now; nil where they are.
-        var problem: TLSFileError?
+        var problem: CredentialFileError?
     }
 
-    private let certificate: TLSFile
-    private let key: TLSFile
-    private let clientAuthority: TLSFile?
+    private let certificate: CredentialFile
+    private let key: CredentialFile
+    private let clientAuthority: CredentialFile?
     private let logger: Logger
     private let now: @Sendable () -> Int64
     private let state: Mutex<State>
@@ -40,8 +40,8 @@ public final class RPCServerTLS: Sendable {
     /// - Throws: The first thing that is wrong: a file cannot be read, is not what it should be, the key belongs to another
     ///   certificate, the certificate is out of date, or every CA is.
     public convenience init(
-        certificate: TLSFile, key: TLSFile, clientAuthority: TLSFile?, logger: Logger
-    ) throws(TLSFileError) {
+        certificate: CredentialFile, key: CredentialFile, clientAuthority: CredentialFile?, logger: Logger
+    ) throws(CredentialFileError) {
         try self.init(certificate: certificate, key: key, clientAuthority: clientAuthority, logger: logger) {
             CertificateClock.now
         }
@@ -49,9 +49,9 @@ public final class RPCServerTLS: Sendable {
 
     /// - Parameter now: Seconds since 1970.
     package init(
-        certificate: TLSFile, key: TLSFile, clientAuthority: TLSFile?, logger: Logger,
+        certificate: CredentialFile, key: CredentialFile, clientAuthority: CredentialFile?, logger: Logger,
         now: @escaping @Sendable () -> Int64
-    ) throws(TLSFileError) {
+    ) throws(CredentialFileError) {
         self.certificate = certificate
         self.key = key
         self.clientAuthority = clientAuthority
@@ -74,7 +74,7 @@ public final class RPCServerTLS: Sendable {
     private func currentContext() -> NIOSSLContext {
         // Read under the lock, so that nobody who has read earlier comes later.
         state.withLock { state in
-            do throws(TLSFileError) {
+            do throws(CredentialFileError) {
                 let content = try RPCServerTLS.read(certificate, key, clientAuthority)
                 if content == state.content {
                     if state.problem != nil { logger.notice("the TLS files in use are back") }
@@ -99,15 +99,16 @@ public final class RPCServerTLS: Sendable {
     }
 
     private static func read(
-        _ certificate: TLSFile, _ key: TLSFile, _ clientAuthority: TLSFile?
-    ) throws(TLSFileError) -> Content {
+        _ certificate: CredentialFile, _ key: CredentialFile, _ clientAuthority: CredentialFile?
+    ) throws(CredentialFileError) -> Content {
         Content(
             certificate: try certificate.read(), key: try key.read(), clientAuthority: try clientAuthority?.read())
     }
 
     private static func make(
-        _ content: Content, _ certificate: TLSFile, _ key: TLSFile, _ clientAuthority: TLSFile?, now: Int64
-    ) throws(TLSFileError) -> (context: NIOSSLContext, expires: Int64) {
+        _ content: Content, _ certificate: CredentialFile, _ key: CredentialFile, _ clientAuthority: CredentialFile?,
+        now: Int64
+    ) throws(CredentialFileError) -> (context: NIOSSLContext, expires: Int64) {
         let pair = try CertificatePair(
             certificate, certificateBytes: content.certificate, key, keyBytes: content.key, now: now)
         var configuration = TLSConfiguration.makeServerConfiguration(

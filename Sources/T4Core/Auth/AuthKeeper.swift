@@ -78,6 +78,9 @@ package final class AuthKeeper: Sendable {
     /// The accounts as they are.
     package var view: AuthView { state.withLock { $0.view } }
 
+    /// Nanoseconds since 1970, for tokens that say themselves when they end.
+    package var wallTime: UInt64 { clock.wall() }
+
     /// The login of a token; nil for none, or one that has ended.
     package func session(of token: [UInt8]) -> TokenSession? {
         let hash = AuthToken.hash(of: token)

@@ -2,7 +2,8 @@
 package struct Requester: Hashable, Sendable {
     /// Nil when the request has no token, and none stands in a certificate; empty for a certificate without a name.
     package var user: [UInt8]?
-    /// The auth revision of the moment when the token was looked up, or the request came.
+    /// The auth revision of the moment when the token was looked up, or the request came; of a signed token the one that
+    /// it says. 0 for nobody.
     package var revision: UInt64
 
     package init(user: [UInt8]?, revision: UInt64) {
@@ -48,20 +49,23 @@ package final class AuthView: Sendable {
         guard accounts.isEnabled, let requester else { return .unlimited }
         return Authorization(
             requester: requester, rights: requester.user.flatMap { rights[$0] },
-            isStale: requester.revision < accounts.revision)
+            isStale: requester.revision < accounts.revision, isAhead: requester.revision > accounts.revision)
     }
 }
 
 /// Answers whether somebody may do something, with etcd's errors.
 package struct Authorization: Sendable {
     /// Of the node itself, and of everybody while authentication is off.
-    package static let unlimited = Authorization(requester: nil, rights: nil, isStale: false)
+    package static let unlimited = Authorization(requester: nil, rights: nil, isStale: false, isAhead: false)
 
     /// Nil where nothing is refused.
     package let requester: Requester?
     /// Nil for a user that is gone.
     package let rights: UserRights?
     let isStale: Bool
+    /// A signed token says a later auth revision than there is: it is of another database, or of one from which this one was
+    /// restored.
+    package let isAhead: Bool
 
     package var isUnlimited: Bool { requester == nil }
 
@@ -101,7 +105,9 @@ package struct Authorization: Sendable {
     }
 
     private func requireRights() throws(DatabaseError) -> UserRights {
-        guard requester?.user != nil else { throw DatabaseError(.userNameEmpty) }
+        guard let requester, requester.user != nil, requester.revision > 0 else {
+            throw DatabaseError(.userNameEmpty)
+        }
         if isStale { throw DatabaseError(.authRevisionOld) }
         guard let rights else { throw DatabaseError(.permissionDenied) }
         return rights

@@ -1,25 +1,5 @@
 import T4Protocols
 
-/// The rows of an engine are not what they must be: nothing may be made from them.
-package struct DamagedEngine: Error, Sendable, CustomStringConvertible {
-    package private(set) var description: String
-
-    /// - Parameter what: What is wrong, and where.
-    init(_ what: String) {
-        description =
-            "the engine in the data directory is damaged: \(what). Stop the node, move its data directory away, and start "
-            + "it with an empty one, which is filled from the object store"
-    }
-
-    /// The same where the newest checkpoint is of no use either.
-    func adding(_ loss: (any Error)?) -> DamagedEngine {
-        guard let loss else { return self }
-        var both = self
-        both.description += ". The newest checkpoint is damaged as well: \(loss)"
-        return both
-    }
-}
-
 /// The complete state of an engine after one entry, as tables in files. The view of the engine is not needed any more.
 package struct StateTables {
     /// The last entry whose changes are in.
@@ -45,15 +25,7 @@ package struct StateTables {
                 if isEnding() { throw CheckpointError.stopping }
                 try files.put(table)
             })
-        let sum = StateSum()
-        do {
-            try builder.begin(SummedRows(SnapshotTableRows(state.snapshot), sum))
-        } catch let error as EngineError where error.code == .corrupted {
-            throw DamagedEngine("\(error)")
-        }
-        guard sum.matches(state.meta) else {
-            throw DamagedEngine("its rows at entry \(state.position) do not add up to their digest")
-        }
+        try state.verify { try builder.begin($0) }
         position = state.position
         meta = state.meta
         self.cut = builder.cut ?? TableCut(meanRowSize: CheckpointBuilder.usualRowSize)

@@ -35,9 +35,13 @@ package struct RangeSummary: Sendable {
 }
 
 extension RangeRequest {
-    private var hasFilters: Bool {
+    /// Some keys are left out by their revisions.
+    package var hasFilters: Bool {
         minModRevision != 0 || maxModRevision != 0 || minCreateRevision != 0 || maxCreateRevision != 0
     }
+
+    /// Keys are answered in rising order. A target without an order names none, as in etcd 3.7.
+    package var isInKeyOrder: Bool { sortOrder == .none || sortTarget == .key && sortOrder == .ascend }
 
     /// Filters or an order other than by rising key: keys have to be collected before they can be answered.
     private var needsCollecting: Bool { hasFilters || sortOrder == .descend || sortTarget != .key }
@@ -81,16 +85,11 @@ extension RangeRequest {
         let readRevision = try readRevision(newest: view.revision, compacted: view.compacted)
         var summary = RangeSummary()
         let limit = self.limit > 0 ? self.limit : Int64.max
-        let withValues = !keysOnly
-        func present(_ key: RawSpan, _ row: RawSpan) {
-            let value = row.extracting(droppingFirst: withValues ? StoredRecord.headerBytes : row.byteCount)
-            emit(key, RecordHeader(row), value)
-        }
         switch KeySelection(key: key, rangeEnd: rangeEnd) {
         case .single(let key):
             try view.read(key, at: readRevision) { row in
                 summary.count = 1
-                if !countOnly, keeps(RecordHeader(row)) { present(key.span.bytes, row) }
+                if !countOnly, keeps(RecordHeader(row)) { lend(key.span.bytes, row, to: emit) }
             }
         case .range(let range) where countOnly:
             summary.count = try view.count(range, at: readRevision)
@@ -106,7 +105,7 @@ extension RangeRequest {
             }
             sort(&rows)
             summary.more = Int64(rows.count) > limit
-            for row in rows.prefix(Int(clamping: limit)) { present(row.key.span.bytes, row.row.span.bytes) }
+            for row in rows.prefix(Int(clamping: limit)) { lend(row.key.span.bytes, row.row.span.bytes, to: emit) }
         case .range(let range):
             var next: [UInt8]?
             try view.visit(range, at: readRevision) { key, row in
@@ -116,7 +115,7 @@ extension RangeRequest {
                     return .stop
                 }
                 summary.count += 1
-                if summary.count <= limit { present(key, row) }
+                if summary.count <= limit { lend(key, row, to: emit) }
                 return .next
             }
             summary.more = summary.count > limit
@@ -126,6 +125,13 @@ extension RangeRequest {
             }
         }
         return summary
+    }
+
+    /// Lends a key to `emit` as (user key, header, value), with no value where keys alone are asked for.
+    func lend<Result>(
+        _ key: RawSpan, _ row: RawSpan, to emit: (RawSpan, RecordHeader, RawSpan) -> Result
+    ) -> Result {
+        emit(key, RecordHeader(row), row.extracting(droppingFirst: keysOnly ? row.byteCount : StoredRecord.headerBytes))
     }
 
     /// Evaluates the request on a view and copies the keys.

@@ -24,6 +24,7 @@ public final class Node: Sendable {
     let queue: ProposalQueue
     let compactor: Compactor
     private let autoCompactor: AutoCompactor?
+    private let stateCheck: StateCheck
     let link: StoreLink?
     let uploader: LogUploader?
     let checkpointer: Checkpointer?
@@ -176,6 +177,11 @@ public final class Node: Sendable {
             engine: engine, log: opened.log, queue: queue, stage: stage, gate: gate, observer: publisher,
             position: first.position, time: first.time, clock: clock, limits: limits, quota: quota)
         self.commit = commit
+        let raiseCorruption = Node.raiseCorruption(
+            Alarm(.corrupt, member: opened.identity.instance.shortNumber), queue, logger)
+        stateCheck = StateCheck(
+            every: configuration.corruptCheckInterval, logger: logger, look: { try stage.look() },
+            onDamage: raiseCorruption)
         if let link, let uploader, let writer = opened.writer {
             let pruner = LogPruner(
                 wal: LogDirectory(path: directory.wal, fileSystem: configuration.logFiles), engine: engine,
@@ -186,7 +192,8 @@ public final class Node: Sendable {
             let maker = CheckpointMaker(
                 writer, stage: stage, uploader: uploader, trail: trail, joiner: joiner, files: directory.tables,
                 space: configuration.tableSpace,
-                beginsAnew: link.settings.checkpoints.beginsAnew || opened.recovered.hasPassedOver, logger: logger)
+                beginsAnew: link.settings.checkpoints.beginsAnew || opened.recovered.hasPassedOver, logger: logger,
+                onDamage: raiseCorruption)
             let collection = link.collection(opened.identity.database, clock: clock)
             let checkpointer = Checkpointer(
                 schedule: link.settings.checkpoints, timer: timer, uploader: uploader, published: published,
@@ -220,6 +227,7 @@ public final class Node: Sendable {
         // What expires in the database that is followed is deleted by it.
         if configuration.mirroredCluster == nil { leases.promote() }
         autoCompactor?.start()
+        stateCheck.start()
         auth.start()
         logger.info(
             "the database is open",
@@ -259,6 +267,7 @@ public final class Node: Sendable {
         compactor.stop()
         compactionThread.join()
         finishUploads()
+        stateCheck.stop()
         stage.stop()
         threads[1].join()
         watches.close()
@@ -267,6 +276,22 @@ public final class Node: Sendable {
         try engine.sync()
         try engine.close()
         try home.markClean()
+    }
+
+    /// Says that the engine is damaged, and raises the alarm, which holds until somebody disarms it.
+    private static func raiseCorruption(
+        _ alarm: Alarm, _ queue: ProposalQueue, _ logger: Logger
+    ) -> @Sendable (DamagedEngine) -> Void {
+        { damage in
+            logger.error(
+                "the rows of the engine are damaged, and the alarm CORRUPT is raised",
+                metadata: ["what": "\(damage.what)"])
+            queue.submit(
+                Proposal(.raise(alarm)) { result in
+                    guard case .failure(let error) = result else { return }
+                    logger.error("the alarm CORRUPT could not be raised: \(error)")
+                })
+        }
     }
 
     /// The commit thread may wait for the store: not for ever.

@@ -31,6 +31,9 @@ public struct NodeConfiguration: Sendable {
     public var watchesMax = 1_000_000
     /// How much history is kept; nil to keep all until a client asks for its compaction.
     public var retention: CompactionRetention?
+    /// How often the rows of the engine are compared with their digest, the first time right after the start; where they
+    /// differ, the CORRUPT alarm is raised. Nil for never.
+    public var corruptCheckInterval: Duration?
     /// Bytes at which the database counts as full: what adds to it is refused, and the NOSPACE alarm raised. Nil for no
     /// limit. Compared with `Node.sizeInUse`; a write in the meantime may take it a little further.
     public var quotaBytes: Int?

@@ -8,15 +8,25 @@ final class ConnectionLogin {
     private var view: AuthView
     /// Of the keeper, when `view` was taken.
     private(set) var generation: UInt64
+    private let signedTokens: SignedTokens?
     private var token: [UInt8] = []
-    private var session: TokenSession?
-    /// Of `session` under `view`.
+    /// What `token` proves.
+    private var proof: Proof?
+    /// Of `proof` under `view`.
     private var known: Authorization?
     /// Of requests without a token under `view`.
     private var knownWithout: Authorization?
 
-    init(_ keeper: AuthKeeper) {
+    /// What a token proves, whether or not it still does.
+    private enum Proof {
+        case session(TokenSession)
+        case claims(SignedTokens.Claims)
+    }
+
+    /// - Parameter signedTokens: Those that count; nil where the database knows the tokens.
+    init(_ keeper: AuthKeeper, _ signedTokens: SignedTokens?) {
         self.keeper = keeper
+        self.signedTokens = signedTokens
         generation = keeper.generation
         view = keeper.view
     }
@@ -36,19 +46,36 @@ final class ConnectionLogin {
             knownWithout = found
             return found
         }
-        if session == nil || token != self.token {
+        if proof == nil || token != self.token {
             self.token = token
-            session = keeper.session(of: token)
+            proof = proof(of: token)
             known = nil
         }
-        guard let session, keeper.use(session) else {
-            session = nil
+        guard let proof, isGood(proof) else {
+            proof = nil
             throw DatabaseError(.invalidAuthToken)
         }
         if let known { return known }
-        let found = view.authorization(of: Requester(user: session.user, revision: view.revision))
+        let requester =
+            switch proof {
+            case .session(let session): Requester(user: session.user, revision: view.revision)
+            case .claims(let claims): Requester(user: claims.user, revision: claims.revision)
+            }
+        let found = view.authorization(of: requester)
         known = found
         return found
+    }
+
+    private func proof(of token: [UInt8]) -> Proof? {
+        guard let signedTokens else { return keeper.session(of: token).map { .session($0) } }
+        return signedTokens.claims(of: token).map { .claims($0) }
+    }
+
+    private func isGood(_ proof: Proof) -> Bool {
+        switch proof {
+        case .session(let session): keeper.use(session)
+        case .claims(let claims): claims.isValid(at: keeper.wallTime)
+        }
     }
 }
 
@@ -83,7 +110,10 @@ extension ServiceContext {
             try check(authorization, reader)
             return try body(reader)
         }
-        guard login.generation == node.auth.generation else { throw DatabaseError(.authRevisionOld) }
+        // As etcd, which lets those of a later revision write.
+        guard login.generation == node.auth.generation, !authorization.isAhead else {
+            throw DatabaseError(.authRevisionOld)
+        }
         return value
     }
 
@@ -119,7 +149,7 @@ extension ServiceContext {
 
     private func login(of call: ServerCall) -> ConnectionLogin {
         if let known = call.connectionValue as? ConnectionLogin { return known }
-        let login = ConnectionLogin(node.auth)
+        let login = ConnectionLogin(node.auth, settings.signedTokens)
         call.connectionValue = login
         return login
     }

@@ -58,6 +58,9 @@ final class Logins: Sendable {
             throw DatabaseError(user?.hasNoPassword == true ? .noPasswordUser : .authenticationFailed)
         }
         failures.succeeded(name)
+        if let signedTokens = context.settings.signedTokens {
+            return try answer(call, signedTokens, name, password, accounts)
+        }
         let token = makeToken()
         let login = context.node.auth.makeToken(Array(token.utf8), for: name)
         let request = AuthRequest.issueToken(login, checkedRevision: accounts.revision)
@@ -68,12 +71,28 @@ final class Logins: Sendable {
             }
             call.answeringErrors {
                 guard case .auth(let revision) = try result.get() else { preconditionFailure("not what was proposed") }
-                var answer = EtcdAuthenticateResponse()
-                answer.header = context.message(revision: revision)
-                answer.token = token
-                call.respond(try answer.encoded())
+                try respond(call, token, revision: revision)
             }
         }
+    }
+
+    /// Answers with a token of which nothing is kept.
+    private func answer(
+        _ call: ServerCall, _ signedTokens: SignedTokens, _ name: [UInt8], _ password: [UInt8],
+        _ accounts: AuthAccounts
+    ) throws {
+        let keeper = context.node.auth
+        let token = try signedTokens.token(for: name, revision: accounts.revision, at: keeper.wallTime)
+        // Accounts changed meanwhile: the token would be too old from the start.
+        guard keeper.view.revision == accounts.revision else { return login(name, password, call) }
+        try respond(call, token, revision: context.node.published.revision)
+    }
+
+    private func respond(_ call: ServerCall, _ token: String, revision: Revision) throws {
+        var answer = EtcdAuthenticateResponse()
+        answer.header = context.message(revision: revision)
+        answer.token = token
+        call.respond(try answer.encoded())
     }
 
     /// A name for the log, which strangers must not be able to write into: one short line.

@@ -11,6 +11,9 @@ package struct RangeResponseWriter: Sendable {
         origin.appendHeaderOnly(revision: revision, to: &bytes)
     }
 
+    /// Begins a part of an answer, which only in the last part has more than keys.
+    init() {}
+
     /// Number of bytes so far.
     package var byteCount: Int { bytes.count }
 
@@ -39,6 +42,28 @@ package struct RangeResponseWriter: Sendable {
             output.put(count, field: 4)
         }
         return bytes
+    }
+}
+
+extension RangeResponseWriter {
+    /// Ends a part and hands it out as `etcdserverpb.RangeStreamResponse`.
+    /// - Parameter last: What the last part has beside its keys.
+    consuming func finishPart(last: (header: ResponseHeader, summary: RangeSummary)? = nil) -> [UInt8] {
+        let keys = bytes
+        var size = keys.count
+        if let last {
+            size +=
+                last.header.fieldSize + ProtoSize.field(last.summary.more) + ProtoSize.field(last.summary.count)
+        }
+        var message: [UInt8] = []
+        message.appendMessage(size: ProtoSize.message(size)) { output in
+            output.putMessage(size: size, field: 1)
+            last?.header.put(to: &output)
+            output.putRaw(keys.span.bytes)
+            output.put(last?.summary.more ?? false, field: 3)
+            output.put(last?.summary.count ?? 0, field: 4)
+        }
+        return message
     }
 }
 

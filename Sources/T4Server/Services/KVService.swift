@@ -5,9 +5,15 @@ import T4Protocols
 /// `etcdserverpb.KV`. Reads are answered on the event loop, writes from the thread that applied them.
 struct KVService: Sendable {
     let context: ServiceContext
+    private let rangeStreams = OpenRangeStreams()
+
+    init(context: ServiceContext) { self.context = context }
 
     func register(in router: inout RPCRouter) {
         router.unary("/etcdserverpb.KV/Range", range)
+        router.stream("/etcdserverpb.KV/RangeStream") { [context, rangeStreams] call in
+            PatientCall(call, RangeStreamWork(call, context, rangeStreams))
+        }
         router.unary("/etcdserverpb.KV/Put", put)
         router.unary("/etcdserverpb.KV/DeleteRange", deleteRange)
         router.unary("/etcdserverpb.KV/Txn", txn)

@@ -12,11 +12,12 @@ import Testing
 
     private func problem(
         _ certificate: String, _ key: String, _ authority: String? = nil, now: Int64 = CertificateClock.now
-    ) -> TLSFileError? {
-        do throws(TLSFileError) {
+    ) -> CredentialFileError? {
+        do throws(CredentialFileError) {
             _ = try RPCServerTLS(
-                certificate: TLSFile(setting: "cert", path: certificate), key: TLSFile(setting: "key", path: key),
-                clientAuthority: authority.map { TLSFile(setting: "ca", path: $0) }, logger: quiet, now: { now })
+                certificate: CredentialFile(setting: "cert", path: certificate),
+                key: CredentialFile(setting: "key", path: key),
+                clientAuthority: authority.map { CredentialFile(setting: "ca", path: $0) }, logger: quiet, now: { now })
             return nil
         } catch {
             return error
@@ -25,7 +26,7 @@ import Testing
 
     /// What is wrong is said of the file and the setting that it is wrong with.
     private func expect(
-        _ problem: TLSFileError?, _ setting: String, _ file: String, _ reason: String, hint: String = "",
+        _ problem: CredentialFileError?, _ setting: String, _ file: String, _ reason: String, hint: String = "",
         at location: SourceLocation = #_sourceLocation
     ) {
         #expect(problem?.setting == setting && problem?.file == file, "\(problem as Any)", sourceLocation: location)

@@ -33,8 +33,8 @@ final class LogLines: Sendable {
 }
 
 extension TestCertificates.Pair {
-    var files: (certificate: TLSFile, key: TLSFile) {
-        (TLSFile(setting: "cert", path: certificate), TLSFile(setting: "key", path: key))
+    var files: (certificate: CredentialFile, key: CredentialFile) {
+        (CredentialFile(setting: "cert", path: certificate), CredentialFile(setting: "key", path: key))
     }
 }
 
@@ -49,7 +49,7 @@ func withTLSServer(
     var configuration = configuration
     configuration.tls = try RPCServerTLS(
         certificate: pair.files.certificate, key: pair.files.key,
-        clientAuthority: clients.map { TLSFile(setting: "ca", path: $0) }, logger: log.logger)
+        clientAuthority: clients.map { CredentialFile(setting: "ca", path: $0) }, logger: log.logger)
     try await withServer(configuration: configuration, logger: log.logger, addMethods, body)
 }
 
@@ -59,7 +59,7 @@ func connect(
     var configuration = RPCClientConfiguration()
     configuration.connectTimeout = .seconds(600)
     configuration.tls = try RPCClientTLS(
-        authority: TLSFile(setting: "authority", path: authority), certificate: pair?.files)
+        authority: CredentialFile(setting: "authority", path: authority), certificate: pair?.files)
     return try await RPCClient.connect(host: host, port: server.port, configuration: configuration)
 }
 

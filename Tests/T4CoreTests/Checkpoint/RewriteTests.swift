@@ -172,10 +172,13 @@ import Testing
         let tables = try await test.objects("sst/")
         for _ in 0..<3 {
             await #expect(throws: DamagedEngine.self) { try await test.node.checkpoint() }
+            // Raised by the node itself: so that this is in the log before the next one.
+            try await test.node.raise(Alarm(.corrupt, member: test.node.memberID))
         }
-        // The log's rows behind the newest checkpoint may be there, but no base.
+        #expect(lines.withLock { $0.count { $0.contains("the alarm CORRUPT is raised") } } == 1)
+        // The log's rows behind the newest checkpoint may be there, without and with the alarm, but no base.
         let added = Set(try await test.objects("sst/")).subtracting(tables)
-        #expect(added.count == 1)
+        #expect(added.count == 2)
         #expect(try await newest(base) == before)
         #expect(lines.withLock { $0.count { $0.contains("the engine in the data directory is damaged") } } == 1)
         #expect(!FileManager.default.fileExists(atPath: test.directory + "/checkpoint.tmp"))
@@ -198,6 +201,9 @@ import Testing
         try await test.start()
         // The start asks for one as well: the two may be one.
         do { try await test.node.checkpoint() } catch is DamagedEngine {}
+        // Nothing is written to a damaged engine unless somebody wants it.
+        await #expect(throws: DatabaseError.self) { try await write(test, "d", 1) }
+        #expect(try await test.node.disarm(Alarm(.corrupt, member: test.node.memberID)))
         try await write(test, "d", 1)
         #expect(try await test.node.checkpoint() != nil)
         #expect(try await newest(base).checkpoint.base == before.checkpoint.base)
@@ -258,20 +264,4 @@ private final class ViewedEngine: EngineWrapper {
     }
 
     func snapshot() throws(EngineError) -> any EngineSnapshot { View(try base.snapshot(), views, hidden) }
-}
-
-/// Keeps the messages of errors.
-private struct CollectedLog: LogHandler {
-    private let lines: Monitor<[String]>
-    var metadata: Logger.Metadata = [:]
-    var logLevel = Logger.Level.error
-
-    init(_ lines: Monitor<[String]>) { self.lines = lines }
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { metadata[key] }
-        set { metadata[key] = newValue }
-    }
-
-    func log(event: LogEvent) { lines.withLock { $0.append("\(event.message)") } }
 }

@@ -26,18 +26,22 @@ struct AuthServer {
 
     static func with(
         enforced: Bool = true, tls: (server: RPCServerTLS, client: RPCClientTLS)? = nil,
+        signedTokens: SignedTokens? = nil, registry: BackendRegistry = .builtIn,
+        _ change: (inout EtcdServerSettings) -> Void = { _ in },
         _ body: (inout AuthServer) async throws -> Void
     ) async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "t4-auth-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(at: folder) }
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let node = try Node(
-            NodeConfiguration(dataDirectory: folder.path, engine: "memory"), registry: .builtIn, logger: logger,
+            NodeConfiguration(dataDirectory: folder.path, engine: "memory"), registry: registry, logger: logger,
             clock: .system)
         var settings = EtcdServerSettings(name: "test")
         settings.bcryptCost = 4
         settings.enforcesAuth = enforced
         settings.transport.tls = tls?.server
+        settings.signedTokens = signedTokens
+        change(&settings)
         let server = try await EtcdServer.start(
             node: node, host: "127.0.0.1", port: 0, settings: settings, logger: logger)
         let client = try await connect(port: server.port, tls?.client)

@@ -84,6 +84,8 @@ struct AuthorizationTableTests {
         Row("KV/Range", "more than there is", range("k1", "k6"), [denied, denied, denied, .ok]),
         Row("KV/Range", "from a key on", range("k1", "\0"), [denied, denied, denied, .ok]),
         Row("KV/Range", "a part", range("k1", "k3"), [denied, .ok, .ok, .ok]),
+        Row("KV/RangeStream", "all keys", range("k1", "k5"), keys).with { $0.isStream = true },
+        Row("KV/RangeStream", "a part", range("k1", "k3"), [denied, .ok, .ok, .ok]).with { $0.isStream = true },
         Row("KV/Put", "one key", put("k4"), keys), Row("KV/Put", "a part", put("k2"), [denied, .ok, .ok, .ok]),
         Row("KV/Put", "with the version before", put("k4", prevKv: true), keys),
         Row("KV/Put", "on a lease with keys of others", put("k2", lease: AuthServer.lease), keys),
@@ -241,7 +243,6 @@ struct AuthorizationTableTests {
 
     @Test func theTableIsComplete() {
         let served = (Method.kv + Method.watch + Method.lease + Method.cluster + Method.maintenance + Method.auth)
-            .filter { $0.name != "RangeStream" }
             .map { $0.path.replacing("/etcdserverpb.", with: "") }
         let lines =
             ["Lock", "Unlock"].map { "/v3lockpb.Lock/" + $0 }

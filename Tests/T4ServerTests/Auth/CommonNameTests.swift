@@ -15,7 +15,7 @@ import Testing
     ) async throws {
         try await TestCertificates.with { files in
             let pair = try await files.makeServer()
-            func file(_ path: String) -> TLSFile { TLSFile(setting: "test", path: path) }
+            func file(_ path: String) -> CredentialFile { CredentialFile(setting: "test", path: path) }
             let server = try RPCServerTLS(
                 certificate: file(pair.certificate), key: file(pair.key), clientAuthority: file(files.authority()),
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })

@@ -21,7 +21,13 @@ final class StateSum {
     func matches(_ checkpoint: Manifest) -> Bool { checkpoint.meta.map(matches) ?? false }
 
     /// Whether this is the state that an engine says it holds.
-    func matches(_ meta: MetaRow) -> Bool { digest == meta.digest && keys == meta.keys }
+    func matches(_ meta: MetaRow) -> Bool { difference(from: meta) == nil }
+
+    /// What is different in the state that an engine says it holds; nil where nothing is.
+    func difference(from meta: MetaRow) -> String? {
+        if digest == meta.digest, keys == meta.keys { return nil }
+        return "\(keys) keys with the sum \(digest.bytes.hex), not \(meta.keys) with \(meta.digest.bytes.hex)"
+    }
 }
 
 /// Rows that are added up when they are taken.

@@ -22,13 +22,16 @@ final class CheckpointMaker: Sendable {
     private let files: String
     private let space: TableFiles.Space
     private let logger: Logger
+    private let onDamage: @Sendable (DamagedEngine) -> Void
     private let state: Monitor<State>
     /// Attempts to find a place behind a state of the engine where a checkpoint may end.
     private static let attemptsMax = 64
 
+    /// - Parameter onDamage: Hears of damage of the engine, once.
     init(
         _ writer: CheckpointWriter, stage: ApplyStage, uploader: LogUploader, trail: StateTrail, joiner: ChainJoiner,
-        files: String, space: TableFiles.Space, beginsAnew: Bool, logger: Logger
+        files: String, space: TableFiles.Space, beginsAnew: Bool, logger: Logger,
+        onDamage: @escaping @Sendable (DamagedEngine) -> Void
     ) {
         self.writer = writer
         self.stage = stage
@@ -36,6 +39,7 @@ final class CheckpointMaker: Sendable {
         self.trail = trail
         self.joiner = joiner
         self.logger = logger
+        self.onDamage = onDamage
         self.files = files
         self.space = space
         state = Monitor(State(isAnewDue: beginsAnew))
@@ -66,6 +70,7 @@ final class CheckpointMaker: Sendable {
             return written
         } catch let damage as DamagedEngine {
             state.withLock { $0.damage = damage }
+            onDamage(damage)
             throw damage.adding(loss)
         }
     }

@@ -1,7 +1,7 @@
 import Glibc
 
-/// A file that TLS needs, and the setting that names it.
-public struct TLSFile: Sendable, Hashable {
+/// A file with a certificate, a key or another secret, and the setting that names it.
+public struct CredentialFile: Sendable, Hashable {
     /// The setting, for messages: `client_tls.cert`, `--cacert`.
     public var setting: String
     /// Where the file lies.
@@ -16,12 +16,17 @@ public struct TLSFile: Sendable, Hashable {
     /// Files of certificates and keys are small; a larger one is something else.
     private static let bytesMax = 16 * 1024 * 1024
 
-    func problem(_ reason: String, _ hint: String) -> TLSFileError {
-        TLSFileError(setting: setting, file: path, reason: reason, hint: hint)
+    /// Something is wrong with the file.
+    /// - Parameters:
+    ///   - reason: What it is.
+    ///   - hint: What to try.
+    package func problem(_ reason: String, _ hint: String) -> CredentialFileError {
+        CredentialFileError(setting: setting, file: path, reason: reason, hint: hint)
     }
 
     /// The whole file. Blocks.
-    func read() throws(TLSFileError) -> [UInt8] {
+    /// - Throws: When it cannot be read, is no regular file, or is larger than 16 MiB.
+    package func read() throws(CredentialFileError) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw failure(errno) }
         defer { close(descriptor) }
@@ -31,7 +36,7 @@ public struct TLSFile: Sendable, Hashable {
         guard kind == S_IFREG else {
             throw problem(
                 kind == S_IFDIR ? "this is a directory" : "this is no regular file",
-                "name a file: it is read again for new connections")
+                "name a regular file, which can be read again")
         }
         var bytes: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 64 * 1024)
@@ -41,13 +46,13 @@ public struct TLSFile: Sendable, Hashable {
             guard count >= 0 else { throw failure(errno) }
             guard count > 0 else { return bytes }
             bytes += piece[..<count]
-            guard bytes.count <= TLSFile.bytesMax else {
-                throw problem("the file is larger than 16 MiB", "name a file in PEM format, which is small")
+            guard bytes.count <= CredentialFile.bytesMax else {
+                throw problem("the file is larger than 16 MiB", "name the file of a certificate or key, which is small")
             }
         }
     }
 
-    private func failure(_ code: Int32) -> TLSFileError {
+    private func failure(_ code: Int32) -> CredentialFileError {
         switch code {
         case ENOENT: problem("there is no such file", "check the path")
         case EACCES: problem("no permission to read the file", "let the user that t4 runs as read it")
@@ -56,8 +61,8 @@ public struct TLSFile: Sendable, Hashable {
     }
 }
 
-/// A file of a certificate, a key or a CA cannot be used.
-public struct TLSFileError: Error, Hashable, Sendable, CustomStringConvertible {
+/// A file of a certificate, a key, a CA or a secret cannot be used.
+public struct CredentialFileError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The setting that names the file.
     public var setting: String
     /// The file.
