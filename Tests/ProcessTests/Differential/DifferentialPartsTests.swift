@@ -104,12 +104,14 @@ struct DifferentialPartsTests {
             (#"key: "ab" range_end: "\000" start_revision: 1"#, 2), (#"key: "a""#, 0),
         ]
         for (text, count) in cases {
-            #expect(model.due(try watch(text, at: 5), compacted: 0) == count, "\(text)")
+            #expect(
+                model.due(try watch(text, at: 5), compacted: 0) == WatchModel.Due(etcd: count, t4: count), "\(text)")
         }
-        #expect(model.due(try watch(#"key: "a" start_revision: 4"#, at: 5), compacted: 4) == 0)
+        let deletion = try watch(#"key: "a" start_revision: 4"#, at: 5)
+        #expect(model.due(deletion, compacted: 4) == WatchModel.Due(etcd: 0, t4: 1))
         let key = WatchModel.WatchKey(stream: 0, id: 0)
         model.active[key] = try watch(#"key: "a" range_end: "b" start_revision: 7"#, at: 5)
         #expect(model.hasFutureWatch(on: 0, revision: 6) && !model.hasFutureWatch(on: 0, revision: 7))
-        #expect(model.add([event("a", 6), event("a", 7), event("b", 7)]) == [key: 1])
+        #expect(model.add([event("a", 6), event("a", 7), event("b", 7)]) == [key: WatchModel.Due(etcd: 1, t4: 1)])
     }
 }

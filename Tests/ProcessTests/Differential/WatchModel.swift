@@ -51,7 +51,7 @@ struct WatchModel: Sendable {
     }
 
     /// How many events a watch must get of each server.
-    struct Due: Sendable {
+    struct Due: Hashable, Sendable {
         let etcd: Int
         let t4: Int
     }
