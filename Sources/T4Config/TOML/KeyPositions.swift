@@ -22,9 +22,10 @@ struct KeyPositions: Sendable {
         all.last { $0.position.line == place.line && $0.position.column <= place.column }
     }
 
-    /// The first place where a table header has neither a key nor its end. The parser ends the process there instead
-    /// of giving an error, so it must not see such a text.
-    private(set) var headerWithoutKey: (position: Position, found: Unicode.Scalar)?
+    /// The first place of those where the parser ends the process instead of giving an error, so that it must not see the
+    /// text: a table header with neither a key nor its end, something else than a value in an array, and a date-time
+    /// without an hour.
+    private(set) var trap: (position: Position, context: String, expected: String, found: Unicode.Scalar)?
     /// Values around the one that is read.
     private var depth = 0
     /// The parser refuses deeper ones.
@@ -60,9 +61,15 @@ struct KeyPositions: Sendable {
         let isArray = reader.peek == "["
         if isArray { reader.advance() }
         reader.skip(while: { $0 == " " || $0 == "\t" })
-        guard headerWithoutKey == nil, let next = reader.peek, next != "]", isArray || next != "[" else { return }
+        guard let next = reader.peek, next != "]", isArray || next != "[" else { return }
         let isKey = next == "\"" || next == "'" || next.isASCII && (next.properties.isAlphabetic || "0"..."9" ~= next)
-        if !isKey, next != "-", next != "_" { headerWithoutKey = (reader.position, next) }
+        if !isKey, next != "-", next != "_" { noteTrap(reader, "a table header", expected: "a key") }
+    }
+
+    /// Notes that the parser must not come to where the reader is.
+    private mutating func noteTrap(_ reader: Reader, _ context: String, expected: String) {
+        guard trap == nil, let found = reader.peek else { return }
+        trap = (reader.position, context, expected, found)
     }
 
     private mutating func readPair(_ reader: inout Reader, below table: [String]) {
@@ -96,13 +103,21 @@ struct KeyPositions: Sendable {
             while true {
                 reader.skipBlanks(andNewlines: true)
                 guard let next = reader.peek, next != "]" else { break }
+                if next == "}" || next.properties.isWhitespace { noteTrap(reader, "an array", expected: "a value") }
                 let start = reader.position
                 readValue(&reader, of: path)
                 reader.skip(while: { $0 == "," })
                 if reader.position == start { return }
             }
             reader.advance()
-        default: reader.skip(while: { !",]}#\n".unicodeScalars.contains($0) })
+        default:
+            if reader.skipDate(), reader.peek == "T" || reader.peek == "t" {
+                reader.advance()
+                if let next = reader.peek, !("0"..."9" ~= next) {
+                    noteTrap(reader, "a date-time", expected: "an hour")
+                }
+            }
+            reader.skip(while: { !",]}#\n".unicodeScalars.contains($0) })
         }
     }
 
@@ -152,6 +167,16 @@ private struct Reader {
             default: return
             }
         }
+    }
+
+    /// Skips `2026-01-02`, or as much of it as there is.
+    /// - Returns: Whether it is there.
+    mutating func skipDate() -> Bool {
+        for part in "dddd-dd-dd".unicodeScalars {
+            guard let next = peek, part == "d" ? "0"..."9" ~= next : next == part else { return false }
+            advance()
+        }
+        return true
     }
 
     /// Reads `a."b c".d`.

@@ -91,12 +91,12 @@ struct TOMLDocument: Sendable {
                     at: .file(file, line: lines.count, column: (lines.last?.count ?? 0) + 1),
                     reason: "the file holds a NUL character"))
         }
-        if let header = KeyPositions(of: text).headerWithoutKey {
-            let found = header.found == "\n" || header.found == "\r" ? "a line end" : "'\(header.found)'"
+        if let trap = KeyPositions(of: text).trap {
+            let found = trap.found == "\n" || trap.found == "\r" ? "a line end" : "'\(trap.found)'"
             throw ConfigurationError(
                 .init(
-                    at: .file(file, line: header.position.line, column: header.position.column),
-                    reason: "syntax error in a table header: expected a key, saw \(found)"))
+                    at: .file(file, line: trap.position.line, column: trap.position.column),
+                    reason: "syntax error in \(trap.context): expected \(trap.expected), saw \(found)"))
         }
         let table: TOMLTable
         do {
