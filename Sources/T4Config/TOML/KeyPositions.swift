@@ -111,13 +111,24 @@ struct KeyPositions: Sendable {
             }
             reader.advance()
         default:
-            if reader.skipDate(), reader.peek == "T" || reader.peek == "t" {
-                reader.advance()
-                if let next = reader.peek, !("0"..."9" ~= next) {
-                    noteTrap(reader, "a date-time", expected: "an hour")
-                }
-            }
+            if reader.skipDate() { readHour(&reader) }
             reader.skip(while: { !",]}#\n".unicodeScalars.contains($0) })
+        }
+    }
+
+    /// Reads what is between a date and the second digit of its hour.
+    private mutating func readHour(_ reader: inout Reader) {
+        let separator = reader.peek
+        guard separator == "T" || separator == "t" || separator == " " else { return }
+        reader.advance()
+        guard let first = reader.peek, "0"..."9" ~= first else {
+            // Behind a date alone there may be a blank.
+            if separator != " " { noteTrap(reader, "a date-time", expected: "an hour") }
+            return
+        }
+        reader.advance()
+        if let second = reader.peek, second.properties.isWhitespace || ",]}#".unicodeScalars.contains(second) {
+            noteTrap(reader, "a date-time", expected: "the second digit of an hour")
         }
     }
 
@@ -169,14 +180,15 @@ private struct Reader {
         }
     }
 
-    /// Skips `2026-01-02`, or as much of it as there is.
-    /// - Returns: Whether it is there.
+    /// Skips digits, hyphens and underscores.
+    /// - Returns: Whether the parser takes them for a date.
     mutating func skipDate() -> Bool {
-        for part in "dddd-dd-dd".unicodeScalars {
-            guard let next = peek, part == "d" ? "0"..."9" ~= next : next == part else { return false }
+        var found: [Unicode.Scalar] = []
+        while let next = peek, "0"..."9" ~= next || next == "-" || next == "_" {
+            if next != "_" { found.append(next) }
             advance()
         }
-        return true
+        return found.count == 10 && found[4] == "-" && found[7] == "-"
     }
 
     /// Reads `a."b c".d`.
