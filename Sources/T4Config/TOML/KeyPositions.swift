@@ -111,25 +111,32 @@ struct KeyPositions: Sendable {
             }
             reader.advance()
         default:
-            if reader.skipDate() { readHour(&reader) }
+            reader.skip(while: { $0.properties.isWhitespace && $0 != "\n" })
+            readNumber(&reader)
             reader.skip(while: { !",]}#\n".unicodeScalars.contains($0) })
         }
     }
 
-    /// Reads what is between a date and the second digit of its hour.
-    private mutating func readHour(_ reader: inout Reader) {
-        let separator = reader.peek
-        guard separator == "T" || separator == "t" || separator == " " else { return }
-        reader.advance()
-        guard let first = reader.peek, "0"..."9" ~= first else {
-            // Behind a date alone there may be a blank.
-            if separator != " " { noteTrap(reader, "a date-time", expected: "an hour") }
-            return
+    /// Reads a value that is no string, up to the second digit of the hour if it is a date-time.
+    private mutating func readNumber(_ reader: inout Reader) {
+        guard let first = reader.peek, "0"..."9" ~= first else { return }
+        if reader.skipDate(), reader.peek == "T" || reader.peek == "t" {
+            reader.advance()
+            if let hour = reader.peek, !("0"..."9" ~= hour) { noteTrap(reader, "a date-time", expected: "an hour") }
         }
+        reader.skip(while: { !Self.endsValue($0) })
+        guard reader.peek == " " else { return }
         reader.advance()
-        if let second = reader.peek, second.properties.isWhitespace || ",]}#".unicodeScalars.contains(second) {
+        // Whatever was before: behind a blank only an hour of two digits can be right.
+        guard let hour = reader.peek, "0"..."9" ~= hour else { return }
+        reader.advance()
+        if let next = reader.peek, Self.endsValue(next) {
             noteTrap(reader, "a date-time", expected: "the second digit of an hour")
         }
+    }
+
+    private static func endsValue(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.properties.isWhitespace || ",]}#".unicodeScalars.contains(scalar)
     }
 
     private mutating func note(_ path: [String], at position: Position) {
@@ -180,15 +187,14 @@ private struct Reader {
         }
     }
 
-    /// Skips digits, hyphens and underscores.
-    /// - Returns: Whether the parser takes them for a date.
+    /// Skips `2026-01-02`, or as much of it as there is.
+    /// - Returns: Whether it is there.
     mutating func skipDate() -> Bool {
-        var found: [Unicode.Scalar] = []
-        while let next = peek, "0"..."9" ~= next || next == "-" || next == "_" {
-            if next != "_" { found.append(next) }
+        for part in "dddd-dd-dd".unicodeScalars {
+            guard let next = peek, part == "d" ? "0"..."9" ~= next : next == part else { return false }
             advance()
         }
-        return found.count == 10 && found[4] == "-" && found[7] == "-"
+        return true
     }
 
     /// Reads `a."b c".d`.
