@@ -20,11 +20,11 @@ import Testing
 
     /// Answers with as many bytes as the request says, in units of 10,000 bytes.
     private static func withServer(
-        _ handled: Box<Int>, stallTime: Duration = .seconds(5), _ body: (RPCServer) async throws -> Void
+        _ handled: Box<Int>, threads: Int = 1, stallTime: Duration = .seconds(5), _ body: (RPCServer) async throws -> Void
     ) async throws {
         var configuration = configuration
         configuration.stallTime = stallTime
-        try await RPCTests.withServer(threads: 1, configuration: configuration) { router in
+        try await RPCTests.withServer(threads: threads, configuration: configuration) { router in
             router.unary("/test.Big/Get") { call, request in
                 let units = Int(request.unsafeLoad(as: UInt8.self))
                 handled.add(units)
@@ -78,6 +78,22 @@ import Testing
             try await greedy.drainToEnd()
             try await Self.readAll(modest)
             #expect(try await modest.answer(1)["grpc-status"] == "0")
+        }
+    }
+
+    /// On each of two loops there would be enough, together there is not.
+    @Test func loopsShareTheMemory() async throws {
+        try await Self.withServer(Box(), threads: 2) { server in
+            var others: [RawPeer] = []
+            for _ in 0..<20 { others.append(try await Self.peer(server, asksFor: [25])) }
+            let greedy = try await Self.peer(server, asksFor: [100])
+            let goAway = try await greedy.next(FrameType.goAway)
+            #expect(String(decoding: goAway.payload[8...], as: UTF8.self).contains("memory"))
+            try await greedy.drainToEnd()
+            for other in others {
+                try await Self.readAll(other)
+                #expect(try await other.answer(1)["grpc-status"] == "0")
+            }
         }
     }
 

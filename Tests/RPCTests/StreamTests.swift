@@ -135,6 +135,45 @@ import Testing
         }
     }
 
+    /// The other way round: a server that reads no more holds its client back, and goes on where it stopped.
+    @Test func aServerReadsOnWhereItPaused() async throws {
+        let paused = Box<ServerCall>()
+        let received = SharedCounter()
+        let total = 16 << 20
+        let chunk = [UInt8](repeating: 5, count: 16 << 10)
+        try await withServer { router in
+            router.stream("/test.Stream/Sink") { call in
+                RecordingServerHandler(Box()) { event in
+                    switch event {
+                    case .message(let message):
+                        if received.value == 0 {
+                            call.pauseReading()
+                            paused.add(call)
+                        }
+                        received.add(message.count)
+                    case .halfClose: call.finish()
+                    default: break
+                    }
+                }
+            }
+        } _: { server in
+            let client = try await connect(server)
+            let events = Box<StreamEvent>()
+            let call = client.stream(client.method("/test.Stream/Sink")) { _ in RecordingClientHandler(events) }
+            for _ in 0..<(total / chunk.count) { call.send(chunk) }
+            call.halfClose()
+            let server = await paused.wait()[0]
+            // Others on the connection are not held up.
+            for _ in 0..<20 { #expect(try await client.unary("/test.Echo/Unary", [1]) == [1]) }
+            #expect(received.value < total / 2)
+            #expect(call.pendingBytes > total / 2)
+            server.resumeReading()
+            #expect(await events.wait() == [.end(.ok)])
+            #expect(received.value == total)
+            await client.close()
+        }
+    }
+
     @Test func socketThatIsNotReadHoldsTheQueue() async throws {
         let sent = SharedCounter()
         let chunk = [UInt8](repeating: 5, count: 16 << 10)

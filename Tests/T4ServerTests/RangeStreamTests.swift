@@ -16,75 +16,38 @@ import Testing
 struct RangeStreamTests {
     private typealias Generator = T4Conformance.SeededGenerator
 
-    /// What a client has received. Waits block, so not in a task.
-    private final class Parts: ClientStreamHandler, Sendable {
-        struct Content {
-            var answers: [EtcdRangeResponse] = []
-            var end: RPCStatus?
-        }
-
-        let content = Monitor(Content())
-        private let call = Monitor<ClientCall?>(nil)
-        /// Stops reading with the first message.
-        private let pauses: Bool
-
-        init(pauses: Bool) { self.pauses = pauses }
-
-        func begins(_ call: ClientCall) -> Parts {
-            self.call.withLock { $0 = call }
-            return self
-        }
-
-        func onMessage(_ message: RawSpan) {
-            if pauses, content.withLock({ $0.answers.isEmpty }) { call.withLock { $0 }?.pauseReading() }
-            let bytes = message.withUnsafeBytes { Array($0) }
-            do {
-                let answer = try EtcdRangeStreamResponse(serializedBytes: bytes).rangeResponse
-                content.withLock { $0.answers.append(answer) }
-            } catch {
-                Issue.record("an answer that cannot be read: \(error)")
-            }
-            content.broadcast()
-        }
-
-        func onEnd(_ status: RPCStatus) {
-            content.withLock { $0.end = status }
-            content.broadcast()
-        }
-
-        func onWritable() {}
-
-        func untilStarted() async throws {
-            try await SystemThread.run("wait") { self.content.wait { $0.answers.isEmpty && $0.end == nil ? nil : () } }
-        }
-
-        func untilEnd() async throws -> Content {
-            try await SystemThread.run("wait") { self.content.wait { $0.end == nil ? nil : $0 } }
-        }
-    }
+    /// Waits block, so not in a task.
+    private typealias Parts = Received<EtcdRangeStreamResponse>
 
     private func open(
         _ client: RPCClient, _ request: EtcdRangeRequest, pauses: Bool = false
     ) throws -> (call: ClientCall, parts: Parts) {
-        let parts = Parts(pauses: pauses)
-        let call = client.stream(client.method("/etcdserverpb.KV/RangeStream")) { parts.begins($0) }
-        call.send(try request.serializedBytes())
-        call.halfClose()
+        let (call, parts) = Parts.open(
+            client, "/etcdserverpb.KV/RangeStream", [try request.serializedBytes()], pauses: pauses)
         return (call, parts)
     }
 
+    private func untilStarted(_ parts: Parts) async throws {
+        try await SystemThread.run("wait") { parts.untilStarted() }
+    }
+
+    private func untilEnd(_ parts: Parts) async throws -> Parts.Content {
+        try await SystemThread.run("wait") { parts.untilEnd() }
+    }
+
     private func stream(_ client: RPCClient, _ request: EtcdRangeRequest) async throws -> Parts.Content {
-        try await open(client, request).parts.untilEnd()
+        try await untilEnd(open(client, request).parts)
     }
 
     /// All parts as one answer; header, more and count are those of the last one, and nowhere else.
     private func joined(_ content: Parts.Content) throws -> EtcdRangeResponse {
         #expect(content.end == .ok)
-        for part in content.answers.dropLast() {
+        let answers = content.messages.map(\.rangeResponse)
+        for part in answers.dropLast() {
             #expect(!part.hasHeader && !part.more && part.count == 0 && !part.kvs.isEmpty)
         }
-        var joined = try #require(content.answers.last)
-        joined.kvs = content.answers.flatMap(\.kvs)
+        var joined = try #require(answers.last)
+        joined.kvs = answers.flatMap(\.kvs)
         return joined
     }
 
@@ -126,11 +89,11 @@ struct RangeStreamTests {
                         serializedBytes: try await server.call("KV/Range", request))
                     #expect(try joined(found) == wanted, "\(request), seed \(seed)")
                 } catch let status as RPCStatus {
-                    #expect(found.end == status && found.answers.isEmpty, "\(request), seed \(seed)")
+                    #expect(found.end == status && found.messages.isEmpty, "\(request), seed \(seed)")
                 }
-                longest = max(longest, found.answers.count)
-                for part in found.answers {
-                    let bytes: [UInt8] = try part.serializedBytes()
+                longest = max(longest, found.messages.count)
+                for part in found.messages {
+                    let bytes: [UInt8] = try part.rangeResponse.serializedBytes()
                     #expect(bytes.count < partBytes + 500 + 64, "\(request), seed \(seed)")
                 }
             }
@@ -144,7 +107,7 @@ struct RangeStreamTests {
                 var request = Self.all()
                 change(&request)
                 let found = try await stream(server.client, request)
-                #expect(found.end == wanted && found.answers.isEmpty, "\(request)")
+                #expect(found.end == wanted && found.messages.isEmpty, "\(request)")
             }
             let order = RPCStatus(.unimplemented, "RangeStream does not support custom sort orders")
             let filter = RPCStatus(.unimplemented, "RangeStream does not support revision filters")
@@ -187,7 +150,7 @@ struct RangeStreamTests {
                 host: "127.0.0.1", port: server.port, configuration: configuration)
             let lent = meter.bytes
             let (call, parts) = try open(client, Self.all(), pauses: true)
-            try await parts.untilStarted()
+            try await untilStarted(parts)
             for _ in 0..<20 {
                 try await server.call("KV/Range", EtcdRangeRequest.with { $0.key = Data("k1".utf8) })
             }
@@ -196,7 +159,7 @@ struct RangeStreamTests {
             _ = try await server.node.deleteRange(DeleteRangeRequest(key: [0], rangeEnd: [0]))
             _ = try await server.node.compact(CompactionRequest(revision: server.node.revision.rawValue))
             call.resumeReading()
-            #expect(try joined(try await parts.untilEnd()) == before)
+            #expect(try joined(try await untilEnd(parts)) == before)
             await client.close()
         }
     }
@@ -216,10 +179,10 @@ struct RangeStreamTests {
             }
             for _ in 0...OpenRangeStreams.countMax {
                 let (call, parts) = try open(server.client, Self.all(), pauses: true)
-                try await parts.untilStarted()
+                try await untilStarted(parts)
                 #expect(parts.content.withLock { $0.end } == nil)
                 call.cancel()
-                _ = try await parts.untilEnd()
+                _ = try await untilEnd(parts)
             }
             try await SystemThread.run("wait") { meter.views.wait { $0 == 0 ? () : nil } }
             #expect(try joined(try await stream(server.client, Self.all())).kvs.count == 68)
@@ -264,8 +227,8 @@ private final class ReadMeter: Sendable {
         func snapshot() throws(EngineError) -> any EngineSnapshot { View(try base.snapshot(), meter) }
     }
 
-    private final class View: EngineSnapshot {
-        private let base: any EngineSnapshot
+    private final class View: SnapshotWrapper {
+        let base: any EngineSnapshot
         private let meter: ReadMeter
 
         init(_ base: any EngineSnapshot, _ meter: ReadMeter) {
@@ -276,10 +239,6 @@ private final class ReadMeter: Sendable {
         deinit {
             meter.views.withLock { $0 -= 1 }
             meter.views.broadcast()
-        }
-
-        func read(_ key: RawSpan, visit: (RawSpan) -> Void) throws(EngineError) -> Bool {
-            try base.read(key, visit: visit)
         }
 
         func scan(

@@ -62,7 +62,7 @@ struct KeyPositions: Sendable {
         if isArray { reader.advance() }
         reader.skip(while: { $0 == " " || $0 == "\t" })
         guard let next = reader.peek, next != "]", isArray || next != "[" else { return }
-        let isKey = next == "\"" || next == "'" || next.isASCII && (next.properties.isAlphabetic || "0"..."9" ~= next)
+        let isKey = next == "\"" || next == "'" || next.isASCII && (next.properties.isAlphabetic || next.isDigit)
         if !isKey, next != "-", next != "_" { noteTrap(reader, "a table header", expected: "a key") }
     }
 
@@ -119,16 +119,16 @@ struct KeyPositions: Sendable {
 
     /// Reads a value that is no string, up to the second digit of the hour if it is a date-time.
     private mutating func readNumber(_ reader: inout Reader) {
-        guard let first = reader.peek, "0"..."9" ~= first else { return }
+        guard let first = reader.peek, first.isDigit else { return }
         if reader.skipDate(), reader.peek == "T" || reader.peek == "t" {
             reader.advance()
-            if let hour = reader.peek, !("0"..."9" ~= hour) { noteTrap(reader, "a date-time", expected: "an hour") }
+            if let hour = reader.peek, !hour.isDigit { noteTrap(reader, "a date-time", expected: "an hour") }
         }
         reader.skip(while: { !Self.endsValue($0) })
         guard reader.peek == " " else { return }
         reader.advance()
         // Whatever was before: behind a blank only an hour of two digits can be right.
-        guard let hour = reader.peek, "0"..."9" ~= hour else { return }
+        guard let hour = reader.peek, hour.isDigit else { return }
         reader.advance()
         if let next = reader.peek, Self.endsValue(next) {
             noteTrap(reader, "a date-time", expected: "the second digit of an hour")
@@ -146,6 +146,10 @@ struct KeyPositions: Sendable {
             if positions[prefix] == nil { positions[prefix] = position }
         }
     }
+}
+
+extension Unicode.Scalar {
+    fileprivate var isDigit: Bool { "0"..."9" ~= self }
 }
 
 /// Walks through a text and counts lines and columns.
@@ -191,7 +195,7 @@ private struct Reader {
     /// - Returns: Whether it is there.
     mutating func skipDate() -> Bool {
         for part in "dddd-dd-dd".unicodeScalars {
-            guard let next = peek, part == "d" ? "0"..."9" ~= next : next == part else { return false }
+            guard let next = peek, part == "d" ? next.isDigit : next == part else { return false }
             advance()
         }
         return true

@@ -3,6 +3,8 @@ struct SyntaxProblem {
     /// The file's name for messages, and its text.
     let file: String
     let text: String
+    /// Where the keys of the text are.
+    let positions: KeyPositions
 
     /// - Parameters:
     ///   - said: The parser's message: `Error while parsing string: unknown escape sequence '\d'`.
@@ -12,7 +14,6 @@ struct SyntaxProblem {
         let message = String(said.split(whereSeparator: \.isNewline).first ?? "syntax error")
         let place = KeyPositions.Position(line: line, column: column)
         // Everything before the place has been accepted, so the keys there are those that the parser saw.
-        let positions = KeyPositions(of: text)
         let isHeader = message.hasPrefix("Error while parsing table header")
         let key = positions.key(before: isHeader ? .init(line: line, column: .max) : place)
         func problem(

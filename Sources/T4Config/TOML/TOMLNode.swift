@@ -91,7 +91,8 @@ struct TOMLDocument: Sendable {
                     at: .file(file, line: lines.count, column: (lines.last?.count ?? 0) + 1),
                     reason: "the file holds a NUL character"))
         }
-        if let trap = KeyPositions(of: text).trap {
+        let positions = KeyPositions(of: text)
+        if let trap = positions.trap {
             let found = trap.found == "\n" || trap.found == "\r" ? "a line end" : "'\(trap.found)'"
             throw ConfigurationError(
                 .init(
@@ -104,14 +105,14 @@ struct TOMLDocument: Sendable {
         } catch let error as TOMLParseError {
             let place = error.source.begin
             throw ConfigurationError(
-                SyntaxProblem(file: file, text: text)
+                SyntaxProblem(file: file, text: text, positions: positions)
                     .problem(said: error.description, line: place.line, column: place.column))
         } catch {
             throw ConfigurationError(.init(at: .file(file, line: nil, column: nil), reason: "\(error)"))
         }
         self.file = file
         self.root = TOMLDocument.nodes(of: table)
-        self.positions = KeyPositions(of: text)
+        self.positions = positions
     }
 
     /// The place of a key, or of the closest table above it that stands in the file.

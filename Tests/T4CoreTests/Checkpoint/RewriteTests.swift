@@ -128,6 +128,22 @@ import Testing
         try await expectIsWhole(test)
     }
 
+    /// What is to be written anew stays so when a try fails, and is whole afterwards.
+    @Test func aWishOutlivesATryThatFails() async throws {
+        let base = try await makeMemoryStore()
+        let test = try await make(.objectStore, on: base)
+        try await test.stop()
+        _ = try await harm(.damage, base)
+        test.store = FaultyStore(
+            base, faults: [StoreFault(.put, prefix: "db/sst/", error: .permissionDenied)])
+        test.settings.checkpoints.beginsAnew = true
+        try await test.start()
+        // The first try is that of the start or this one.
+        do { try await test.node.checkpoint() } catch let error as ObjectStoreError where error.code == .permissionDenied {}
+        try await test.node.checkpoint()
+        try await expectIsWhole(test)
+    }
+
     /// Tables wait for the store in files, not under a view of the engine (Rule E2).
     @Test(.timeLimit(.minutes(5))) func noViewOfTheEngineIsHeldWhileTheStoreIsWaitedFor() async throws {
         let base = try await makeMemoryStore()
@@ -228,8 +244,8 @@ private struct Settings: Decodable {}
 
 /// An engine that counts the views of it that are held, and may hide a row from scans.
 private final class ViewedEngine: EngineWrapper {
-    private final class View: EngineSnapshot {
-        private let base: any EngineSnapshot
+    private final class View: SnapshotWrapper {
+        let base: any EngineSnapshot
         private let views: Monitor<Int>
         private let hidden: [UInt8]?
 
@@ -243,9 +259,6 @@ private final class ViewedEngine: EngineWrapper {
             views.broadcast()
         }
 
-        func read(_ key: RawSpan, visit: (RawSpan) -> Void) throws(EngineError) -> Bool {
-            try base.read(key, visit: visit)
-        }
         func scan(
             _ range: KeyRange, order: ScanOrder, visit: (RawSpan, RawSpan) -> ScanStep
         ) throws(EngineError) {

@@ -7,15 +7,11 @@ import Testing
 /// Goal: counts are right and look at few rows. Method: ranges of some thousand keys, through a snapshot that counts what is
 /// visited.
 struct KeyCountTests {
-    private final class CountingSnapshot: EngineSnapshot {
+    private final class CountingSnapshot: SnapshotWrapper {
         let base: any EngineSnapshot
         let visited = Mutex(0)
 
         init(_ base: any EngineSnapshot) { self.base = base }
-
-        func read(_ key: RawSpan, visit: (RawSpan) -> Void) throws(EngineError) -> Bool {
-            try base.read(key, visit: visit)
-        }
 
         func scan(
             _ range: KeyRange, order: ScanOrder, visit: (RawSpan, RawSpan) -> ScanStep

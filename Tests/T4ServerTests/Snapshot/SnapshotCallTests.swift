@@ -13,46 +13,7 @@ import Testing
 /// Goal: the call keeps its promises to slow, gone and many clients. Method: a server in this process and clients that
 /// read, pause and leave at will.
 struct SnapshotCallTests {
-    /// What a client has received; waits for it block the test's thread, not a pool's.
-    private final class Download: ClientStreamHandler, Sendable {
-        struct Content {
-            var responses: [EtcdSnapshotResponse] = []
-            var end: RPCStatus?
-        }
-
-        let content = Monitor(Content())
-        /// Stops reading with the first message.
-        private let pauses: Bool
-        private let call: ClientCall
-
-        init(_ call: ClientCall, pauses: Bool) {
-            self.call = call
-            self.pauses = pauses
-        }
-
-        func onMessage(_ message: RawSpan) {
-            if pauses, content.withLock({ $0.responses.isEmpty }) { call.pauseReading() }
-            let bytes = message.withUnsafeBytes { Array($0) }
-            do {
-                let response = try EtcdSnapshotResponse(serializedBytes: bytes)
-                content.withLock { $0.responses.append(response) }
-            } catch {
-                Issue.record("a response that cannot be read: \(error)")
-            }
-            content.broadcast()
-        }
-
-        func onEnd(_ status: RPCStatus) {
-            content.withLock { $0.end = status }
-            content.broadcast()
-        }
-
-        func onWritable() {}
-
-        func untilStarted() { content.wait { $0.responses.isEmpty && $0.end == nil ? nil : () } }
-
-        func untilEnd() -> Content { content.wait { $0.end == nil ? nil : $0 } }
-    }
+    private typealias Download = Received<EtcdSnapshotResponse>
 
     /// A server with `valueCount` values of 64 KiB.
     private func withServer(
@@ -80,16 +41,8 @@ struct SnapshotCallTests {
     private func download(
         _ client: RPCClient, pauses: Bool = false, requests: Int = 1
     ) -> (ClientCall, Download) {
-        let made = Monitor<Download?>(nil)
-        let call = client.stream(client.method("/etcdserverpb.Maintenance/Snapshot")) { call in
-            let download = Download(call, pauses: pauses)
-            made.withLock { $0 = download }
-            made.broadcast()
-            return download
-        }
-        for _ in 0..<requests { call.send([]) }
-        call.halfClose()
-        return (call, made.wait { $0 })
+        Download.open(
+            client, "/etcdserverpb.Maintenance/Snapshot", Array(repeating: [], count: requests), pauses: pauses)
     }
 
     /// Snapshots under way in this process for a data directory: each holds a file without a name.
@@ -113,19 +66,19 @@ struct SnapshotCallTests {
 
     private func expectWhole(_ content: Download.Content, _ node: Node) throws {
         #expect(content.end == .ok)
-        let file = content.responses.dropLast().flatMap { Array($0.blob) }
+        let file = content.messages.dropLast().flatMap { Array($0.blob) }
         let digest = SHA256()
         digest.update(file.span.bytes)
-        #expect(content.responses.last.map { Array($0.blob) } == digest.digest())
+        #expect(content.messages.last.map { Array($0.blob) } == digest.digest())
         #expect(file.count % 4096 == 0)
         var left = UInt64(file.count)
-        for response in content.responses.dropLast() {
+        for response in content.messages.dropLast() {
             left -= UInt64(response.blob.count)
             #expect(response.remainingBytes == left)
             #expect(response.blob.count == 32 * 1024 || left == 0)
         }
-        #expect(content.responses.last?.remainingBytes == 0)
-        for response in content.responses {
+        #expect(content.messages.last?.remainingBytes == 0)
+        for response in content.messages {
             #expect(response.version == "3.6.0")
             #expect(response.header.revision == node.revision.rawValue)
             #expect(response.header.clusterID == node.clusterID)
@@ -162,7 +115,7 @@ struct SnapshotCallTests {
             for (_, download) in waiting { download.untilStarted() }
             #expect(try openFiles(of: node) == SnapshotWorkers.countMax)
             let refused = download(client).1.untilEnd()
-            #expect(refused.end?.code == .resourceExhausted && refused.responses.isEmpty)
+            #expect(refused.end?.code == .resourceExhausted && refused.messages.isEmpty)
             for (call, _) in waiting { call.cancel() }
             for (_, download) in waiting { #expect(download.untilEnd().end?.code == .cancelled) }
             try untilClosed(node)
