@@ -82,7 +82,7 @@ import Testing
     }
 
     /// On each of two loops there would be enough, together there is not.
-    @Test func loopsShareTheMemory() async throws {
+    @Test(.timeLimit(.minutes(10))) func loopsShareTheMemory() async throws {
         try await Self.withServer(Box(), threads: 2) { server in
             var others: [RawPeer] = []
             for _ in 0..<20 { others.append(try await Self.peer(server, asksFor: [25])) }

@@ -136,7 +136,7 @@ import Testing
     }
 
     /// The other way round: a server that reads no more holds its client back, and goes on where it stopped.
-    @Test func aServerReadsOnWhereItPaused() async throws {
+    @Test(.timeLimit(.minutes(10))) func aServerReadsOnWhereItPaused() async throws {
         let paused = Box<ServerCall>()
         let received = SharedCounter()
         let total = 16 << 20
