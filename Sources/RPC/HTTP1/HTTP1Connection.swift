@@ -14,16 +14,20 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
     private enum Event {
         case part(HTTPServerRequestPart)
         /// What follows is no HTTP.
-        case broken
+        case broken(HTTPRefusal)
     }
 
     /// As much of a body is read that nobody wants, so that the client reads the answer and the connection lives on.
     private static let unwantedBytesMax = 256 * 1024
     /// How long the client may take to close its side after the last bytes for it have left.
     private static let lingerSeconds: Int64 = 1
+    /// A longer answer comes in chunks, as those of Go's server do.
+    private static let wholeAnswerMax = 2048
 
     let remoteAddress: String?
     private var closesAfterAnswer = false
+    /// The client waits to be asked for the body of its request.
+    private var awaitsContinue = false
     private let service: any HTTPService
     private let shared: ServerShared
     private unowned let loop: ServerLoop
@@ -139,23 +143,32 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         case .part(.head(let head)): begin(head)
         case .part(.body(let bytes)): take(bytes)
         case .part(.end): end()
-        case .broken: refuse()
+        case .broken(let refusal): refuse(refusal)
         }
     }
 
     private func begin(_ head: HTTPRequestHead) {
         hasRequest = true
+        let target: HTTPTarget
+        do throws(HTTPRefusal) {
+            target = try HTTPRefusal.check(head)
+        } catch {
+            shared.faults.note(.brokenHTTP1, from: remoteAddress)
+            return refuse(error)
+        }
         isRequestComplete = false
         unwantedBytes = 0
         begun = loop.context.sweptAt
-        let exchange = HTTPExchange(head, connection: self)
+        let exchange = HTTPExchange(head, target, connection: self)
         self.exchange = exchange
-        if !exchange.isOldVersion, head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) {
-            context?.writeAndFlush(
-                wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
-        }
+        awaitsContinue = !exchange.isOldVersion && exchange.hasBody && HTTPRefusal.expectsContinue(head)
         let handler = service.begin(exchange)
-        if !exchange.isEnded { self.handler = handler }
+        guard !exchange.isEnded else { return }
+        self.handler = handler
+        guard awaitsContinue else { return }
+        awaitsContinue = false
+        context?.writeAndFlush(
+            wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
     }
 
     private func take(_ bytes: ByteBuffer) {
@@ -175,12 +188,16 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         if exchange == nil, closesAfterAnswer { closeAfterFlush() }
     }
 
-    private func refuse() {
+    private func refuse(_ refusal: HTTPRefusal) {
         // Else it would be taken for a part of the answer that runs, or for another request's.
         let isOwed = exchange.map { !$0.isStarted } ?? isRequestComplete
         guard isOwed else { return closeAfterFlush() }
-        let headers = [("Content-Length", "0"), ("Connection", "close")]
-        write(.head(HTTPResponseHead(version: .http1_1, status: .badRequest, headers: HTTPHeaders(headers))))
+        let headers = [
+            ("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "\(refusal.text.utf8.count)"),
+            ("Connection", "close"),
+        ]
+        write(.head(HTTPResponseHead(version: .http1_1, status: refusal.status, headers: HTTPHeaders(headers))))
+        write(.body(.byteBuffer(ByteBuffer(string: refusal.text))))
         flush(.end(nil))
         closeAfterFlush()
     }
@@ -224,7 +241,9 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
 
     func respond(_ exchange: HTTPExchange, _ head: HTTPAnswerHead, _ body: [UInt8]) {
         var headers = self.headers(head, of: exchange)
-        headers.add(name: "Content-Length", value: "\(body.count)")
+        if body.count <= Self.wholeAnswerMax || exchange.isOldVersion || exchange.method == "HEAD" {
+            headers.add(name: "Content-Length", value: "\(body.count)")
+        }
         write(.head(responseHead(head, headers, exchange)))
         if exchange.method != "HEAD", !body.isEmpty {
             wrote(body.count)
@@ -250,7 +269,9 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         handler = nil
         self.exchange = nil
         if begun != nil { begun = loop.context.sweptAt }
-        if !exchange.isKeepAlive { closesAfterAnswer = true }
+        // Whether its body comes without it being asked for is for the client to choose.
+        if !exchange.isKeepAlive || awaitsContinue { closesAfterAnswer = true }
+        awaitsContinue = false
         flush(.end(nil))
         if isShuttingDown || (isRequestComplete && closesAfterAnswer) {
             closeAfterFlush()
@@ -284,11 +305,9 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
     private func headers(_ head: HTTPAnswerHead, of exchange: HTTPExchange) -> HTTPHeaders {
         var headers = HTTPHeaders(head.headers)
         headers.add(name: "Date", value: loop.httpDate())
-        if closesAfterAnswer || isShuttingDown || !exchange.isKeepAlive {
-            headers.add(name: "Connection", value: "close")
-        } else if exchange.isOldVersion {
-            headers.add(name: "Connection", value: "keep-alive")
-        }
+        let isLast = closesAfterAnswer || isShuttingDown || !exchange.isKeepAlive || awaitsContinue
+        // Without the header, the end of the connection is what HTTP/1.0 means.
+        if isLast != exchange.isOldVersion { headers.add(name: "Connection", value: isLast ? "close" : "keep-alive") }
         return headers
     }
 
@@ -304,10 +323,10 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard error is HTTPParserError else { return closeAfterFlush() }
+        guard let error = error as? HTTPParserError else { return closeAfterFlush() }
         guard !isClosing else { return }
         shared.faults.note(.brokenHTTP1, from: remoteAddress)
-        events.append(.broken)
+        events.append(.broken(HTTPRefusal(error)))
         takeEvents()
     }
 

@@ -5,8 +5,12 @@ import NIOHTTP1
 package final class HTTPExchange {
     /// The method, as `POST`.
     package let method: String
-    /// The path as it was sent, without the query.
+    /// The path with its percent signs resolved, without the query. `pathBytes` as text: what is no UTF-8 is replaced.
     package let path: String
+    /// The path with its percent signs resolved; empty where the client named a server alone.
+    package let pathBytes: [UInt8]
+    /// What the client wrote before the path, as in `http://host`; mostly empty.
+    package let origin: String
     /// What stands behind the question mark; empty without one.
     package let query: String
     /// The client's address as `1.2.3.4:567`; nil if the transport has none.
@@ -14,6 +18,8 @@ package final class HTTPExchange {
     let isKeepAlive: Bool
     /// HTTP/1.0 knows no chunks: only the end of the connection ends a stream.
     let isOldVersion: Bool
+    /// The head says that a body follows.
+    let hasBody: Bool
     private let headers: HTTPHeaders
     private weak var connection: HTTP1Connection?
     /// The answer has begun.
@@ -21,21 +27,28 @@ package final class HTTPExchange {
     /// The answer is complete.
     package private(set) var isEnded = false
 
-    init(_ head: HTTPRequestHead, connection: HTTP1Connection) {
+    init(_ head: HTTPRequestHead, _ target: HTTPTarget, connection: HTTP1Connection) {
         method = head.method.rawValue
-        let parts = head.uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
-        path = parts.first.map(String.init) ?? ""
-        query = parts.count > 1 ? String(parts[1]) : ""
+        path = String(decoding: target.path, as: UTF8.self)
+        pathBytes = target.path
+        origin = target.origin
+        query = target.query
         headers = head.headers
         // After a request for another protocol the decoder takes what follows for that protocol.
         isKeepAlive = head.isKeepAlive && head.method != .CONNECT && !head.headers.contains(name: "upgrade")
         isOldVersion = head.version.major == 1 && head.version.minor == 0
+        hasBody =
+            head.headers.contains(name: "transfer-encoding")
+            || !["", "0"].contains(head.headers["content-length"].first ?? "")
         remoteAddress = connection.remoteAddress
         self.connection = connection
     }
 
     /// The values of a header, in the order they were sent.
     package func header(_ name: String) -> [String] { headers[name] }
+
+    /// All headers, in the order they were sent.
+    package var headerFields: [(name: String, value: String)] { headers.map { ($0.name, $0.value) } }
 
     /// A client of this same server, that carries the calls of this connection; the limits of a gRPC connection are its
     /// limits. Nil once the client is gone.

@@ -13,8 +13,7 @@ struct Gateway: Sendable {
         let response: GatewayMessage
     }
 
-    /// etcd 3.5 still answers to the older prefix.
-    private static let prefixes = ["/v3/", "/v3beta/"]
+    static let prefix = "/v3/"
 
     /// Largest body of a call, and largest message in a stream of them: base64 and names take their room.
     let bodySizeMax: Int
@@ -33,12 +32,9 @@ struct Gateway: Sendable {
         self.routes = routes
     }
 
-    /// Whether the path belongs to the gateway.
-    static func owns(_ path: String) -> Bool { prefixes.contains { path.hasPrefix($0) } }
-
-    func begin(_ exchange: HTTPExchange) -> any HTTPRequestHandler {
-        let prefix = Self.prefixes.first { exchange.path.hasPrefix($0) } ?? ""
-        guard let route = routes[String(exchange.path.dropFirst(prefix.count))] else {
+    /// - Parameter path: Begins with `prefix`.
+    func begin(_ exchange: HTTPExchange, path: String) -> any HTTPRequestHandler {
+        guard let route = routes[Self.name(path.dropFirst(Self.prefix.count))] else {
             exchange.refuse(404, "Not Found")
             return UnwantedBody()
         }
@@ -53,11 +49,23 @@ struct Gateway: Sendable {
             exchange.fail(error)
             return UnwantedBody()
         }
-        return switch route.streaming {
-        case .none: GatewayUnary(exchange, call)
-        case .answers: GatewayStream(exchange, call, takesMany: false)
-        case .both: GatewayStream(exchange, call, takesMany: true)
+        switch route.streaming {
+        case .none: return GatewayUnary(exchange, call)
+        case .answers: return GatewayStream(exchange, call, takesMany: false)
+        case .both:
+            // Such a call begins before its first message is read.
+            guard !call.options.isOverdue else {
+                exchange.fail(GatewayCall.overdue)
+                return UnwantedBody()
+            }
+            return GatewayStream(exchange, call, takesMany: true)
         }
+    }
+
+    /// What stands behind a colon in the last part is a verb, of which there are none: it may be empty.
+    private static func name(_ path: Substring) -> String {
+        let last = path.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
+        return String(last.hasSuffix(":") && last.count > 1 ? path.dropLast() : path)
     }
 }
 
@@ -66,6 +74,8 @@ struct GatewayCall {
     let route: Gateway.Route
     let options: GatewayOptions
     let bodySizeMax: Int
+
+    static let overdue = RPCStatus(.deadlineExceeded, "context deadline exceeded")
 
     var tooLarge: RPCStatus {
         RPCStatus(.resourceExhausted, "t4: the request body is larger than \(bodySizeMax) bytes")
@@ -80,33 +90,50 @@ struct GatewayOptions {
 
     var metadata: [(String, String)] = []
     var timeout: Duration?
+    /// There is no time for the call.
+    var isOverdue: Bool { timeout.map { $0 < .zero } ?? false }
 
     init(_ exchange: HTTPExchange) throws(RPCStatus) {
         if let value = exchange.header("Authorization").first { metadata.append(("authorization", value)) }
         for key in Self.metadataKeys {
             if let value = exchange.header(Self.metadataPrefix + key).first { metadata.append((key, value)) }
         }
-        guard let text = exchange.header("Grpc-Timeout").first, !text.isEmpty else { return }
-        guard let timeout = Self.duration(text) else {
-            throw RPCStatus(.invalidArgument, "invalid grpc-timeout: \(text)")
+        if let text = exchange.header("Grpc-Timeout").first, !text.isEmpty {
+            guard let nanoseconds = Self.nanoseconds(text) else {
+                throw RPCStatus(.invalidArgument, "invalid grpc-timeout: \(text)")
+            }
+            if nanoseconds != 0 { timeout = .nanoseconds(nanoseconds) }
         }
-        guard timeout > .zero else { throw RPCStatus(.deadlineExceeded, "context deadline exceeded") }
-        self.timeout = timeout
+        try Self.checkBinary(exchange)
     }
 
-    /// Digits and a unit.
-    private static func duration(_ text: String) -> Duration? {
+    /// Digits and a unit. What is too much for 64 bits comes around, as with etcd.
+    private static func nanoseconds(_ text: String) -> Int64? {
         guard let unit = text.last, let amount = Int64(text.dropLast()) else { return nil }
-        // Longer than anybody waits, so that no sum overflows.
-        let capped = min(max(amount, -1), 100_000_000)
         return switch unit {
-        case "H": .seconds(3600 * capped)
-        case "M": .seconds(60 * capped)
-        case "S": .seconds(capped)
-        case "m": .milliseconds(amount)
-        case "u": .microseconds(amount)
-        case "n": .nanoseconds(amount)
+        case "H": amount &* 3_600_000_000_000
+        case "M": amount &* 60_000_000_000
+        case "S": amount &* 1_000_000_000
+        case "m": amount &* 1_000_000
+        case "u": amount &* 1000
+        case "n": amount
         default: nil
+        }
+    }
+
+    /// Metadata whose name ends so is base64, needed or not.
+    private static func checkBinary(_ exchange: HTTPExchange) throws(RPCStatus) {
+        for (name, value) in exchange.headerFields {
+            let lower = name.lowercased()
+            guard lower.hasPrefix(metadataPrefix.lowercased()), lower.hasSuffix("-bin") else { continue }
+            let padding = value.utf8.count % 4 == 0 ? 0 : (4 - value.utf8.count % 4)
+            do throws(JSONFailure) {
+                _ = try Base64.decode(Array(value.utf8) + [UInt8](repeating: UInt8(ascii: "="), count: padding))
+            } catch {
+                let shown = lower.split(separator: "-", omittingEmptySubsequences: false)
+                    .map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined(separator: "-")
+                throw RPCStatus(.invalidArgument, "invalid binary header \(shown): \(error.text)")
+            }
         }
     }
 }

@@ -124,6 +124,10 @@ final class GatewayStream: HTTPRequestHandler, ClientStreamHandler, @unchecked S
 
     private func start() -> ClientCall? {
         if let running { return running }
+        guard !call.options.isOverdue else {
+            fail(GatewayCall.overdue, asBody: true)
+            return nil
+        }
         do {
             guard let client = try exchange.makeClient() else { return nil }
             let made = client.stream(

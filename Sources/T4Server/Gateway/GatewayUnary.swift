@@ -33,6 +33,7 @@ final class GatewayUnary: HTTPRequestHandler, @unchecked Sendable {
         body = []
         do {
             let message = try text.withUnsafeBufferPointer { try GatewayRequest.first(of: $0, call.route.request) }
+            guard !call.options.isOverdue else { return exchange.fail(GatewayCall.overdue) }
             guard let client = try exchange.makeClient() else { return }
             running = client.start(
                 client.method(call.route.path), message, timeout: call.options.timeout, metadata: call.options.metadata

@@ -131,7 +131,7 @@ struct JSONReader {
         guard kind(place) == .string else { return try integer(place, Int32.self, "protoreflect.EnumNumber") }
         let name = String(decoding: text[place.lowerBound + 1..<place.upperBound - 1], as: UTF8.self)
         guard let number = type.numbers[name] else {
-            let shown = GoText.quoted(String(decoding: text[place], as: UTF8.self).unicodeScalars)
+            let shown = GoText.quoted(text[place])
             throw JSONFailure(text: "unknown value \(shown) for enum \(type.name)")
         }
         return number

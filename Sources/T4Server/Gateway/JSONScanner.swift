@@ -239,43 +239,8 @@ struct JSONScanner {
             switch byte {
             case UInt8(ascii: "'"): "\\'"
             case UInt8(ascii: "\""): "\""
-            default: String(GoText.quoted([Unicode.Scalar(byte)]).dropFirst().dropLast())
+            default: GoText.escaped(Unicode.Scalar(byte))
             }
         return "invalid character '\(shown)' " + place
-    }
-}
-
-/// Texts as Go's packages make them.
-enum GoText {
-    /// In double quotes, with escapes for what cannot be printed.
-    static func quoted(_ text: some Sequence<Unicode.Scalar>) -> String {
-        var result = "\""
-        for scalar in text {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\u{7}": result += "\\a"
-            case "\u{8}": result += "\\b"
-            case "\u{c}": result += "\\f"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            case "\u{b}": result += "\\v"
-            default:
-                if scalar.value < 0x20 || scalar.value == 0x7f {
-                    result += "\\x" + hexadecimal(scalar.value, 2)
-                } else if (0x80...0xa0).contains(scalar.value) || scalar.value == 0xad {
-                    result += "\\u" + hexadecimal(scalar.value, 4)
-                } else {
-                    result.unicodeScalars.append(scalar)
-                }
-            }
-        }
-        return result + "\""
-    }
-
-    static func hexadecimal(_ number: UInt32, _ width: Int) -> String {
-        let digits = String(number, radix: 16)
-        return String(repeating: "0", count: max(0, width - digits.count)) + digits
     }
 }

@@ -13,9 +13,21 @@ struct HTTPFrontend: HTTPService {
             exchange.respond(GatewayAnswers.head(200), body: [])
             return UnwantedBody()
         }
-        if Gateway.owns(exchange.path) { return gateway.begin(exchange) }
-        answer(exchange)
+        let asked = Self.withoutOldPrefix(exchange.pathBytes)
+        if exchange.method != "CONNECT", exchange.path != "*", let location = PathCleaner(asked).location(exchange) {
+            exchange.redirect(to: location)
+        } else if asked.starts(with: Gateway.prefix.utf8) {
+            return gateway.begin(exchange, path: String(decoding: asked, as: UTF8.self))
+        } else {
+            answer(exchange)
+        }
         return UnwantedBody()
+    }
+
+    /// etcd 3.5 still answers to another name of the gateway's paths.
+    private static func withoutOldPrefix(_ path: [UInt8]) -> [UInt8] {
+        let old = "/v3beta/".utf8
+        return path.starts(with: old) ? Array(Gateway.prefix.utf8) + path.dropFirst(old.count) : path
     }
 
     private func answer(_ exchange: HTTPExchange) {

@@ -128,8 +128,9 @@ final class LineWork: PatientWork {
             let own = try RangeRequest(key: joining.place.key, keysOnly: true).evaluate(on: view).kvs.first
             return (front.revision, front.kvs.first, own?.createRevision == joining.place.created)
         }
-        guard isThere else { return end { $0.finish(self.wording.lost) } }
         guard let front else {
+            // Not before its turn: as in etcd, whose key is gone waits on.
+            guard isThere else { return end { $0.finish(self.wording.lost) } }
             // A lock answers with the state that shows it at the head, a campaign with that of its begin, as in etcd.
             return try answer(joining.place, wish.value == nil ? revision : joining.revision)
         }

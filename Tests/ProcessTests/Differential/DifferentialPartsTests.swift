@@ -19,6 +19,8 @@ struct DifferentialPartsTests {
             #expect(try Step.script(steps.map(\.description).joined(separator: "\n")) == steps)
             let users = StepGenerator.authScript(seed: seed, count: 300)
             #expect(try Step.script(users.map(\.description).joined(separator: "\n")) == users)
+            let lines = StepGenerator.lineScript(seed: seed, count: 300)
+            #expect(try Step.script(lines.map(\.description).joined(separator: "\n")) == lines)
         }
         #expect(try Step.script("# nothing\nPut key: \"a\\\"} \\000\" lease: $a\n").count == 1)
         for wrong in ["Nothing", "Put key", "Put key: \"a", "Txn success {", "Watch create_request { }", "Put#1"] {
@@ -29,6 +31,7 @@ struct DifferentialPartsTests {
     @Test func everyKindOfStepComesUp() {
         let steps = (0..<20 as Range<UInt64>).flatMap {
             StepGenerator.script(seed: $0, count: 500) + StepGenerator.authScript(seed: $0, count: 500)
+                + StepGenerator.lineScript(seed: $0, count: 500)
         }
         #expect(Set(steps.map(\.verb)) == Set(Verb.allCases))
     }

@@ -43,11 +43,29 @@ struct DifferentialRun {
     static func report(
         of steps: [Step], engine: String?, within limit: Duration = .seconds(60),
     ) async throws -> Report {
+        try await withServers(engine: engine) { etcd, t4 in
+            var run = DifferentialRun(etcd: try await Side(etcd), t4: try await Side(t4), limit: limit)
+            try await run.perform(steps)
+            await run.etcd.client.close()
+            await run.t4.client.close()
+            return run.report
+        }
+    }
+
+    /// Runs `body` with fresh servers.
+    /// - Parameter hasGateway: Whether etcd's works.
+    static func withServers<Result: Sendable>(
+        engine: String?, hasGateway: Bool = false,
+        _ body: @Sendable (_ etcd: ServerUnderTest, _ t4: ServerUnderTest) async throws -> Result
+    ) async throws -> Result {
         // What passwords cost is not compared.
         let options = ["--bcrypt-cost", "4"]
         return try await withTemporaryDirectory { folder in
-            let etcd = try await ServerUnderTest.start(
-                .etcd, dataDirectory: folder.appending(path: "etcd"), options: options)
+            let (place, kind) = (folder.appending(path: "etcd"), ServerUnderTest.Kind.etcd)
+            let etcd =
+                try await hasGateway
+                ? ServerUnderTest.startWithGateway(kind, dataDirectory: place, options: options)
+                : ServerUnderTest.start(kind, dataDirectory: place, options: options)
             let t4: ServerUnderTest
             do {
                 t4 = try await ServerUnderTest.start(
@@ -56,13 +74,9 @@ struct DifferentialRun {
                 await etcd.crash()
                 throw error
             }
-            let outcome: Result<Report, any Error>
+            let outcome: Swift.Result<Result, any Error>
             do {
-                var run = DifferentialRun(etcd: try await Side(etcd), t4: try await Side(t4), limit: limit)
-                try await run.perform(steps)
-                await run.etcd.client.close()
-                await run.t4.client.close()
-                outcome = .success(run.report)
+                outcome = .success(try await body(etcd, t4))
             } catch {
                 outcome = .failure(error)
             }

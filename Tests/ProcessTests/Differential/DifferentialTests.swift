@@ -7,7 +7,7 @@ import Testing
 /// `T4_TEST_SEED=N` repeats the script of seed N; `T4_TEST_SLOW=1` runs 100,000 steps on each engine, in scripts of
 /// 1,000, and `T4_TEST_STEPS=N` makes them N steps long.
 struct DifferentialTests {
-    static let engines = ["lmdb", "rocksdb", "leveldb", "memory"]
+    static let engines = RandomScripts.engines
 
     private static let stepsPerScript = TestEnvironment.steps(default: 250, slow: 1000)
 
@@ -26,7 +26,7 @@ struct DifferentialTests {
 
     private func run(on engine: String, _ what: String, script: (UInt64) -> [Step]) async throws {
         guard try await TestEnvironment.engines().contains(engine) else { return }
-        let seeds = DifferentialTests.seeds(for: engine)
+        let seeds = RandomScripts.seeds(for: engine, stepsPerScript: DifferentialTests.stepsPerScript)
         var report = DifferentialRun.Report()
         for seed in seeds {
             let steps = script(seed)
@@ -42,19 +42,10 @@ struct DifferentialTests {
                 + "known differences met: \(report.known.sorted().joined(separator: ", "))")
     }
 
-    /// The scripts of one engine: one that is always the same and a new one each time, or as many as there is time for.
-    private static func seeds(for engine: String) -> [UInt64] {
-        if isSeedGiven { return [TestEnvironment.seed] }
-        let place = UInt64(engines.firstIndex(of: engine) ?? 0)
-        let fresh = TestEnvironment.seed % 1_000_000_000 + place * 1_000_000_000
-        guard TestEnvironment.isSlowAllowed else { return [place, fresh] }
-        return (0..<UInt64(max(1, 100_000 / stepsPerScript))).map { fresh + $0 }
-    }
-
     /// Scripts that once showed a difference, and those that show the known ones.
     @Test(arguments: keptScripts)
     func keptScriptsShowNoDifference(_ name: String) async throws {
-        let steps = try DifferentialTests.steps(in: scripts, name)
+        let steps = try DifferentialTests.steps(in: DifferentialTests.scripts, name)
         let report = try await Slots.servers.use {
             try await DifferentialTests.run(steps, engine: nil, name: name)
         }
@@ -78,8 +69,21 @@ struct DifferentialTests {
 
     /// An entry that nothing meets would hide what it does not mean.
     @Test func everyKnownDifferenceHasAScript() {
-        let met = KnownDifference.all.filter { if case .elsewhere = $0.place { false } else { true } }.map(\.name)
+        let met = KnownDifference.all.filter { known in
+            switch known.place {
+            case .answer, .watch: true
+            case .line, .elsewhere: false
+            }
+        }.map(\.name)
         #expect(Set(keptScripts.filter { $0.hasPrefix("known-") }) == Set(met.map { "known-" + $0 }))
+    }
+
+    static let scripts = TestEnvironment.root.appending(path: "Tests/ProcessTests/Differential/Scripts")
+
+    /// The scripts of a folder.
+    static func names(in folder: URL) -> [String] {
+        let files = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+        return files.filter { $0.hasSuffix(".steps") }.map { String($0.dropLast(".steps".count)) }.sorted()
     }
 
     private static func steps(in folder: URL, _ name: String) throws -> [Step] {
@@ -90,49 +94,14 @@ struct DifferentialTests {
     private static func run(
         _ steps: [Step], engine: String?, name: String,
     ) async throws -> DifferentialRun.Report? {
-        do {
-            return try await DifferentialRun.report(of: steps, engine: engine)
-        } catch let difference as Difference {
-            var found = difference
-            let failing = Array(steps[..<min(steps.count, difference.index + 1)])
-            // What shrinks into another difference shows that one, and not the one to find.
-            let verb = difference.index < steps.count ? steps[difference.index].verb : nil
-            let short = try await Shrinker.shrunk(failing, tries: 80) { candidate in
-                do {
-                    _ = try await DifferentialRun.report(of: candidate, engine: engine, within: .seconds(10))
-                    return false
-                } catch let difference as Difference {
-                    guard verb == nil || difference.index < candidate.count && candidate[difference.index].verb == verb
-                    else { return false }
-                    found = difference
-                    return true
-                } catch is TextSyntaxError {
-                    return false
-                }
-            }
-            Issue.record(
-                """
-                \(name) on \(engine ?? "the default engine"), step \(difference.index): \(difference)
-                ---- the same in short ----
-                \(short.map(\.description).joined(separator: "\n"))
-                ---- what it shows ----
-                \(found)
-                """)
-            return nil
+        // What shrinks into another difference shows that one, and not the one to find.
+        try await RandomScripts.report(steps, on: engine, name: name, isAlike: { $0.verb == $1.verb }) { steps, limit in
+            try await DifferentialRun.report(of: steps, engine: engine, within: limit)
         }
     }
 }
 
-private let isSeedGiven = ProcessInfo.processInfo.environment["T4_TEST_SEED"] != nil
+private let everyEngine = DifferentialTests.scripts.appending(path: "every-engine")
 
-private let scripts = TestEnvironment.root.appending(path: "Tests/ProcessTests/Differential/Scripts")
-
-private let everyEngine = scripts.appending(path: "every-engine")
-
-private let keptScripts = names(in: scripts)
-private let everyEngineScripts = names(in: everyEngine)
-
-private func names(in folder: URL) -> [String] {
-    let files = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
-    return files.filter { $0.hasSuffix(".steps") }.map { String($0.dropLast(".steps".count)) }.sorted()
-}
+private let keptScripts = DifferentialTests.names(in: DifferentialTests.scripts)
+private let everyEngineScripts = DifferentialTests.names(in: everyEngine)

@@ -8,6 +8,8 @@ struct KnownDifference: Sendable {
         case answer(@Sendable (_ step: Step, _ etcd: String, _ t4: String) -> Bool)
         /// What a watch stream carries; `WatchComparison` decides.
         case watch
+        /// What locks and elections show; `LineRun` decides.
+        case line
         /// No script meets it: `test` shows it.
         case elsewhere(test: String)
     }
@@ -195,13 +197,7 @@ struct KnownDifference: Sendable {
             place: .answer { step, etcd, t4 in
                 step.verb == .authenticate && t4.contains("too many failed logins")
             }),
-        KnownDifference(
-            name: "lost-campaign",
-            reason: """
-                A Campaign whose key went while it waited: etcd does not look, and says that it leads \
-                (client/v3/concurrency/election.go).
-                """,
-            place: .elsewhere(test: "LineServicesTests.aCampaignWhoseKeyIsGoneIsLost")),
+        lostCampaign, lostLock,
         KnownDifference(
             name: "downgrade",
             reason: "The version of etcd that t4 tells clients has one before it, which t4 cannot become.",
@@ -230,6 +226,23 @@ struct KnownDifference: Sendable {
             (issues 18089 and 19179, mended in 3.5.16 and 3.6).
             """,
         place: .watch)
+
+    static let lostCampaign = KnownDifference(
+        name: "lost-campaign",
+        reason: """
+            A Campaign whose key went while it waited: etcd does not look, and says that it leads \
+            (client/v3/concurrency/election.go).
+            """,
+        place: .line)
+    static let lostLock = KnownDifference(
+        name: "lost-lock",
+        reason: """
+            A Lock whose key went while it waited and was made anew by another Lock of the same lease, whose place is \
+            further back: etcd says that it has the lock, and when it gives up takes the other's place away \
+            (client/v3/concurrency/mutex.go).
+            """,
+        parts: true,
+        place: .line)
 
     static let previousForgotten = KnownDifference(
         name: "previous-forgotten",

@@ -1,5 +1,11 @@
+/// A step of a script that can be made to do less.
+protocol Shrinkable {
+    /// Steps that do less than this one.
+    var simpler: [Self] { get }
+}
+
 /// Makes a failing script short: leaves out steps in ever smaller groups, then parts of the steps that are left.
-struct Shrinker {
+struct Shrinker<Step: Shrinkable> {
     /// How often a shorter script may be tried.
     private(set) var triesLeft: Int
     private(set) var steps: [Step]

@@ -155,8 +155,8 @@ struct Side: Sendable {
     }
 }
 
-/// Messages of a stream, as bytes.
-private final class MessageTape: ClientStreamHandler, Sendable {
+/// Messages of a call, as bytes.
+final class MessageTape: ClientStreamHandler, Sendable {
     struct Content: Sendable {
         var messages: [[UInt8]] = []
         var end: RPCStatus?

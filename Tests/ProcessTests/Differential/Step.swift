@@ -25,7 +25,7 @@ struct Step: Hashable, Sendable {
         }
         let stream = head.count > 1 ? Int(head[1]) : nil
         guard (stream != nil) == verb.isForStream else {
-            throw TextSyntaxError(description: "'\(line)': a stream number belongs to Watch and WatchEnd")
+            throw TextSyntaxError(description: "'\(line)': a number belongs to Watch, WatchEnd and calls that wait")
         }
         do {
             self.init(
@@ -46,6 +46,8 @@ struct Step: Hashable, Sendable {
         fields.simpler.map { Step(verb, stream: stream, as: user, $0) }
     }
 }
+
+extension Step: Shrinkable {}
 
 extension Step: CustomStringConvertible {
     var description: String {

@@ -66,6 +66,9 @@ struct StepGenerator: Sendable {
 
     mutating func chance(_ percent: UInt64) -> Bool { random.next() % 100 < percent }
 
+    /// - Returns: 0 ..< `limit`.
+    mutating func below(_ limit: Int) -> Int { Int(random.next() % UInt64(limit)) }
+
     mutating func one<Element>(of elements: [Element]) -> Element {
         elements[Int(random.next() % UInt64(elements.count))]
     }

@@ -1,7 +1,7 @@
 import EtcdAPI
 import SwiftProtobuf
 
-/// What a step can ask for. All but the last three are unary calls.
+/// What a step can ask for. All are unary calls but those that say so.
 enum Verb: String, CaseIterable, Sendable {
     case range = "Range"
     case put = "Put"
@@ -44,8 +44,18 @@ enum Verb: String, CaseIterable, Sendable {
     case watch = "Watch"
     /// The end of the client's side of a watch stream.
     case watchEnd = "WatchEnd"
+    case unlock = "Unlock"
+    case proclaim = "Proclaim"
+    case resign = "Resign"
+    case leader = "Leader"
+    /// One request on a call that stays open until it is its turn, or longer.
+    case lock = "Lock"
+    case campaign = "Campaign"
+    case observe = "Observe"
+    /// The end of such a call.
+    case cancel = "Cancel"
 
-    var isForStream: Bool { self == .watch || self == .watchEnd }
+    var isForStream: Bool { [.watch, .watchEnd, .lock, .campaign, .observe, .cancel].contains(self) }
 }
 
 /// How the messages of a verb travel.
@@ -56,8 +66,10 @@ struct VerbCodec: Sendable {
     /// From the bytes of the answer to text.
     let text: @Sendable (_ answer: [UInt8]) throws -> String
 
-    private init<Request: Message, Answer: Message>(_ path: String, _: Request.Type, _: Answer.Type) {
-        self.path = "/etcdserverpb." + path
+    private init<Request: Message, Answer: Message>(
+        _ path: String, in package: String = "etcdserverpb", _: Request.Type, _: Answer.Type
+    ) {
+        self.path = "/\(package).\(path)"
         encode = { try Request(textFormatString: $0).serializedBytes() }
         text = { try Answer(serializedBytes: $0).textFormatString() }
     }
@@ -112,6 +124,16 @@ struct VerbCodec: Sendable {
             EtcdAuthRoleRevokePermissionResponse.self),
         .watch: VerbCodec("Watch/Watch", EtcdWatchRequest.self, EtcdWatchResponse.self),
         .watchEnd: VerbCodec("Watch/Watch", EtcdWatchRequest.self, EtcdWatchResponse.self),
+        .lock: VerbCodec("Lock/Lock", in: "v3lockpb", EtcdLockRequest.self, EtcdLockResponse.self),
+        .unlock: VerbCodec("Lock/Unlock", in: "v3lockpb", EtcdUnlockRequest.self, EtcdUnlockResponse.self),
+        .campaign: VerbCodec(
+            "Election/Campaign", in: "v3electionpb", EtcdCampaignRequest.self, EtcdCampaignResponse.self),
+        .proclaim: VerbCodec(
+            "Election/Proclaim", in: "v3electionpb", EtcdProclaimRequest.self, EtcdProclaimResponse.self),
+        .resign: VerbCodec("Election/Resign", in: "v3electionpb", EtcdResignRequest.self, EtcdResignResponse.self),
+        .leader: VerbCodec("Election/Leader", in: "v3electionpb", EtcdLeaderRequest.self, EtcdLeaderResponse.self),
+        .observe: VerbCodec("Election/Observe", in: "v3electionpb", EtcdLeaderRequest.self, EtcdLeaderResponse.self),
+        .cancel: VerbCodec("Lock/Lock", in: "v3lockpb", EtcdLockRequest.self, EtcdLockResponse.self),
     ]
 
     /// Every verb has one; the tests of the parts see to that.

@@ -19,6 +19,7 @@ struct RequestTable: CustomStringConvertible {
     enum Step: Sendable {
         case request(Request)
         case login(user: String, password: String)
+        case raw(WebStep, line: Int)
     }
 
     static let folder = TestEnvironment.root.appending(path: "Tests/ProcessTests/Gateway/Requests")
@@ -32,8 +33,12 @@ struct RequestTable: CustomStringConvertible {
     private(set) var steps: [Step] = []
 
     init(named name: String) throws {
+        try self.init(name, String(contentsOf: Self.folder.appending(path: name), encoding: .utf8))
+    }
+
+    /// Reads a file's text.
+    init(_ name: String, _ text: String) throws {
         description = name
-        let text = try String(contentsOf: Self.folder.appending(path: name), encoding: .utf8)
         var request = Request()
         for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
             guard !line.isEmpty, !line.hasPrefix("#") else { continue }
@@ -42,6 +47,7 @@ struct RequestTable: CustomStringConvertible {
             case "LOGIN":
                 let parts = words[1].split(separator: " ")
                 steps.append(.login(user: String(parts[0]), password: String(parts[1])))
+            case "RAW": steps.append(.raw(try WebStep(line.dropFirst("RAW ".count)), line: index + 1))
             case "AS":
                 let parts = words[1].split(separator: " ")
                 request.user = (String(parts[parts.count - 1]), parts.count > 1 ? "\(parts[0]) " : "")
@@ -63,6 +69,17 @@ struct RequestTable: CustomStringConvertible {
                 steps.append(.request(request))
                 request = Request()
             }
+        }
+    }
+}
+
+extension RequestTable.Step: CustomStringConvertible {
+    /// The line of a table that it is read from.
+    var description: String {
+        switch self {
+        case .request(let request): request.text
+        case .login(let user, let password): "LOGIN \(user) \(password)"
+        case .raw(let step, _): "RAW \(step)"
         }
     }
 }

@@ -27,6 +27,20 @@ struct WebClient {
         return answer
     }
 
+    /// Sends bytes on a connection of their own and reads what comes until the server closes, or as many lines as are
+    /// wanted of the last answer.
+    /// - Parameter methods: Of the requests.
+    func answers(to bytes: [UInt8], methods: [String], lineCount: Int? = nil) async throws -> [WebAnswer] {
+        let peer = try await RawPeer(port: port)
+        // A server that has had enough may close before it has read all.
+        _ = await peer.flood(1) { _ in bytes }
+        let got = await peer.read { bytes in
+            guard let lineCount, let last = WebAnswer.all(bytes, methods: methods).last else { return false }
+            return last.body.count { $0 == "\n" } >= lineCount
+        }
+        return WebAnswer.all(got, methods: methods)
+    }
+
     private func request(
         _ method: String, _ path: String, _ body: String?, _ headers: [(name: String, value: String)]
     ) -> String {
@@ -43,53 +57,5 @@ struct WebClient {
             await Task.yield()
         }
         throw ProcessFailure("the gateway of port \(port) does not serve")
-    }
-}
-
-/// An answer as far as it has come.
-struct WebAnswer: Equatable {
-    let status: Int
-    /// By lower-case name.
-    let headers: [String: String]
-    let body: String
-    /// The body as it was cut into chunks; empty without chunks.
-    let chunks: [String]
-
-    /// Nil while the head is not complete.
-    init?(_ bytes: [UInt8]) {
-        var rest = bytes[...]
-        // What only says that the client may go on is no answer.
-        while rest.starts(with: "HTTP/1.1 100 ".utf8) {
-            guard let end = rest.firstRange(of: Array("\r\n\r\n".utf8)) else { return nil }
-            rest = rest[end.upperBound...]
-        }
-        guard let end = rest.firstRange(of: Array("\r\n\r\n".utf8)) else { return nil }
-        let lines = String(decoding: rest[..<end.lowerBound], as: UTF8.self).components(separatedBy: "\r\n")
-        let words = lines[0].split(separator: " ")
-        guard words.count > 1, let status = Int(words[1]) else { return nil }
-        self.status = status
-        var headers: [String: String] = [:]
-        for line in lines.dropFirst() {
-            let parts = line.split(separator: ":", maxSplits: 1)
-            headers[parts[0].lowercased()] = parts.count > 1 ? parts[1].trimmingCharacters(in: .whitespaces) : ""
-        }
-        self.headers = headers
-        rest = rest[end.upperBound...]
-        guard headers["transfer-encoding"] == "chunked" else {
-            body = String(decoding: rest, as: UTF8.self)
-            chunks = []
-            return
-        }
-        var chunks: [String] = []
-        while let line = rest.firstRange(of: Array("\r\n".utf8)),
-            let size = Int(String(decoding: rest[..<line.lowerBound], as: UTF8.self), radix: 16), size > 0,
-            rest[line.upperBound...].count >= size + 2
-        {
-            rest = rest[line.upperBound...]
-            chunks.append(String(decoding: rest.prefix(size), as: UTF8.self))
-            rest = rest.dropFirst(size + 2)
-        }
-        self.chunks = chunks
-        body = chunks.joined()
     }
 }

@@ -1,4 +1,3 @@
-import Foundation
 import Testing
 
 @testable import T4Server
@@ -6,14 +5,10 @@ import Testing
 /// The table of methods says what the wire definitions say.
 struct MethodTests {
     @Test func matchesDefinitions() throws {
-        var root = URL(filePath: #filePath)
-        for _ in 0..<4 { root.deleteLastPathComponent() }
-        let definitions = root.appending(path: "Protos")
-        let files = try #require(FileManager.default.enumerator(at: definitions, includingPropertiesForKeys: nil))
         var defined: Set<String> = []
-        for case let file as URL in files where file.pathExtension == "proto" {
+        for text in try WireDefinitions.texts() {
             var (package, service) = ("", "")
-            for line in try String(contentsOf: file, encoding: .utf8).split(separator: "\n") {
+            for line in text.split(separator: "\n") {
                 let words = line.split(whereSeparator: { " ();{".contains($0) })
                 switch words.first {
                 case "package": package = String(words[1])

@@ -1,4 +1,3 @@
-import Foundation
 import Testing
 
 @testable import T4Server
@@ -6,13 +5,8 @@ import Testing
 /// Goal: the gateway knows every message as `Protos` defines it. Method: both are read and compared.
 struct GatewaySchemaTests {
     @Test func matchesDefinitions() throws {
-        var root = URL(filePath: #filePath)
-        for _ in 0..<4 { root.deleteLastPathComponent() }
-        let definitions = root.appending(path: "Protos")
-        let files = try #require(FileManager.default.enumerator(at: definitions, includingPropertiesForKeys: nil))
         var defined: Set<String> = []
-        for case let file as URL in files where file.pathExtension == "proto" {
-            let text = try String(contentsOf: file, encoding: .utf8)
+        for text in try WireDefinitions.texts() {
             guard !text.contains("package grpc.") else { continue }
             defined.formUnion(Definitions(text).lines)
         }

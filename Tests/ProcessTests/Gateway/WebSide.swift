@@ -1,0 +1,98 @@
+import Foundation
+
+/// One of the two servers and what only it knows: the tokens it has given.
+struct WebSide: Sendable {
+    let name: String
+    let client: WebClient
+    private var tokens: [String: String] = [:]
+
+    init(_ server: ServerUnderTest) async throws {
+        name = server.kind.description
+        client = WebClient(port: server.port)
+        try await client.waitUntilServed()
+    }
+
+    /// - Returns: What it shows.
+    mutating func perform(_ step: RequestTable.Step) async throws -> [ShownAnswer] {
+        switch step {
+        case .login(let user, let password):
+            let body = #"{"name":"\#(user)","password":"\#(password)"}"#
+            let answer = try await client.answer("POST", "/v3/auth/authenticate", body)
+            tokens[user] = answer.body.firstMatch(of: /"token":"(?<token>[^"]+)"/).map { String($0.output.token) }
+            return [ShownAnswer(answer)]
+        case .request(let request):
+            var headers = request.headers
+            if let user = request.user {
+                headers.append(("Authorization", user.prefix + (tokens[user.name] ?? "none")))
+            }
+            let answer = try await client.answer(
+                request.method, request.path, request.body, headers: headers, lineCount: request.lineCount)
+            return [ShownAnswer(answer)]
+        case .raw(let step, _):
+            let tokens = tokens
+            return try await client.answers(
+                to: step.bytes { tokens[$0] }, methods: step.methods, lineCount: step.lineCount
+            ).map { ShownAnswer($0, endsEarly: step.lineCount != nil) }
+        }
+    }
+}
+
+/// What must be equal of an answer.
+struct ShownAnswer: Hashable, Sendable, CustomStringConvertible {
+    var statusLine: String
+    var headers: [String: String]
+    /// Where the body ends is told by a length, by chunks, or not.
+    var framing: String
+    var body: String
+    var chunks: [String]
+    var continues: Int
+
+    /// - Parameter endsEarly: The client has not read it to its end.
+    init(_ answer: WebAnswer, endsEarly: Bool = false) {
+        statusLine = answer.statusLine
+        headers = answer.headers.filter { !["date", "content-length", "transfer-encoding"].contains($0.key) }
+        continues = answer.continues
+        body = WebNames.common(answer.body)
+        // Events come when they come: only what is cut off is not all.
+        chunks = endsEarly || answer.body.utf8.count > 1 << 12 ? [] : answer.chunks.map(WebNames.common)
+        if chunks.count > 1, WebNames.isOfItsOwn(answer.body) { chunks = [] }
+        let isLong = answer.body.utf8.count > 2048 - 200
+        // Ids and what else is a server's own may make the difference between short and long.
+        framing = isLong && answer.body.utf8.count < 2048 + 200 ? "" : answer.chunks.isEmpty ? "whole" : "chunks"
+        if let size = answer.headers["content-length"] {
+            framing += Int(size) == answer.body.utf8.count ? "" : ", \(size) bytes announced"
+        }
+        if !answer.isWhole, !endsEarly { framing += ", cut off" }
+    }
+
+    var description: String {
+        let headers = headers.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)\n" }.joined()
+        let content = chunks.isEmpty ? body : "\(chunks)"
+        return "\(statusLine) (\(framing), continued \(continues) times)\n\(headers)\n\(content)"
+    }
+}
+
+/// Replaces what two servers cannot have in common.
+enum WebNames {
+    /// A body that each server fills as it likes: state of its own, a copy of its data, its members, its version.
+    static func isOfItsOwn(_ body: String) -> Bool {
+        ["\"dbSize\":", "\"remaining_bytes\":", "\"members\":", "\"etcdserver\":\"3."].contains { body.contains($0) }
+    }
+
+    static func common(_ text: String) -> String {
+        if isOfItsOwn(text) { return "of its own" }
+        var text = text.replacing(/"(?<name>cluster_id|member_id|raft_term|token)":"[^"]*"/) {
+            "\"\($0.output.name)\":\"\""
+        }
+        // Hashes are of what the server stores; a lease's keys are in no order, and time goes on.
+        text = text.replacing(/,"hash":[0-9]+/, with: "").replacing(/,"hash_revision":"[0-9]+"/, with: "")
+        guard text.contains("\"ID\":") else { return text }
+        // Those that the server chose are longer than those of tests.
+        text = text.replacing(/"ID":"[0-9]{15,}"/, with: "\"ID\":\"CHOSEN\"")
+        guard text.contains("\"grantedTTL\":") else { return text }
+        text = text.replacing(/"TTL":"[0-9]+",/, with: "")
+        return text.replacing(/"keys":\[(?<keys>[^\]]*)\]/) { keys in
+            "\"keys\":[" + keys.output.keys.split(separator: ",").sorted().joined(separator: ",") + "]"
+        }
+    }
+}
