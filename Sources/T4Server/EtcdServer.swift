@@ -85,7 +85,7 @@ public final class EtcdServer: Sendable {
         let health = HealthChecks(node)
         let metrics = Metrics(node: node, health: health)
         transport.http = HTTPFrontend(
-            gateway: Gateway(messageSizeMax: transport.messageSizeMax), health: health, metrics: metrics)
+            gateway: Gateway(bodySizeMax: transport.textSizeMax), health: health, metrics: metrics)
         let server = try await RPCServer.start(
             host: host, port: port, threads: settings.threads, configuration: transport, router: router,
             logger: logger)

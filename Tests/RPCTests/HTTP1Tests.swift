@@ -317,6 +317,8 @@ private struct TestService: HTTPService {
 
     let heard: Box<String>
 
+    func webSocketHeaders(for exchange: HTTPExchange) -> [(String, String)]? { nil }
+
     func begin(_ exchange: HTTPExchange) -> any HTTPRequestHandler {
         defer { if ["/large", "/huge"].contains(exchange.path) { heard.add(exchange.path) } }
         return TestRequest(exchange, heard)

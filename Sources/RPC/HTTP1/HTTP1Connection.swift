@@ -26,12 +26,14 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
 
     let remoteAddress: String?
     private var closesAfterAnswer = false
+    /// How far it is on the way to becoming a WebSocket.
+    var webSocket = WebSocketStage.none
     /// The client waits to be asked for the body of its request.
     private var awaitsContinue = false
     private let service: any HTTPService
-    private let shared: ServerShared
+    let shared: ServerShared
     private unowned let loop: ServerLoop
-    private var context: ChannelHandlerContext?
+    private(set) var context: ChannelHandlerContext?
     private var client: RPCClient?
     private var exchange: HTTPExchange?
     private var handler: (any HTTPRequestHandler)?
@@ -83,10 +85,11 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         var limits = NIOHTTPDecoderLimitConfiguration()
         limits.maxHeaderListSize = shared.configuration.headerListSizeMax
         limits.maxHeaderFieldSize = shared.configuration.headerListSizeMax
-        try pipeline.configureHTTPServerPipeline(
-            withPipeliningAssistance: false, withErrorHandling: false, withEncoderConfiguration: .init(),
-            withDecoderLimitConfiguration: limits)
-        try pipeline.addHandler(self)
+        // What follows a request for a WebSocket before its answer would be lost: that ends the connection.
+        let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .fireError, limitConfiguration: limits)
+        try pipeline.addHandlers([
+            HTTPResponseEncoder(), ByteToMessageHandler(decoder), NIOHTTPResponseHeadersValidator(), self,
+        ])
         // What is read in one go has to be kept when the client is not to send more.
         try channel.syncOptions?.setOption(.maxMessagesPerRead, value: 1)
     }
@@ -123,6 +126,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
 
     /// The client may go on with its request, or with the next one.
     private var mayTake: Bool {
+        guard webSocket != .switching else { return false }
         guard isRequestComplete else { return handler?.mayRead ?? true }
         return exchange == nil && isWritable
     }
@@ -161,14 +165,22 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         begun = loop.context.sweptAt
         let exchange = HTTPExchange(head, target, connection: self)
         self.exchange = exchange
+        if exchange.asksForWebSocket, let headers = service.webSocketHeaders(for: exchange),
+            let answer = WebSocketStage.answer(to: head, with: headers, on: context?.channel)
+        {
+            return webSocket = .accepted(answer)
+        }
         awaitsContinue = !exchange.isOldVersion && exchange.hasBody && HTTPRefusal.expectsContinue(head)
-        let handler = service.begin(exchange)
-        guard !exchange.isEnded else { return }
-        self.handler = handler
-        guard awaitsContinue else { return }
+        handOver(exchange)
+        guard awaitsContinue, !exchange.isEnded else { return }
         awaitsContinue = false
         context?.writeAndFlush(
             wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
+    }
+
+    private func handOver(_ exchange: HTTPExchange) {
+        let handler = service.begin(exchange)
+        if !exchange.isEnded { self.handler = handler }
     }
 
     private func take(_ bytes: ByteBuffer) {
@@ -182,10 +194,21 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
     }
 
     private func end() {
+        if case .accepted(let answer) = webSocket { return switchToWebSocket(answer) }
         isRequestComplete = true
         begun = nil
         handler?.onEnd()
         if exchange == nil, closesAfterAnswer { closeAfterFlush() }
+    }
+
+    /// The pipeline speaks WebSocket: from here on the client's messages are the body of its request.
+    func webSocketIsOpen() {
+        guard !isClosing, let exchange else { return }
+        webSocket = .open
+        begun = loop.context.sweptAt
+        exchange.becomesWebSocket()
+        handOver(exchange)
+        goOn()
     }
 
     private func refuse(_ refusal: HTTPRefusal) {
@@ -273,7 +296,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         if !exchange.isKeepAlive || awaitsContinue { closesAfterAnswer = true }
         awaitsContinue = false
         flush(.end(nil))
-        if isShuttingDown || (isRequestComplete && closesAfterAnswer) {
+        if isShuttingDown || closesAfterAnswer && (isRequestComplete || webSocket == .open) {
             closeAfterFlush()
         } else {
             goOn()
@@ -285,7 +308,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         largestWritten = max(largestWritten, count)
     }
 
-    private func write(_ part: HTTPServerResponsePart) { context?.write(wrapOutboundOut(part), promise: nil) }
+    func write(_ part: HTTPServerResponsePart) { context?.write(wrapOutboundOut(part), promise: nil) }
 
     private func flush(_ part: HTTPServerResponsePart) {
         guard let context else { return }
@@ -366,7 +389,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
     }
 
     /// Closes once what has been written has left; the client gets a moment to read it.
-    private func closeAfterFlush() {
+    func closeAfterFlush() {
         guard !isClosing, let context else { return }
         isClosing = true
         let channel = context.channel

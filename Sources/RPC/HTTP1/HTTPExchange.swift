@@ -20,6 +20,11 @@ package final class HTTPExchange {
     let isOldVersion: Bool
     /// The head says that a body follows.
     let hasBody: Bool
+    /// The client wants a WebSocket in place of an answer (RFC 6455), in the way that is right or not quite.
+    package let asksForWebSocket: Bool
+    /// The client has one: the texts it sends are the body of this request, with a line end behind each, and each line of the
+    /// answer is a text for it. It sees neither status nor headers.
+    package private(set) var isWebSocket = false
     private let headers: HTTPHeaders
     private weak var connection: HTTP1Connection?
     /// The answer has begun.
@@ -40,9 +45,14 @@ package final class HTTPExchange {
         hasBody =
             head.headers.contains(name: "transfer-encoding")
             || !["", "0"].contains(head.headers["content-length"].first ?? "")
+        asksForWebSocket =
+            head.headers[canonicalForm: "connection"].contains { $0.lowercased() == "upgrade" }
+            && head.headers[canonicalForm: "upgrade"].contains { $0.lowercased() == "websocket" }
         remoteAddress = connection.remoteAddress
         self.connection = connection
     }
+
+    func becomesWebSocket() { isWebSocket = true }
 
     /// The values of a header, in the order they were sent.
     package func header(_ name: String) -> [String] { headers[name] }

@@ -3,6 +3,9 @@ package protocol HTTPService: Sendable {
     /// The head of a request has come.
     /// - Returns: What takes the body and hears how the request goes on; `onEnd` comes in any case but after `onGone`.
     func begin(_ exchange: HTTPExchange) -> any HTTPRequestHandler
+    /// The client wants a WebSocket. `begin` comes later for those that get one, else at once.
+    /// - Returns: What the answer has beside the headers that the protocol asks for; nil where there are no WebSockets.
+    func webSocketHeaders(for exchange: HTTPExchange) -> [(String, String)]?
 }
 
 /// Takes the body of one request. All methods are called on the connection's event loop, one after the other.

@@ -2,6 +2,9 @@
 public struct RPCServerConfiguration: Sendable {
     /// Largest request message, in bytes; a larger one is refused unread with RESOURCE_EXHAUSTED. 2 MiB.
     public var messageSizeMax = 1536 * 1024 + 512 * 1024
+    /// The same as JSON, in which base64 and names take their room: the largest body of a request over HTTP/1, and the largest
+    /// frame of a WebSocket.
+    package var textSizeMax: Int { 2 * messageSizeMax + 64 * 1024 }
     /// Calls that may be open on one connection; further streams are refused. 65,536.
     public var concurrentStreamsMax = 65_536
     /// Connections that may be open; further ones are closed as soon as they are accepted. 10,000.

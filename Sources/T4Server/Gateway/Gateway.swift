@@ -15,12 +15,12 @@ struct Gateway: Sendable {
 
     static let prefix = "/v3/"
 
-    /// Largest body of a call, and largest message in a stream of them: base64 and names take their room.
+    /// Largest body of a call, and largest message in a stream of them, in bytes.
     let bodySizeMax: Int
     private let routes: [String: Route]
 
-    init(messageSizeMax: Int) {
-        bodySizeMax = 2 * messageSizeMax + 64 * 1024
+    init(bodySizeMax: Int) {
+        self.bodySizeMax = bodySizeMax
         var routes: [String: Route] = [:]
         for method in Method.all {
             guard let types = GatewaySchema.etcd.methods[method.path] else { continue }
@@ -34,11 +34,18 @@ struct Gateway: Sendable {
 
     /// - Parameter path: Begins with `prefix`.
     func begin(_ exchange: HTTPExchange, path: String) -> any HTTPRequestHandler {
+        // Everything was right about the request but what makes it one for a WebSocket.
+        if exchange.asksForWebSocket, !exchange.isWebSocket {
+            let isGet = exchange.method == "GET"
+            exchange.refuse(
+                isGet ? 400 : 405, isGet ? "Bad Request" : "Method Not Allowed", ("Sec-Websocket-Version", "13"))
+            return UnwantedBody()
+        }
         guard let route = routes[Self.name(path.dropFirst(Self.prefix.count))] else {
             exchange.refuse(404, "Not Found")
             return UnwantedBody()
         }
-        guard exchange.method == "POST" else {
+        guard exchange.method == "POST" || exchange.isWebSocket else {
             exchange.refuse(405, "Method Not Allowed")
             return UnwantedBody()
         }
@@ -94,6 +101,10 @@ struct GatewayOptions {
     var isOverdue: Bool { timeout.map { $0 < .zero } ?? false }
 
     init(_ exchange: HTTPExchange) throws(RPCStatus) {
+        guard !exchange.isWebSocket else {
+            metadata = WebSocketLogin.metadata(exchange)
+            return
+        }
         if let value = exchange.header("Authorization").first { metadata.append(("authorization", value)) }
         for key in Self.metadataKeys {
             if let value = exchange.header(Self.metadataPrefix + key).first { metadata.append((key, value)) }

@@ -7,6 +7,8 @@ final class GatewayUnary: HTTPRequestHandler, @unchecked Sendable {
     private let exchange: HTTPExchange
     private let call: GatewayCall
     private var body: [UInt8] = []
+    /// Of a request that has no end.
+    private var scanner = JSONScanner()
     private var running: ClientCall?
 
     init(_ exchange: HTTPExchange, _ call: GatewayCall) {
@@ -19,16 +21,21 @@ final class GatewayUnary: HTTPRequestHandler, @unchecked Sendable {
     var isMidMessage: Bool { running == nil }
 
     func onBody(_ bytes: RawSpan) {
-        guard !exchange.isEnded else { return }
+        guard !exchange.isEnded, running == nil else { return }
         guard body.count + bytes.byteCount <= call.bodySizeMax else {
             body = []
             return exchange.fail(call.tooLarge)
         }
         bytes.withUnsafeBytes { body.append(contentsOf: $0) }
+        guard exchange.isWebSocket else { return }
+        for byte in body.suffix(bytes.byteCount) {
+            if case .goesOn = scanner.feed(byte) { continue }
+            return onEnd()
+        }
     }
 
     func onEnd() {
-        guard !exchange.isEnded else { return }
+        guard !exchange.isEnded, running == nil else { return }
         let text = body
         body = []
         do {

@@ -24,6 +24,13 @@ struct HTTPFrontend: HTTPService {
         return UnwantedBody()
     }
 
+    /// As with etcd, every path of the gateway takes WebSockets, also those that nothing is behind.
+    func webSocketHeaders(for exchange: HTTPExchange) -> [(String, String)]? {
+        let asked = Self.withoutOldPrefix(exchange.pathBytes)
+        guard asked.starts(with: Gateway.prefix.utf8), PathCleaner(asked).location(exchange) == nil else { return nil }
+        return WebSocketLogin.headers(exchange)
+    }
+
     /// etcd 3.5 still answers to another name of the gateway's paths.
     private static func withoutOldPrefix(_ path: [UInt8]) -> [UInt8] {
         let old = "/v3beta/".utf8
