@@ -269,11 +269,10 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         handler = nil
         self.exchange = nil
         if begun != nil { begun = loop.context.sweptAt }
-        // Whether its body comes without it being asked for is for the client to choose.
-        if !exchange.isKeepAlive || awaitsContinue { closesAfterAnswer = true }
-        awaitsContinue = false
+        if !exchange.isKeepAlive { closesAfterAnswer = true }
         flush(.end(nil))
-        if isShuttingDown || (isRequestComplete && closesAfterAnswer) {
+        // Whether a body comes that was not asked for is for the client to choose: what follows could be either.
+        if isShuttingDown || awaitsContinue || (isRequestComplete && closesAfterAnswer) {
             closeAfterFlush()
         } else {
             goOn()

@@ -63,6 +63,7 @@ struct ShownAnswer: Hashable, Sendable, CustomStringConvertible {
             framing += Int(size) == answer.body.utf8.count ? "" : ", \(size) bytes announced"
         }
         if !answer.isWhole, !endsEarly { framing += ", cut off" }
+        if answer.isBodyless { framing = "" }
     }
 
     var description: String {
@@ -76,7 +77,7 @@ struct ShownAnswer: Hashable, Sendable, CustomStringConvertible {
 enum WebNames {
     /// A body that each server fills as it likes: state of its own, a copy of its data, its members, its version.
     static func isOfItsOwn(_ body: String) -> Bool {
-        ["\"dbSize\":", "\"remaining_bytes\":", "\"members\":", "\"etcdserver\":\"3."].contains { body.contains($0) }
+        ["\"dbSize\":", "\"blob\":", "\"members\":", "\"etcdserver\":\"3."].contains { body.contains($0) }
     }
 
     static func common(_ text: String) -> String {
