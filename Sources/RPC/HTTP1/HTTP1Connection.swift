@@ -192,10 +192,8 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         // Else it would be taken for a part of the answer that runs, or for another request's.
         let isOwed = exchange.map { !$0.isStarted } ?? isRequestComplete
         guard isOwed else { return closeAfterFlush() }
-        let headers = [
-            ("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "\(refusal.text.utf8.count)"),
-            ("Connection", "close"),
-        ]
+        let type = refusal.text.isEmpty ? [] : [("Content-Type", "text/plain; charset=utf-8")]
+        let headers = type + [("Content-Length", "\(refusal.text.utf8.count)"), ("Connection", "close")]
         write(.head(HTTPResponseHead(version: .http1_1, status: refusal.status, headers: HTTPHeaders(headers))))
         write(.body(.byteBuffer(ByteBuffer(string: refusal.text))))
         flush(.end(nil))

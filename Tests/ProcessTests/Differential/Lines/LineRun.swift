@@ -68,6 +68,8 @@ struct LineRun {
         default: model.observe(number, name)
         }
         try await settle()
+        // Only then it is sure that the next step comes behind it.
+        if calls[number] != nil { try await watchesAreThere() }
         return true
     }
 
