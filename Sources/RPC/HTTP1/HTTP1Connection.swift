@@ -215,10 +215,8 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         // Else it would be taken for a part of the answer that runs, or for another request's.
         let isOwed = exchange.map { !$0.isStarted } ?? isRequestComplete
         guard isOwed else { return closeAfterFlush() }
-        let headers = [
-            ("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "\(refusal.text.utf8.count)"),
-            ("Connection", "close"),
-        ]
+        let type = refusal.text.isEmpty ? [] : [("Content-Type", "text/plain; charset=utf-8")]
+        let headers = type + [("Content-Length", "\(refusal.text.utf8.count)"), ("Connection", "close")]
         write(.head(HTTPResponseHead(version: .http1_1, status: refusal.status, headers: HTTPHeaders(headers))))
         write(.body(.byteBuffer(ByteBuffer(string: refusal.text))))
         flush(.end(nil))
@@ -292,11 +290,11 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         handler = nil
         self.exchange = nil
         if begun != nil { begun = loop.context.sweptAt }
-        // Whether its body comes without it being asked for is for the client to choose.
-        if !exchange.isKeepAlive || awaitsContinue { closesAfterAnswer = true }
-        awaitsContinue = false
+        if !exchange.isKeepAlive { closesAfterAnswer = true }
         flush(.end(nil))
-        if isShuttingDown || closesAfterAnswer && (isRequestComplete || webSocket == .open) {
+        // Whether a body comes that was not asked for is for the client to choose: what follows could be either.
+        let isOver = isRequestComplete || webSocket == .open
+        if isShuttingDown || awaitsContinue || isOver && closesAfterAnswer {
             closeAfterFlush()
         } else {
             goOn()

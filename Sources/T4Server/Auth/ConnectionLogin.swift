@@ -90,6 +90,21 @@ extension ServiceContext {
         return try login(of: call).authorization(of: call)
     }
 
+    /// What etcd's own envelope adds to a request before it is measured.
+    private static let envelopeBytes = 17
+
+    /// What a call may do that writes.
+    /// - Throws: `.invalidAuthToken`; else `.requestTooLarge` for a request over the limit. In etcd's order: both come before
+    ///   anybody looks at rights.
+    func authorization(of call: ServerCall, writing request: RawSpan) throws(DatabaseError) -> Authorization {
+        let authorization = try authorization(of: call)
+        guard request.byteCount + ServiceContext.envelopeBytes <= settings.requestSizeMax else {
+            throw DatabaseError(
+                .requestTooLarge, "\(request.byteCount) bytes, at most \(settings.requestSizeMax) are allowed")
+        }
+        return authorization
+    }
+
     /// Refuses a call that does not come from somebody with the role root.
     func requireAdmin(_ call: ServerCall) throws(DatabaseError) { try authorization(of: call).requireAdmin() }
 

@@ -68,8 +68,11 @@ struct JSONScanner {
             }
         }
         if case .endTop = scanner.state { return nil }
-        if case .ended = scanner.feed(0x20) { return nil }
-        return "unexpected end of JSON input"
+        return switch scanner.feed(0x20) {
+        case .ended: nil
+        case .failed(let text): text
+        case .goesOn, .ends: "unexpected end of JSON input"
+        }
     }
 
     static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x0a || byte == 0x0d || byte == 0x09 }

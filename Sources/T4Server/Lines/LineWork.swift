@@ -56,7 +56,7 @@ final class LineWork: PatientWork {
         wish = try decode(request)
         line = Line(name: wish.name)
         passingOnErrors {
-            try context.checkSize(request)
+            _ = try context.authorization(of: call, writing: request)
             if wish.lease != 0 { return try join() }
             let leases = context.node.leases
             let lease = LeaseRecord(id: leases.makeID(), ttl: leases.ttl(forWish: LineWork.leaseSeconds))

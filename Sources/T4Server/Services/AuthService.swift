@@ -122,9 +122,8 @@ struct AuthService: Sendable {
     private func addUser(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             let request = try EtcdAuthUserAddRequest(decoding: bytes)
-            try context.checkSize(bytes)
             // Nobody else may keep a processor busy with hashes.
-            let authorization = try context.authorization(of: call)
+            let authorization = try context.authorization(of: call, writing: bytes)
             try authorization.requireAdmin()
             let name = Array(request.name.utf8)
             if request.options.noPassword {
@@ -146,8 +145,7 @@ struct AuthService: Sendable {
     private func changePassword(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             let request = try EtcdAuthUserChangePasswordRequest(decoding: bytes)
-            try context.checkSize(bytes)
-            let authorization = try context.authorization(of: call)
+            let authorization = try context.authorization(of: call, writing: bytes)
             try authorization.requireAdmin()
             let name = Array(request.name.utf8)
             guard !request.password.isEmpty else {
@@ -185,8 +183,7 @@ struct AuthService: Sendable {
         router.unary("/etcdserverpb.Auth/\(method)") { call, bytes in
             call.answeringErrors {
                 let request = try Request(decoding: bytes)
-                try context.checkSize(bytes)
-                let authorization = try context.authorization(of: call)
+                let authorization = try context.authorization(of: call, writing: bytes)
                 submit(try make(request, authorization), authorization, call)
             }
         }

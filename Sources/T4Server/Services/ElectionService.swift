@@ -38,9 +38,8 @@ struct ElectionService: Sendable {
         call.passingOnErrors {
             let request = try EtcdProclaimRequest(decoding: bytes)
             guard request.hasLeader else { throw EtcdErrors.leaderMissing }
-            try context.checkSize(bytes)
             let (place, value) = (Line.Place(request.leader), Array(request.value))
-            let requester = try context.requester(of: call)
+            let requester = context.requester(try context.authorization(of: call, writing: bytes))
             if request.leader.lease != 0 {
                 return try submit(place.proclaim(value, lease: request.leader.lease), from: requester, call, proclaimed)
             }

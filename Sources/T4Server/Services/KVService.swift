@@ -43,8 +43,7 @@ struct KVService: Sendable {
         call.answeringErrors {
             let request = try PutRequest(protobuf: bytes)
             try request.validate()
-            try context.checkSize(bytes)
-            try propose(.put(request), call)
+            try propose(.put(request), call, bytes)
         }
     }
 
@@ -52,8 +51,7 @@ struct KVService: Sendable {
         call.answeringErrors {
             let request = try DeleteRangeRequest(protobuf: bytes)
             try request.validate()
-            try context.checkSize(bytes)
-            try propose(.deleteRange(request), call)
+            try propose(.deleteRange(request), call, bytes)
         }
     }
 
@@ -71,8 +69,7 @@ struct KVService: Sendable {
                 response.append(to: &answer, from: context.origin)
                 call.respond(answer)
             } else {
-                try context.checkSize(bytes)
-                try propose(.txn(request), call)
+                try propose(.txn(request), call, bytes)
             }
         }
     }
@@ -89,8 +86,9 @@ struct KVService: Sendable {
         }
     }
 
-    private func propose(_ kind: ProposalKind, _ call: ServerCall) throws(DatabaseError) {
-        try context.submit(kind, for: call, mayBlock: call.isAlone) { [context] result in
+    private func propose(_ kind: ProposalKind, _ call: ServerCall, _ bytes: RawSpan) throws(DatabaseError) {
+        let requester = context.requester(try context.authorization(of: call, writing: bytes))
+        context.node.submit(kind, from: requester, mayBlock: call.isAlone) { [context] result in
             context.answer(call, result)
         }
     }

@@ -7,17 +7,6 @@ struct ServiceContext: Sendable {
     let origin: ResponseOrigin
     let settings: EtcdServerSettings
     let advertised: AdvertisedURLs
-
-    /// What etcd's own envelope adds to a request before it is measured.
-    private static let envelopeBytes = 17
-
-    /// Refuses a write that is larger than the limit, as etcd does before it proposes.
-    func checkSize(_ request: RawSpan) throws(DatabaseError) {
-        guard request.byteCount + ServiceContext.envelopeBytes <= settings.requestSizeMax else {
-            throw DatabaseError(
-                .requestTooLarge, "\(request.byteCount) bytes, at most \(settings.requestSizeMax) are allowed")
-        }
-    }
 }
 
 extension ServerCall {

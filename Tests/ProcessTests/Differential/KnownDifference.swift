@@ -152,6 +152,19 @@ struct KnownDifference: Sendable {
                 step.verb == .txn && step.fields.text.contains("request_txn")
                     && t4 == refusal("permissionDenied", "permission denied")
             }),
+        KnownDifference(
+            name: "put-rights-in-a-txn",
+            reason: """
+                etcd 3.5.1 does not look at the rights that a put in a Txn needs for its previous value and its lease, later \
+                etcd does (CVE-2026-44283).
+                """,
+            parts: true,
+            place: .answer { step, etcd, t4 in
+                let text = step.fields.text
+                return step.verb == .txn && text.contains("request_put")
+                    && (text.contains("prev_kv: true") || text.contains("lease: "))
+                    && t4 == refusal("permissionDenied", "permission denied")
+            }),
         progressOfNothing, progressAhead, tombstoneAtCompaction, previousForgotten,
         KnownDifference(
             name: "negative-start",

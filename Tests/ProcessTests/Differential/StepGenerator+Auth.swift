@@ -42,6 +42,7 @@ extension StepGenerator {
                 let isUnguarded =
                     [.leaseGrant, .leaseRevoke, .keepAlive, .compact].contains(step.verb)
                     || step.fields.text.contains("request_txn")
+                    || step.verb == .txn && ["prev_kv", "lease"].contains { step.fields.text.contains($0) }
                 step.user = isUnguarded && chance(99) ? "root" : caller()
                 return step
             }

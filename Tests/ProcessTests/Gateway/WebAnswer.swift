@@ -13,6 +13,8 @@ struct WebAnswer: Equatable {
     let continues: Int
     /// All of it has come.
     let isWhole: Bool
+    /// Whatever the head says, there is no body.
+    let isBodyless: Bool
     /// Bytes from its beginning to its end.
     let length: Int
 
@@ -43,9 +45,9 @@ struct WebAnswer: Equatable {
         }
         self.headers = headers
         rest = rest[end.upperBound...]
-        if method == "HEAD" { rest = rest.prefix(0) }
-        guard headers["transfer-encoding"] == "chunked", method != "HEAD" else {
-            let size = method == "HEAD" ? 0 : headers["content-length"].flatMap { Int($0) }
+        isBodyless = method == "HEAD"
+        guard headers["transfer-encoding"] == "chunked", !isBodyless else {
+            let size = isBodyless ? 0 : headers["content-length"].flatMap { Int($0) }
             body = String(decoding: rest.prefix(size ?? rest.count), as: UTF8.self)
             chunks = []
             isWhole = rest.count >= size ?? 0

@@ -35,7 +35,9 @@ struct WebClient {
         // A server that has had enough may close before it has read all.
         _ = await peer.flood(1) { _ in bytes }
         let got = await peer.read { bytes in
-            guard let lineCount, let last = WebAnswer.all(bytes, methods: methods).last else { return false }
+            guard let lineCount else { return false }
+            let answers = WebAnswer.all(bytes, methods: methods)
+            guard answers.count == methods.count, let last = answers.last else { return false }
             return last.body.count { $0 == "\n" } >= lineCount
         }
         return WebAnswer.all(got, methods: methods)

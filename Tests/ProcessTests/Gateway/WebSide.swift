@@ -30,9 +30,11 @@ struct WebSide: Sendable {
             return [ShownAnswer(answer)]
         case .raw(let step, _):
             let tokens = tokens
-            return try await client.answers(
-                to: step.bytes { tokens[$0] }, methods: step.methods, lineCount: step.lineCount
-            ).map { ShownAnswer($0, endsEarly: step.lineCount != nil) }
+            let answers = try await client.answers(
+                to: step.bytes { tokens[$0] }, methods: step.methods, lineCount: step.lineCount)
+            return answers.enumerated().map { place, answer in
+                ShownAnswer(answer, lineCount: place + 1 == step.methods.count ? step.lineCount : nil)
+            }
         }
     }
 }
@@ -47,22 +49,22 @@ struct ShownAnswer: Hashable, Sendable, CustomStringConvertible {
     var chunks: [String]
     var continues: Int
 
-    /// - Parameter endsEarly: The client has not read it to its end.
-    init(_ answer: WebAnswer, endsEarly: Bool = false) {
+    /// - Parameter lineCount: So many lines were wanted and count: what has come behind them is a matter of luck.
+    init(_ answer: WebAnswer, lineCount: Int? = nil) {
+        let isStream = lineCount != nil && answer.headers["transfer-encoding"] == "chunked"
         statusLine = answer.statusLine
         headers = answer.headers.filter { !["date", "content-length", "transfer-encoding"].contains($0.key) }
         continues = answer.continues
-        body = WebNames.common(answer.body)
-        // Events come when they come: only what is cut off is not all.
-        chunks = endsEarly || answer.body.utf8.count > 1 << 12 ? [] : answer.chunks.map(WebNames.common)
-        if chunks.count > 1, WebNames.isOfItsOwn(answer.body) { chunks = [] }
-        let isLong = answer.body.utf8.count > 2048 - 200
+        let lines = answer.body.split(separator: "\n", omittingEmptySubsequences: false).prefix(lineCount ?? .max)
+        body = WebNames.common(lines.joined(separator: "\n"))
+        chunks = isStream || WebNames.isOfItsOwn(answer.body) ? [] : answer.chunks.map(WebNames.common)
         // Ids and what else is a server's own may make the difference between short and long.
-        framing = isLong && answer.body.utf8.count < 2048 + 200 ? "" : answer.chunks.isEmpty ? "whole" : "chunks"
+        framing = (1848..<2248).contains(answer.body.utf8.count) && !isStream ? "" : answer.chunks.isEmpty ? "whole" : "chunks"
         if let size = answer.headers["content-length"] {
             framing += Int(size) == answer.body.utf8.count ? "" : ", \(size) bytes announced"
         }
-        if !answer.isWhole, !endsEarly { framing += ", cut off" }
+        if !answer.isWhole, !isStream { framing += ", cut off" }
+        if answer.isBodyless { framing = "" }
     }
 
     var description: String {
@@ -76,7 +78,7 @@ struct ShownAnswer: Hashable, Sendable, CustomStringConvertible {
 enum WebNames {
     /// A body that each server fills as it likes: state of its own, a copy of its data, its members, its version.
     static func isOfItsOwn(_ body: String) -> Bool {
-        ["\"dbSize\":", "\"remaining_bytes\":", "\"members\":", "\"etcdserver\":\"3."].contains { body.contains($0) }
+        ["\"dbSize\":", "\"blob\":", "\"members\":", "\"etcdserver\":\"3."].contains { body.contains($0) }
     }
 
     static func common(_ text: String) -> String {

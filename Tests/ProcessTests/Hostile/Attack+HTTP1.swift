@@ -41,8 +41,7 @@ extension Attack {
         + [
             request("Transfer-Encoding: gzip\r\n"), request("Transfer-Encoding: identity\r\n"),
             request("Transfer-Encoding: gzip, chunked\r\n", body: "0\r\n\r\n"),
-            request("Transfer-Encoding: chunked, chunked\r\n", body: "0\r\n\r\n"),
-            request("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", body: "0\r\n\r\n"),
+            request("Transfer-Encoding:\r\n"), request("Transfer-Encoding: chunked;q=1\r\n", body: "0\r\n\r\n"),
         ].map { Refused("501 Not Implemented", "Unsupported transfer encoding", $0) }
         + [
             ("missing required Host header", ""), ("too many Host headers", "Host: a\r\nHost: b\r\n"),
@@ -65,6 +64,8 @@ extension Attack {
             request("Content-Length: 29\r\nTransfer-Encoding: chunked\r\n", body: "0\r\n\r\n"),
             request("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", body: "0\r\n\r\n"),
             request("Content-Length: 29\r\nContent-Length: 29\r\n"),
+            request("Transfer-Encoding: chunked, chunked\r\n", body: "0\r\n\r\n"),
+            request("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", body: "0\r\n\r\n"),
             request("Transfer-Encoding: chunked\r\n", line: "POST /v3/kv/put HTTP/1.0", body: "0\r\n\r\n"),
             // Lines that not everybody takes for lines.
             request("X-A: b\r\n c\r\nNoColon\r\n"), request("", host: " Host: x\r\n"), "GET /version HTTP/1.1\nHost: x\n\n",
@@ -72,7 +73,6 @@ extension Attack {
             request("X(A: b\r\n"), request("X\u{e4}: b\r\n"), request(": b\r\n"), request("X-A: b\0c\r\n"),
             request("X-A: b\u{1}c\r\n"), request("\0: b\r\n"),
             // Chunks that are none.
-            request("Transfer-Encoding: chunked\r\n", line: "POST /v3/nope HTTP/1.1", body: "zz\r\n"),
             request("Transfer-Encoding: chunked\r\n", body: "zz\r\n{}\r\n0\r\n\r\n"),
             request("Transfer-Encoding: chunked\r\n", body: "-2\r\n{}\r\n0\r\n\r\n"),
             request("Transfer-Encoding: chunked\r\n", body: "fffffffffffffffff\r\n{}\r\n0\r\n\r\n"),
@@ -167,12 +167,40 @@ extension Attack {
                 try await peer.drainToEnd()
             }
         },
+        // The next one is not begun before the answer is read, and what comes meanwhile is not read.
+        Attack(name: "HTTP/1 requests whose answers are not read") { port in
+            let value = String(repeating: "A", count: 1_000_000)
+            _ = try await WebClient(port: port).answer("POST", "/v3/kv/put", #"{"key":"YmlnZw==","value":"\#(value)"}"#)
+            let peer = try await RawPeer(port: port)
+            let range = request("Content-Length: 18\r\n", line: "POST /v3/kv/range HTTP/1.1", body: #"{"key":"YmlnZw=="}"#)
+            // As much as fits into the buffers of the system.
+            try await peer.write(String(repeating: range, count: 300))
+            for _ in 0..<20 { _ = try await WebClient(port: port).answer("GET", "/health") }
+        },
+        Attack(name: "HTTP/1 watches that are not read") { port in
+            let body = #"{"create_request":{"key":"dw==","start_revision":1}}"#
+            var peers: [RawPeer] = []
+            for _ in 0..<20 {
+                let peer = try await RawPeer(port: port)
+                try await peer.write(
+                    request("Content-Length: \(body.utf8.count)\r\n", line: "POST /v3/watch HTTP/1.1", body: body))
+                peers.append(peer)
+            }
+            let value = String(repeating: "A", count: 400_000)
+            for _ in 0..<20 {
+                let put = #"{"key":"dw==","value":"\#(value)"}"#
+                #expect(try await WebClient(port: port).answer("POST", "/v3/kv/put", put).status == 200)
+            }
+        },
         Attack(name: "HTTP/1 requests without number") { port in
             let peer = try await RawPeer(port: port)
-            let flooded = Task {
-                for _ in 0..<20 { _ = await peer.flood(1000) { _ in bytes(hidden) } }
+            let health = bytes("GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            for _ in 0..<20 {
+                #expect(await !peer.flood(1000) { _ in health })
+                _ = await peer.skipAvailable()
             }
-            await flooded.value
+            try await peer.write("GET /nope HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            try await peer.drainToEnd()
         },
     ]
 }

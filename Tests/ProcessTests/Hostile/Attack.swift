@@ -14,7 +14,7 @@ struct Attack: Sendable, CustomTestStringConvertible {
 
     var testDescription: String { name }
 
-    static let all = malformed + slow + floods + greedy + http1
+    static let http2 = malformed + slow + floods + greedy
 
     static let watchPath = "/etcdserverpb.Watch/Watch"
     static let rangePath = "/etcdserverpb.KV/Range"

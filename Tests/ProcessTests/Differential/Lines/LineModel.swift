@@ -66,11 +66,11 @@ struct LineModel: Sendable {
         revision += 1
         events += 1
         rows[key] = Row(created: rows[key]?.created ?? revision, lease: lease, value: value)
-        for (call, observer) in observers where observer.key == nil && key.hasPrefix(observer.prefix) {
+        for (call, observer) in observers
+        where observer.key == key || observer.key == nil && key.hasPrefix(observer.prefix) {
             observers[call]?.key = key
             due[call]?.messages += 1
         }
-        for (call, observer) in observers where observer.key == key { due[call]?.messages += 1 }
     }
 
     // MARK: Calls

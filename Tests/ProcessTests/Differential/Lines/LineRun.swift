@@ -56,7 +56,7 @@ struct LineRun {
         if step.verb == .cancel { return try await cancel(number) }
         // Its number is another call's from here on, which goes on.
         guard calls[number] == nil else { return true }
-        let message = try VerbCodec.of(step.verb).encode(fields(of: step).text)
+        let message = try VerbCodec.of(step.verb).encode(try fields(of: step).text)
         calls[number] = OpenCall(
             verb: step.verb, etcd: Self.open(step.verb, message, on: etcd.client),
             t4: Self.open(step.verb, message, on: t4.client))
@@ -68,6 +68,8 @@ struct LineRun {
         default: model.observe(number, name)
         }
         try await settle()
+        // Only then it is sure that the next step comes behind it.
+        if calls[number] != nil { try await watchesAreThere() }
         return true
     }
 
@@ -84,7 +86,7 @@ struct LineRun {
     // MARK: Steps
 
     private mutating func call(_ step: Step) async throws {
-        let message = try VerbCodec.of(step.verb).encode(fields(of: step).text)
+        let message = try VerbCodec.of(step.verb).encode(try fields(of: step).text)
         let (etcdClient, t4Client, verb) = (etcd.client, t4.client, step.verb)
         async let left = Side.call(verb, message, on: etcdClient)
         async let right = Side.call(verb, message, on: t4Client)
@@ -195,7 +197,11 @@ struct LineRun {
         return model.rows[Self.text(leader["key"])]?.created ?? 1
     }
 
-    private func fields(of step: Step) -> [TextField] {
+    /// - Throws: When the server would choose a lease, whose id is in keys.
+    private func fields(of step: Step) throws -> [TextField] {
+        if [.lock, .campaign, .proclaim].contains(step.verb), !"\(step.fields)".contains("lease") {
+            throw TextSyntaxError(description: "'\(step)' has no lease")
+        }
         let created = created(step.fields["leader"]?.fields ?? [])
         return step.fields.compactMap { field in
             field.mapped { _, scalar in scalar == "$created" ? "\(created)" : scalar }

@@ -56,7 +56,7 @@ struct JSONSpeller {
     private mutating func string(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
-            if scalar == "\"" || scalar == "\\" || scalar.value < 0x20 || chance(4) {
+            if scalar == "\"" || scalar == "\\" || scalar.value < 0x20 || scalar.value > 0xff || chance(4) {
                 let digits = String(scalar.value, radix: 16)
                 result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
             } else {

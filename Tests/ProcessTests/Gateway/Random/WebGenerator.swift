@@ -185,7 +185,7 @@ struct WebGenerator {
             "Content-Encoding: gzip", "User-Agent: \u{ff}", "Cookie: a=b", "Cookie: c", "Origin: http://a.example",
             "Grpc-Metadata-Foo: bar", "Grpc-Metadata-Foo: a\u{c3}\u{a9}", "grpc-metadata-x-bin: YQ",
             "Grpc-Metadata-X-Bin: YQ==", "Grpc-Metadata-x-y-Bin: !", "Grpc-Metadata-Hasleader: true", "X-A:  b \t",
-            "X-A:", "Range: bytes=0-5", "If-None-Match: *", "Grpc-Encoding: gzip", "Te: trailers", "X-Forwarded-For: 1.2",
+            "X-A:", "Range: bytes=0-5", "If-None-Match: *", "Grpc-Encoding: gzip", "X-Forwarded-For: 1.2",
             "X-Http-Method-Override: GET", "Keep-Alive: 5", "Accept: a\r\nAccept: b", "From: a", "Warning: b", "Via: c",
             "Grpc-Metadata-Client-Api-Version: 3.5", "X-Long: \(String(repeating: "a", count: 3000))", "Referer: x",
         ]
