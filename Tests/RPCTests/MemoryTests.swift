@@ -20,7 +20,8 @@ import Testing
 
     /// Answers with as many bytes as the request says, in units of 10,000 bytes.
     private static func withServer(
-        _ handled: Box<Int>, threads: Int = 1, stallTime: Duration = .seconds(5), _ body: (RPCServer) async throws -> Void
+        _ handled: Box<Int>, threads: Int = 1, stallTime: Duration = .seconds(5),
+        _ body: (RPCServer) async throws -> Void
     ) async throws {
         var configuration = configuration
         configuration.stallTime = stallTime

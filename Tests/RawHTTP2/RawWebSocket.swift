@@ -61,14 +61,17 @@ package struct RawWebSocket {
     }
 
     /// A frame of a client.
-    package static func frame(_ opcode: UInt8, _ payload: [UInt8], isLast: Bool = true, isMasked: Bool = true) -> [UInt8] {
+    package static func frame(_ opcode: UInt8, _ payload: [UInt8], isLast: Bool = true, isMasked: Bool = true)
+        -> [UInt8]
+    {
         let mask: [UInt8] = isMasked ? [1, 2, 3, 4] : []
         let maskBit: UInt8 = isMasked ? 0x80 : 0
         var bytes = [opcode | (isLast ? 0x80 : 0)]
         switch payload.count {
         case ..<126: bytes.append(UInt8(payload.count) | maskBit)
         case ..<65536: bytes += [126 | maskBit, UInt8(payload.count >> 8), UInt8(payload.count & 0xff)]
-        default: bytes += [127 | maskBit] + (0..<8).reversed().map { UInt8(truncatingIfNeeded: payload.count >> ($0 * 8)) }
+        default:
+            bytes += [127 | maskBit] + (0..<8).reversed().map { UInt8(truncatingIfNeeded: payload.count >> ($0 * 8)) }
         }
         return bytes + mask + (isMasked ? payload.enumerated().map { $1 ^ mask[$0 % 4] } : payload)
     }

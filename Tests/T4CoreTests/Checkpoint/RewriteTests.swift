@@ -139,7 +139,9 @@ import Testing
         test.settings.checkpoints.beginsAnew = true
         try await test.start()
         // The first try is that of the start or this one.
-        do { try await test.node.checkpoint() } catch let error as ObjectStoreError where error.code == .permissionDenied {}
+        do { try await test.node.checkpoint() } catch let error as ObjectStoreError
+            where error.code == .permissionDenied
+        {}
         try await test.node.checkpoint()
         try await expectIsWhole(test)
     }
