@@ -216,7 +216,8 @@ import Testing
         try await withService { server in
             let peer = try await RawPeer(port: server.port)
             // They come while the first one is not answered, and each is answered as soon as it begins.
-            let many = request("/call", body: "a") + String(repeating: "GET / HTTP/1.1\r\nHost: x\r\n\r\n", count: 5_000)
+            let many =
+                request("/call", body: "a") + String(repeating: "GET / HTTP/1.1\r\nHost: x\r\n\r\n", count: 5_000)
             for round in 1...3 {
                 try await peer.write(many + request("/echo", body: "end\(round)"))
                 let bytes = await peer.read { $0.suffix(4).elementsEqual("end\(round)".utf8) }

@@ -37,7 +37,8 @@ enum RandomScripts {
                     return false
                 } catch let shorter as Difference {
                     if difference.index < steps.count {
-                        guard shorter.index < candidate.count, isAlike(steps[difference.index], candidate[shorter.index])
+                        guard shorter.index < candidate.count,
+                            isAlike(steps[difference.index], candidate[shorter.index])
                         else { return false }
                     }
                     found = shorter

@@ -59,7 +59,9 @@ struct ShownAnswer: Hashable, Sendable, CustomStringConvertible {
         body = WebNames.common(lines.joined(separator: "\n"))
         chunks = isStream || WebNames.isOfItsOwn(answer.body) ? [] : answer.chunks.map(WebNames.common)
         // Ids and what else is a server's own may make the difference between short and long.
-        framing = (1848..<2248).contains(answer.body.utf8.count) && !isStream ? "" : answer.chunks.isEmpty ? "whole" : "chunks"
+        framing =
+            (1848..<2248).contains(answer.body.utf8.count) && !isStream
+            ? "" : answer.chunks.isEmpty ? "whole" : "chunks"
         if let size = answer.headers["content-length"] {
             framing += Int(size) == answer.body.utf8.count ? "" : ", \(size) bytes announced"
         }

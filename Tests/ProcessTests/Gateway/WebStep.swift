@@ -19,7 +19,9 @@ struct WebStep: Hashable, Sendable {
         }
         requests = []
         while !rest.isEmpty {
-            guard rest.popFirst() == "\"" else { throw TextSyntaxError(description: "'\(line)': a request is no string") }
+            guard rest.popFirst() == "\"" else {
+                throw TextSyntaxError(description: "'\(line)': a request is no string")
+            }
             var text = ""
             while let character = rest.popFirst(), character != "\"" {
                 guard character == "\\" else {

@@ -45,7 +45,8 @@ struct LineDifferentialTests {
 
     private func run(_ steps: [Step], engine: String?, name: String) async throws -> DifferentialRun.Report? {
         try await Slots.servers.use {
-            try await RandomScripts.report(steps, on: engine, name: name, isAlike: { $0.verb == $1.verb }) { steps, limit in
+            try await RandomScripts.report(steps, on: engine, name: name, isAlike: { $0.verb == $1.verb }) {
+                steps, limit in
                 try await LineRun.report(of: steps, engine: engine, within: limit)
             }
         }

@@ -119,7 +119,8 @@ struct LineRun {
         call.etcd.call.cancel()
         call.t4.call.cancel()
         let rows = model.rows
-        if let waiter = model.cancel(number), call.verb == .lock, let row = rows[waiter.key], row.created != waiter.created
+        if let waiter = model.cancel(number), call.verb == .lock, let row = rows[waiter.key],
+            row.created != waiter.created
         {
             report.known.insert(KnownDifference.lostLock.name)
             return false
@@ -161,7 +162,8 @@ struct LineRun {
             let got = try await shown(call, call.t4.tape, number, due, &t4)
             if due.isOver { calls[number] = nil }
             guard wanted != got else { continue }
-            let lost = "\(RPCStatus(.unknown, call.verb == .lock ? "mutex: session is expired" : "election: not leader"))"
+            let lost =
+                "\(RPCStatus(.unknown, call.verb == .lock ? "mutex: session is expired" : "election: not leader"))"
             guard due.isLost, got == [lost], wanted.count == 2 else {
                 throw Mismatch(etcd: "call \(number): \(wanted)", t4: "call \(number): \(got)")
             }

@@ -37,9 +37,11 @@ extension StepGenerator {
         case 70..<76: return Step(.observe, stream: call, [nameField])
         case 76..<87: return Step(.cancel, stream: call)
         case 87..<90: return Step(.deleteRange, [key])
-        case 90: return Step(.deleteRange, [TextField("key", bytes: "l/".utf8), TextField("range_end", bytes: "l0".utf8)])
+        case 90:
+            return Step(.deleteRange, [TextField("key", bytes: "l/".utf8), TextField("range_end", bytes: "l0".utf8)])
         case 91..<95: return Step(.leaseRevoke, [TextField("ID", session)])
-        default: return Step(.leaseGrant, [TextField("TTL", 100_000), TextField("ID", one(of: StepGenerator.sessions))])
+        default:
+            return Step(.leaseGrant, [TextField("TTL", 100_000), TextField("ID", one(of: StepGenerator.sessions))])
         }
     }
 }

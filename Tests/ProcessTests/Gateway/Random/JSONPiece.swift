@@ -20,7 +20,9 @@ struct JSONSpeller {
 
     mutating func text(_ piece: JSONPiece) -> String {
         // etcd ends with some numbers that an enumeration does not have.
-        if case .name(let name, let number) = piece { return chance(300) ? "\(number)" : string(chance(5) ? name + "x" : name) }
+        if case .name(let name, let number) = piece {
+            return chance(300) ? "\(number)" : string(chance(5) ? name + "x" : name)
+        }
         if !isStrict, chance(6) { return odd() }
         switch piece {
         case .object(let members):

@@ -88,7 +88,8 @@ extension RequestTable.Step: Shrinkable {
             steps.append(fewer)
         }
         for index in step.requests.indices {
-            let parts = step.requests[index].split(separator: "\r\n\r\n", maxSplits: 1, omittingEmptySubsequences: false)
+            let parts = step.requests[index].split(
+                separator: "\r\n\r\n", maxSplits: 1, omittingEmptySubsequences: false)
             let head = parts[0].split(separator: "\r\n")
             for place in head.indices.dropFirst()
             where !["Host", "Content-Length", "Transfer", "Connection"].contains(where: { head[place].hasPrefix($0) }) {

@@ -35,7 +35,8 @@ extension WebGenerator {
         case 3..<6: return Call(path: "kv/range", body: range())
         case 6: return Call(path: "kv/deleterange", body: .object(keyRange() + flag("prev_kv")))
         case 7: return Call(path: "auth/user/list", body: .object([]))
-        case 8: return Call(path: "auth/role/get", body: .object([("role", .text(generator.one(of: ["few", "root"])))]))
+        case 8:
+            return Call(path: "auth/role/get", body: .object([("role", .text(generator.one(of: ["few", "root"])))]))
         default:
             let name = generator.one(of: ["alice", "root", "nix"])
             return Call(path: "auth/user/get", body: .object([("name", .text(name))]))
@@ -89,7 +90,9 @@ extension WebGenerator {
             members.append(("sort_order", .name(name, number)))
         }
         if chance(25) {
-            let (name, number) = generator.one(of: [("KEY", 0), ("VERSION", 1), ("CREATE", 2), ("MOD", 3), ("VALUE", 4)])
+            let (name, number) = generator.one(of: [
+                ("KEY", 0), ("VERSION", 1), ("CREATE", 2), ("MOD", 3), ("VALUE", 4),
+            ])
             members.append(("sort_target", .name(name, number)))
         }
         members += flag("serializable") + flag("keys_only") + flag("count_only")
@@ -130,7 +133,8 @@ extension WebGenerator {
 
     private mutating func compare() -> JSONPiece {
         let (target, field, number) = generator.one(of: [
-            ("VERSION", "version", 0), ("CREATE", "create_revision", 1), ("MOD", "mod_revision", 2), ("VALUE", "value", 3),
+            ("VERSION", "version", 0), ("CREATE", "create_revision", 1), ("MOD", "mod_revision", 2),
+            ("VALUE", "value", 3),
             ("LEASE", "lease", 4),
         ])
         var members = chance(80) ? [key()] : keyRange()
@@ -154,7 +158,9 @@ extension WebGenerator {
         switch generator.below(12) {
         case 0..<4:
             // Far apart, so that they would run out in the same order.
-            let ttl = (name: "TTL", value: JSONPiece.integer(generator.one(of: [1000, 3000, 9000, 100_000, 9_000_000_001])))
+            let ttl = (
+                name: "TTL", value: JSONPiece.integer(generator.one(of: [1000, 3000, 9000, 100_000, 9_000_000_001]))
+            )
             return Call(path: "lease/grant", body: .object([ttl, id]), isStrict: true)
         case 4: return Call(path: generator.one(of: ["lease/revoke", "kv/lease/revoke"]), body: .object([id]))
         case 5..<8:
@@ -172,9 +178,13 @@ extension WebGenerator {
         case 2: return Call(path: "cluster/member/remove", body: unknown, isStrict: true)
         case 3: return Call(path: "cluster/member/promote", body: unknown, isStrict: true)
         case 4:
-            let update = JSONPiece.object([("ID", .integer(12345)), ("peerURLs", .array([.text("http://127.0.0.1:1")]))])
+            let update = JSONPiece.object([
+                ("ID", .integer(12345)), ("peerURLs", .array([.text("http://127.0.0.1:1")])),
+            ])
             return Call(path: "cluster/member/update", body: update, isStrict: true)
-        case 5: return Call(path: "cluster/member/add", body: .object([("peerURLs", .array([.text("ftp://x")]))]), isStrict: true)
+        case 5:
+            return Call(
+                path: "cluster/member/add", body: .object([("peerURLs", .array([.text("ftp://x")]))]), isStrict: true)
         case 6..<8: return Call(path: "maintenance/status", body: .object([]))
         case 8: return Call(path: "maintenance/alarm", body: .object([("action", .text("GET"))]), isStrict: true)
         case 9: return Call(path: "maintenance/defragment", body: .object([]))
@@ -219,7 +229,9 @@ extension WebGenerator {
         case 18: return Call(path: "auth/status", body: .object([]))
         default:
             let members = [both[0], (name: "password", value: JSONPiece.text("p"))]
-            return Call(path: generator.one(of: ["auth/user/changepw", "auth/authenticate", "auth/disable"]), body: .object(members))
+            return Call(
+                path: generator.one(of: ["auth/user/changepw", "auth/authenticate", "auth/disable"]),
+                body: .object(members))
         }
     }
 

@@ -54,7 +54,8 @@ struct WebGenerator {
             plain("auth/user/add", #"{"name":"root","password":"r"}"#), plain("auth/role/add", #"{"name":"root"}"#),
             plain("auth/user/grant", #"{"user":"root","role":"root"}"#),
             plain("auth/user/add", #"{"name":"alice","password":"a"}"#), plain("auth/role/add", #"{"name":"few"}"#),
-            plain("auth/role/grant", #"{"name":"few","perm":{"permType":"READWRITE","key":"YQ==","range_end":"YXo="}}"#),
+            plain(
+                "auth/role/grant", #"{"name":"few","perm":{"permType":"READWRITE","key":"YQ==","range_end":"YXo="}}"#),
             plain("auth/role/grant", #"{"name":"few","perm":{"permType":"READ","key":"Yg=="}}"#),
             plain("auth/user/grant", #"{"user":"alice","role":"few"}"#), plain("auth/enable", "{}"),
             .login(user: "root", password: "r"), .login(user: "alice", password: "a"),
@@ -108,7 +109,8 @@ struct WebGenerator {
         if !call.isEndless, chance(3) { body += generator.one(of: [" ", "{}", "x", "]", "{\"a\""]) }
         let isOld = isLast && chance(3)
         let path = chance(8) ? odd("/v3/" + call.path) : "/v3/" + call.path
-        var head = "POST \(path) HTTP/1.\(isOld ? 0 : 1)\r\nHost: \(generator.one(of: ["x", "127.0.0.1:1", "[::1]", ""]))\r\n"
+        var head =
+            "POST \(path) HTTP/1.\(isOld ? 0 : 1)\r\nHost: \(generator.one(of: ["x", "127.0.0.1:1", "[::1]", ""]))\r\n"
         if isLast { head += "Connection: close\r\n" }
         head += token()
         // What has no answer ends.
@@ -170,7 +172,8 @@ struct WebGenerator {
     /// Too short for nothing and long enough for all: one in between would be a matter of luck.
     private mutating func timeout() -> String {
         let times = [
-            "20S", "1H", "5M", "60000m", "0S", "0n", "-0H", "-1S", "-5n", "+7M", "", "S", "5", "5x", "5 S", "0x5S", "1_0S",
+            "20S", "1H", "5M", "60000m", "0S", "0n", "-0H", "-1S", "-5n", "+7M", "", "S", "5", "5x", "5 S", "0x5S",
+            "1_0S",
             "9223372036854775807n", "5124096H", "5124095H", "99999999999999999999S", "5\"\\S", "\u{c3}\u{a9}S",
         ]
         return generator.one(of: ["Grpc-Timeout", "grpc-timeout", "GRPC-TIMEOUT"]) + ": "
@@ -181,7 +184,8 @@ struct WebGenerator {
         guard chance(25) else { return "" }
         let some = [
             "Accept: application/xml", "Accept: */*", "Content-Type: application/json", "Content-Type: text/plain",
-            "Content-Type: application/grpc", "Content-Type: application/x-www-form-urlencoded", "Accept-Encoding: gzip",
+            "Content-Type: application/grpc", "Content-Type: application/x-www-form-urlencoded",
+            "Accept-Encoding: gzip",
             "Content-Encoding: gzip", "User-Agent: \u{ff}", "Cookie: a=b", "Cookie: c", "Origin: http://a.example",
             "Grpc-Metadata-Foo: bar", "Grpc-Metadata-Foo: a\u{c3}\u{a9}", "grpc-metadata-x-bin: YQ",
             "Grpc-Metadata-X-Bin: YQ==", "Grpc-Metadata-x-y-Bin: !", "Grpc-Metadata-Hasleader: true", "X-A:  b \t",
