@@ -31,8 +31,8 @@ package actor RawPeer {
         package var description: String { text }
     }
 
-    /// How long a read waits; only a server that hangs makes it wait so long.
-    private static let patienceSeconds = 600
+    /// How long a read waits if nobody says how long; only a server that hangs makes it wait so long.
+    package static let patienceSeconds = 600
 
     private let executor = BlockingExecutor()
     private let descriptor: Int32
@@ -42,9 +42,10 @@ package actor RawPeer {
     private var isAtEnd = false
     private var inflater: OpaquePointer?
 
-    package init(port: Int) async throws {
+    /// - Parameter patienceSeconds: How long a read waits.
+    package init(port: Int, patienceSeconds: Int = RawPeer.patienceSeconds) async throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var time = timeval(tv_sec: RawPeer.patienceSeconds, tv_usec: 0)
+        var time = timeval(tv_sec: patienceSeconds, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)

@@ -31,7 +31,8 @@ struct WebClient {
     /// wanted of the last answer.
     /// - Parameter methods: Of the requests.
     func answers(to bytes: [UInt8], methods: [String], lineCount: Int? = nil) async throws -> [WebAnswer] {
-        let peer = try await RawPeer(port: port)
+        // A server that waits for more, or makes wait, has nothing more to show.
+        let peer = try await RawPeer(port: port, patienceSeconds: 60)
         // A server that has had enough may close before it has read all.
         _ = await peer.flood(1) { _ in bytes }
         let got = await peer.read { bytes in

@@ -85,10 +85,10 @@ struct WebGenerator {
         ]
         let methods = ["GET", "GET", "GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "POST"]
         var path = generator.one(of: paths)
-        if path != "/%" { path = odd(path) }
         var method = generator.one(of: methods)
         // Without a body these would be calls, with a known or an endless answer.
         if method == "POST", path.contains("v3") { method = "PUT" }
+        if path != "/%" { path = odd(path) }
         var text = "\(method) \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + headers()
         if method != "HEAD", chance(40) {
             text += "Content-Length: 2\r\n\r\n{}"
