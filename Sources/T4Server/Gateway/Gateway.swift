@@ -13,6 +13,7 @@ struct Gateway: Sendable {
         let response: GatewayMessage
     }
 
+    /// What all its paths begin with.
     static let prefix = "/v3/"
 
     /// Largest body of a call, and largest message in a stream of them, in bytes.

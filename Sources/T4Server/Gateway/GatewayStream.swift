@@ -160,7 +160,8 @@ final class GatewayStream: HTTPRequestHandler, ClientStreamHandler, @unchecked S
             if !exchange.isStarted { exchange.start(GatewayAnswers.emptyStream) }
             exchange.finish()
         } else {
-            fail(status)
+            // As etcd, where nothing has come by then that a stream could begin with.
+            fail(status, asBody: status.code == .deadlineExceeded)
         }
     }
 

@@ -136,6 +136,20 @@ struct GatewayOwnTests {
         }
     }
 
+    /// Nothing is watched, so that there is nothing to begin an answer with. etcd mostly says the same, and sometimes that
+    /// its stream has ended.
+    @Test func streamsThatDoNotBeginInTimeAreErrors() async throws {
+        try await withServer { _, client in
+            for path in ["watch", "election/observe"] {
+                let answer = try await client.answer(
+                    "POST", "/v3/" + path, "{}", headers: [("Grpc-Timeout", "100m")])
+                #expect(answer.status == 504 && answer.chunks.isEmpty)
+                let text = "context deadline exceeded"
+                #expect(answer.body == #"{"error":"\#(text)","code":4,"message":"\#(text)"}"#)
+            }
+        }
+    }
+
     @Test func largeValuesComeThrough() async throws {
         try await withServer { _, client in
             let value = Data(repeating: 7, count: 1_500_000).base64EncodedString()

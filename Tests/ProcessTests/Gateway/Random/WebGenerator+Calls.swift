@@ -23,7 +23,7 @@ extension WebGenerator {
         case 800..<880: return auth()
         case 880..<940: return line()
         case _ where !mayBeEndless: return Call(path: "kv/range", body: range())
-        default: return Call(path: "watch", body: watch(), isEndless: true)
+        default: return Call(path: "watch", body: watch(), isStrict: true, isEndless: true)
         }
     }
 

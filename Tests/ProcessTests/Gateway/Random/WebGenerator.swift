@@ -113,8 +113,7 @@ struct WebGenerator {
             "POST \(path) HTTP/1.\(isOld ? 0 : 1)\r\nHost: \(generator.one(of: ["x", "127.0.0.1:1", "[::1]", ""]))\r\n"
         if isLast { head += "Connection: close\r\n" }
         head += token()
-        // What has no answer ends.
-        head += call.isEndless ? "Grpc-Timeout: 2S\r\n" : chance(10) ? timeout() : ""
+        if chance(10) { head += timeout() }
         head += headers()
         let size = body.unicodeScalars.count
         guard !isOld, chance(12) else { return head + "Content-Length: \(size)\r\n\r\n" + body }
