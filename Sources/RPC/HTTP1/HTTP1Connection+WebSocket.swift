@@ -51,6 +51,11 @@ extension HTTP1Connection {
         }
     }
 
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is WebSocketParts.Closed { return closeAfterFlush() }
+        context.fireUserInboundEventTriggered(event)
+    }
+
     private func speakWebSocket() {
         guard let context else { return }
         let decoder = WebSocketFrameDecoder(maxFrameSize: min(shared.configuration.textSizeMax, Int(UInt32.max)))

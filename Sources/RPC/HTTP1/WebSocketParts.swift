@@ -4,13 +4,16 @@ import NIOWebSocket
 
 /// Makes the messages of a WebSocket parts of an HTTP request, and of parts of its answer messages.
 ///
-/// A line end follows each message; each line of the answer is a message without it. Heads are dropped; the end of the answer
-/// closes the WebSocket, and so does the client. Confined to the event loop.
+/// A line end follows each message; each line of the answer is a message without it. Heads are dropped. The end of the answer closes the
+/// WebSocket; when the client does, or breaks the protocol, `Closed` says so. Confined to the event loop.
 final class WebSocketParts: ChannelDuplexHandler {
     typealias InboundIn = WebSocketFrame
     typealias InboundOut = HTTPServerRequestPart
     typealias OutboundIn = HTTPServerResponsePart
     typealias OutboundOut = WebSocketFrame
+
+    /// Goes through the pipeline when the last frame has been written and the answer has not ended.
+    struct Closed {}
 
     private static let lineEnd = UInt8(ascii: "\n")
 
@@ -64,13 +67,10 @@ final class WebSocketParts: ChannelDuplexHandler {
         }
     }
 
-    /// Says why, and closes the connection.
     private func close(_ context: ChannelHandlerContext, _ code: WebSocketErrorCode) {
         isClosed = true
-        let channel = context.channel
-        context.writeAndFlush(wrapOutboundOut(Self.closing(code))).assumeIsolated().whenComplete { _ in
-            channel.close(promise: nil)
-        }
+        context.writeAndFlush(wrapOutboundOut(Self.closing(code)), promise: nil)
+        context.fireUserInboundEventTriggered(Closed())
     }
 
     private static func text(_ line: ByteBufferView) -> WebSocketFrame {
