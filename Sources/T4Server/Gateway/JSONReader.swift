@@ -121,7 +121,10 @@ struct JSONReader {
         case .null: return 0
         case .number:
             let digits = String(decoding: text[place], as: UTF8.self)
-            guard let number = Number(digits) else { throw Self.wrongType("number " + digits, name) }
+            // Go knows no -0 without a sign.
+            guard Number.isSigned || !digits.hasPrefix("-"), let number = Number(digits) else {
+                throw Self.wrongType("number " + digits, name)
+            }
             return number
         case let other: throw Self.wrongType(other.rawValue, name)
         }

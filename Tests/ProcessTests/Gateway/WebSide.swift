@@ -51,7 +51,7 @@ struct ShownAnswer: Hashable, Sendable, CustomStringConvertible {
 
     /// - Parameter lineCount: So many lines were wanted and count: what has come behind them is a matter of luck.
     init(_ answer: WebAnswer, lineCount: Int? = nil) {
-        let isStream = lineCount != nil && answer.headers["transfer-encoding"] == "chunked"
+        let isStream = lineCount != nil && answer.headers["content-length"] == nil
         statusLine = answer.statusLine
         headers = answer.headers.filter { !["date", "content-length", "transfer-encoding"].contains($0.key) }
         continues = answer.continues

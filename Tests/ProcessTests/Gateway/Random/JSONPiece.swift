@@ -131,6 +131,6 @@ struct JSONSpeller {
         return result
     }
 
-    /// A text without its end.
-    mutating func cut(_ text: String) -> String { String(text.prefix(generator.below(text.count))) }
+    /// A text without its end: not nothing at all, which is a request, too.
+    mutating func cut(_ text: String) -> String { String(text.prefix(1 + generator.below(max(1, text.count - 1)))) }
 }
