@@ -81,9 +81,9 @@ public class RPCCall: @unchecked Sendable {
     }
 
     /// Counts a message that `send` or a batch takes; the loop takes it off when the message has left.
-    final func noteQueued(_ message: [UInt8]) {
-        pending.add(MessageAssembler.prefixLength + message.count, ordering: .sequentiallyConsistent)
-    }
+    final func noteQueued(_ message: [UInt8]) { noteQueued(MessageAssembler.prefixLength + message.count) }
+
+    final func noteQueued(_ count: Int) { pending.add(count, ordering: .sequentiallyConsistent) }
 
     // MARK: Receiving
 
@@ -107,7 +107,7 @@ public class RPCCall: @unchecked Sendable {
 
     final func enqueue(_ message: [UInt8]) {
         outbound.append(message)
-        connection.outputQueued(MessageAssembler.prefixLength + message.count)
+        connection.outputQueued(outbound.byteCount(of: message))
     }
 
     /// Tells nghttp2 that there is data, or the end, if it waits for that.

@@ -5,7 +5,7 @@ import NIOHTTP1
 ///
 /// Behind the inbox, NIO's decoder and its encoder. A request begins when the one before is answered and the client has
 /// read enough of it; until then its bytes wait, and no more are read. Confined to the event loop.
-final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
+final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection, HTTPCarrier {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundIn = HTTPServerResponsePart
     typealias OutboundOut = HTTPServerResponsePart
@@ -34,7 +34,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
     let shared: ServerShared
     private unowned let loop: ServerLoop
     private(set) var context: ChannelHandlerContext?
-    private var client: RPCClient?
+    private var inner: InnerClient
     private var exchange: HTTPExchange?
     private var handler: (any HTTPRequestHandler)?
     private var isRequestComplete = true
@@ -70,6 +70,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         self.loop = loop
         self.shared = shared
         self.remoteAddress = remoteAddress
+        inner = InnerClient(loop: loop, remoteAddress: remoteAddress)
         openedAt = loop.context.sweptAt
     }
 
@@ -163,7 +164,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         isRequestComplete = false
         unwantedBytes = 0
         begun = loop.context.sweptAt
-        let exchange = HTTPExchange(head, target, connection: self)
+        let exchange = HTTPExchange(head, target, carrier: self, remoteAddress: remoteAddress)
         self.exchange = exchange
         if exchange.asksForWebSocket, let headers = service.webSocketHeaders(for: exchange),
             let answer = WebSocketStage.answer(to: head, with: headers, on: context?.channel)
@@ -247,14 +248,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
 
     func resumeReading() { goOn() }
 
-    /// The connection to the services of this server, made when it is needed first.
-    func innerClient() throws -> RPCClient? {
-        guard !isClosing else { return nil }
-        if let client, client.isConnected { return client }
-        let made = try loop.connectInside(for: remoteAddress)
-        client = made
-        return made
-    }
+    func innerClient() throws -> RPCClient? { isClosing ? nil : try inner.connected() }
 
     // MARK: Answers
 
@@ -270,6 +264,11 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
             wrote(body.count)
             write(.body(.byteBuffer(ByteBuffer(bytes: body))))
         }
+        answered(exchange)
+    }
+
+    func respondWithoutPieces(_ exchange: HTTPExchange, _ head: HTTPAnswerHead) {
+        start(exchange, head)
         answered(exchange)
     }
 
@@ -366,7 +365,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection {
         isGone = true
         dropInput()
         abandonRequest()
-        client = nil
+        inner.close()
         loop.context.buffered(-countedBytes)
         countedBytes = 0
     }

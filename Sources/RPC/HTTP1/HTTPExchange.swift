@@ -1,7 +1,7 @@
 import NIOCore
 import NIOHTTP1
 
-/// One HTTP/1 request and the means to answer it. Only on the connection's event loop.
+/// One HTTP request, of HTTP/1 or of HTTP/2, and the means to answer it. Only on the connection's event loop.
 package final class HTTPExchange {
     /// The method, as `POST`.
     package let method: String
@@ -26,13 +26,13 @@ package final class HTTPExchange {
     /// answer is a text for it. It sees neither status nor headers.
     package private(set) var isWebSocket = false
     private let headers: HTTPHeaders
-    private weak var connection: HTTP1Connection?
+    private weak var carrier: (any HTTPCarrier)?
     /// The answer has begun.
     package private(set) var isStarted = false
     /// The answer is complete.
     package private(set) var isEnded = false
 
-    init(_ head: HTTPRequestHead, _ target: HTTPTarget, connection: HTTP1Connection) {
+    init(_ head: HTTPRequestHead, _ target: HTTPTarget, carrier: any HTTPCarrier, remoteAddress: String?) {
         method = head.method.rawValue
         path = String(decoding: target.path, as: UTF8.self)
         pathBytes = target.path
@@ -48,8 +48,8 @@ package final class HTTPExchange {
         asksForWebSocket =
             head.headers[canonicalForm: "connection"].contains { $0.lowercased() == "upgrade" }
             && head.headers[canonicalForm: "upgrade"].contains { $0.lowercased() == "websocket" }
-        remoteAddress = connection.remoteAddress
-        self.connection = connection
+        self.remoteAddress = remoteAddress
+        self.carrier = carrier
     }
 
     func becomesWebSocket() { isWebSocket = true }
@@ -62,39 +62,46 @@ package final class HTTPExchange {
 
     /// A client of this same server, that carries the calls of this connection; the limits of a gRPC connection are its
     /// limits. Nil once the client is gone.
-    package func makeClient() throws -> RPCClient? { try connection?.innerClient() }
+    package func makeClient() throws -> RPCClient? { try carrier?.innerClient() }
 
     /// False while the client does not read; then `onWritable` comes.
-    package var isWritable: Bool { connection?.isWritable ?? true }
+    package var isWritable: Bool { carrier?.isWritable ?? true }
 
     /// Answers whole. HEAD gets the head alone.
     package func respond(_ head: HTTPAnswerHead, body: [UInt8]) {
         guard begin() else { return }
         isEnded = true
-        connection?.respond(self, head, body)
+        carrier?.respond(self, head, body)
+    }
+
+    /// Answers with a stream of nothing: as if it came in pieces, of which there are none.
+    package func respondWithoutPieces(_ head: HTTPAnswerHead) {
+        guard begin() else { return }
+        isEnded = true
+        carrier?.respondWithoutPieces(self, head)
     }
 
     /// Begins an answer that comes in pieces; the head leaves at once.
     package func start(_ head: HTTPAnswerHead) {
         guard begin() else { return }
-        connection?.start(self, head)
+        carrier?.start(self, head)
     }
 
-    /// Sends a piece, as a chunk of its own.
+    /// Sends a piece, over HTTP/1 as a chunk of its own.
     package func send(_ bytes: [UInt8]) {
         guard isStarted, !isEnded, !bytes.isEmpty else { return }
-        connection?.send(bytes)
+        carrier?.send(bytes)
     }
 
     /// Ends what `start` began.
     package func finish() {
         guard isStarted, !isEnded else { return }
         isEnded = true
-        connection?.finish(self)
+        carrier?.finish(self)
     }
 
     /// The handler takes more of the body.
-    package func resumeReading() { connection?.resumeReading() }
+    package func resumeReading() { carrier?.resumeReading() }
 
     /// The client is gone, or is to hear nothing more: answers come to nothing.
     func abandon() {

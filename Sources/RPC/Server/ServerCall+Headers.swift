@@ -10,10 +10,14 @@ extension ServerCall {
             problem = .tooLarge
             return
         }
+        if let web { keeps(metadata: web.header(name, value)) }
         switch name.count {
         case 5 where Self.equal(name, ":path"):
             method = shared.routes.method(UnsafeRawBufferPointer(value))
-            if method == nil { unknownPath = String(decoding: value, as: UTF8.self) }
+            guard method == nil else { break }
+            unknownPath = String(decoding: value, as: UTF8.self)
+            // It stands in front of the fields that such a request is told by.
+            web = server.web.map { WebStream($0, self, server) }
         case 7 where Self.equal(name, ":method"):
             isPost = Self.equal(value, "POST")
             if !isPost { requestMethod = String(decoding: value, as: UTF8.self) }
@@ -33,6 +37,9 @@ extension ServerCall {
             if let key = shared.metadataKeys.index(of: name) { addMetadata(key, value) }
         }
     }
+
+    /// It is meant for gRPC, in a form that we know or not.
+    var saysGRPC: Bool { hasGRPCContentType || contentType?.contains("application/grpc") == true }
 
     /// `application/grpc`, alone or followed by a subtype or parameters.
     private static func isGRPC(_ value: UnsafeBufferPointer<UInt8>) -> Bool {

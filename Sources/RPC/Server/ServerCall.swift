@@ -17,7 +17,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         case tooManyStreams
     }
 
-    private unowned(unsafe) let server: ServerConnection
+    unowned(unsafe) let server: ServerConnection
     private let isAnswered = Atomic<Bool>(false)
 
     // Confined to the loop.
@@ -27,6 +27,8 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     var contentType: String?
     var isPost = false
     var hasGRPCContentType = false
+    /// The request is no gRPC, or may be none: this takes it.
+    var web: WebStream?
     var headerBytes = 0
     var timeout: Int64?
     var problem: HeaderProblem?
@@ -147,8 +149,13 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
 
     func addMetadata(_ key: Int, _ value: UnsafeBufferPointer<UInt8>) {
         metadataValues.append((key, Array(value)))
-        metadataBytes += value.count
-        server.metadataBytesHeld += value.count
+        keeps(metadata: value.count)
+    }
+
+    /// Counts so many more bytes of headers.
+    func keeps(metadata count: Int) {
+        metadataBytes += count
+        server.metadataBytesHeld += count
         updateHeldBytes()
     }
 
@@ -190,7 +197,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         nghttp2_submit_response(session, streamID, fields.baseAddress, fields.count, &provider)
     }
 
-    private func ended(_ code: RPCStatus.Code) {
+    func ended(_ code: RPCStatus.Code) {
         hasEnded = true
         if hasBegun, let method { loop.calls.ended(method, code) }
         handler = nil
@@ -219,6 +226,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// Takes the call from its handler and tells the client why, if it can still be told.
     func cancel(_ reason: CancelReason, _ status: RPCStatus) {
         guard !hasEnded else { return }
+        if let web { return cancelWeb(web, NGHTTP2_CANCEL, status.code) }
         let handler = handler
         handler?.onCancel(reason)
         guard !hasEnded else { return }
@@ -237,12 +245,14 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         metadataBytes = 0
         guard !hasEnded else { return updateHeldBytes() }
         let handler = handler
+        web?.abandon()
         ended(.cancelled)
         handler?.onCancel(reason)
     }
 
     /// The request did not come in time.
     func overdue() {
+        if hasEnded { return tellUnwanted() }
         let status = RPCStatus(.deadlineExceeded, ClientFault.slowRequest.text)
         cancel(.violation(status), status)
     }
@@ -251,9 +261,12 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         cancel(.deadline, RPCStatus(.deadlineExceeded, "context deadline exceeded"))
     }
 
-    override func becameWritable() { handler?.onWritable() }
+    override func becameWritable() {
+        handler?.onWritable()
+        web?.becameWritable()
+    }
 
-    override var endsWithTrailers: Bool { true }
+    override var endsWithTrailers: Bool { outbound.isFramed }
 
     override func submitTrailers(_ session: OpaquePointer) -> Bool {
         ResponseHeaders.submitTrailers(status, call: self, session: session)
@@ -280,6 +293,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// Bytes of the body have come.
     func received(_ chunk: UnsafeRawBufferPointer) {
         guard !hasEnded else { return }
+        if let web { return receivedForWeb(chunk, web) }
         if assembler.isAtBoundary, request == nil, handler != nil { begun = loop.sweptAt }
         do throws(MessageAssembler.Problem) {
             try assemble(chunk, limit: server.shared.configuration.messageSizeMax) { message in
@@ -311,7 +325,12 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
 
     /// The client has ended its side.
     func receivedEnd() {
-        guard !hasEnded, let method else { return }
+        guard !hasEnded else { return }
+        if let web {
+            web.ended()
+            return updateHeldBytes()
+        }
+        guard let method else { return }
         guard assembler.isAtBoundary else { return violation(.internal, "unexpected EOF") }
         switch method.kind {
         case .stream: handler?.onHalfClose()
@@ -335,7 +354,11 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
 
     /// Something of the request is on its way for longer than it may be.
     func isOverdue(since time: NIODeadline) -> Bool {
-        guard !hasEnded, !remoteEnded, begun < time else { return false }
+        guard !remoteEnded, begun < time else { return false }
+        if let web, server.headerCall !== self {
+            return hasEnded ? web.isAnswered : web.isMidMessage && !isReadingPaused
+        }
+        guard !hasEnded else { return false }
         if case .stream = method?.kind { return !assembler.isAtBoundary && !isReadingPaused }
         return true
     }
@@ -343,6 +366,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// Ends the call for what its client did: the handler hears of it, and what waits is dropped.
     func cutOff() {
         guard !hasEnded else { return reset(NGHTTP2_ENHANCE_YOUR_CALM) }
+        if let web { return cancelWeb(web, NGHTTP2_ENHANCE_YOUR_CALM, .cancelled) }
         let handler = handler
         handler?.onCancel(.connectionLost)
         reset(NGHTTP2_ENHANCE_YOUR_CALM)
@@ -353,8 +377,11 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         cancel(.violation(status), status)
     }
 
-    private func updateHeldBytes() {
-        let now = assembler.partial.count + (request?.count ?? 0) + metadataBytes
+    /// What is read now began in this moment.
+    func noteBegin() { begun = server.loop.sweptAt }
+
+    func updateHeldBytes() {
+        let now = assembler.partial.count + (request?.count ?? 0) + metadataBytes + (web?.heldBytes ?? 0)
         guard now != heldBytes else { return }
         server.requestBytesHeld += now - heldBytes
         loop.buffered(now - heldBytes)

@@ -118,7 +118,7 @@ enum ServerCallbacks {
         guard let frame else { return 0 }
         let hd = header(frame)
         switch hd.type {
-        case headersType where hd.flags & endStream != 0:
+        case headersType where hd.flags & endStream != 0, dataType where hd.flags & endStream != 0:
             with(userData) { $0.answerSent(hd.stream_id) }
         case goAwayType:
             with(userData) { $0.goAwaySent() }

@@ -10,6 +10,10 @@ final class ServerConnection: HTTP2Connection, BoundedConnection, @unchecked Sen
     let remoteAddress: String?
     /// In the client's certificate; nil where none was asked for.
     let commonName: [UInt8]?
+    /// For requests that are no gRPC; nil where there is nobody for them.
+    let web: WebFront?
+    /// Through which they call the services; nil once the connection is gone.
+    var innerClient: InnerClient?
     /// What handlers keep here, see `ServerCall.connectionValue`.
     var handlerValue: AnyObject?
     /// The call whose header block is being read; header blocks do not overlap.
@@ -38,10 +42,15 @@ final class ServerConnection: HTTP2Connection, BoundedConnection, @unchecked Sen
     private var isShutdownPingSent = false
     private var isFinalGoAwaySent = false
 
-    init(loop: LoopContext, shared: ServerShared, remoteAddress: String?, commonName: [UInt8]? = nil) {
+    init(
+        loop: LoopContext, shared: ServerShared, remoteAddress: String?, commonName: [UInt8]? = nil,
+        web: WebFront? = nil
+    ) {
         self.shared = shared
         self.remoteAddress = remoteAddress
         self.commonName = commonName
+        self.web = web
+        innerClient = web.map { InnerClient(loop: $0.loop, remoteAddress: remoteAddress) }
         openedAt = loop.sweptAt
         uselessFrames = Allowance(
             burst: shared.configuration.uselessFramesBurst, perSecond: shared.configuration.uselessFramesPerSecond)
@@ -89,6 +98,7 @@ final class ServerConnection: HTTP2Connection, BoundedConnection, @unchecked Sen
     override func connectionGone() {
         // A call that is kept here keeps the connection.
         headerCall = nil
+        innerClient = nil
         parked.removeAll()
         countFrames()
     }
@@ -112,6 +122,10 @@ final class ServerConnection: HTTP2Connection, BoundedConnection, @unchecked Sen
 
     func headersComplete(_ call: ServerCall, endsStream: Bool) {
         call.remoteEnded = endsStream
+        if let web {
+            guard call.saysGRPC else { return beginWeb(call, web, endsStream: endsStream) }
+            call.web = nil
+        }
         if let timeout = call.timeout {
             let now = NIODeadline.now()
             loop.deadlines.insert(call, of: loop, deadline: now + .nanoseconds(timeout), now: now)
@@ -119,6 +133,24 @@ final class ServerConnection: HTTP2Connection, BoundedConnection, @unchecked Sen
         guard let method = accept(call) else { return }
         call.begin(method)
         if endsStream { call.receivedEnd() }
+    }
+
+    /// What the headers of gRPC mean has no meaning here.
+    private func beginWeb(_ call: ServerCall, _ web: WebFront, endsStream: Bool) {
+        switch call.problem {
+        case nil, .timeout, .encoding: break
+        case .tooLarge:
+            call.reset(NGHTTP2_ENHANCE_YOUR_CALM)
+            return askedForNothing()
+        case .tooManyStreams:
+            shared.faults.note(.tooManyStreams, from: remoteAddress)
+            return call.reset(NGHTTP2_REFUSED_STREAM)
+        }
+        guard requestBytesHeld <= shared.configuration.requestBytesMax else {
+            shared.faults.note(.tooManyIncomplete, from: remoteAddress)
+            return call.reset(NGHTTP2_ENHANCE_YOUR_CALM)
+        }
+        call.beginWeb(web, endsStream: endsStream)
     }
 
     /// The method if the headers are those of a call we serve; otherwise the call has been answered.
@@ -181,6 +213,8 @@ final class ServerConnection: HTTP2Connection, BoundedConnection, @unchecked Sen
             } else {
                 call.received(chunk)
             }
+        } else if let call, let web = call.web, web.takeUnwanted(chunk.count) {
+            call.tellUnwanted()
         }
         SessionSupport.consume(chunk.count, of: call, streamID: streamID, session: session)
     }
@@ -194,8 +228,12 @@ final class ServerConnection: HTTP2Connection, BoundedConnection, @unchecked Sen
     /// The end of an answer has left: a client that still sends is told that nobody reads it. Not earlier, because
     /// nghttp2 sends nothing more on a stream once its reset is queued.
     func answerSent(_ streamID: Int32) {
-        guard let session, let call = serverCall(ofStream: streamID), !call.remoteEnded else { return }
-        nghttp2_submit_rst_stream(session, SessionSupport.noFlags, streamID, NGHTTP2_NO_ERROR.rawValue)
+        guard let call = serverCall(ofStream: streamID), !call.remoteEnded else { return }
+        if let web = call.web {
+            call.noteBegin()
+            guard web.answerHasLeft() else { return }
+        }
+        call.tellUnwanted()
     }
 
     func streamClosed(_ call: ServerCall, code: UInt32) {

@@ -11,6 +11,8 @@ final class ServerLoop: @unchecked Sendable {
     private var connections: [ObjectIdentifier: any BoundedConnection] = [:]
     /// Of the clients through which HTTP/1 requests call the services.
     private let insideContext: LoopContext
+    /// Over HTTP/2 come requests that are no gRPC: where there is TLS, as with etcd, whose other port is gRPC's alone.
+    private let carriesWeb: Bool
     private var dateClock = HTTPDateClock()
     private var isShuttingDown = false
     /// Connections have been looked at while memory was scarce, and it may still be.
@@ -20,12 +22,13 @@ final class ServerLoop: @unchecked Sendable {
 
     init(
         context: LoopContext, shared: ServerShared, registry: ConnectionRegistry,
-        waiting: ConnectionRegistry = ConnectionRegistry(limit: .max)
+        waiting: ConnectionRegistry = ConnectionRegistry(limit: .max), carriesWeb: Bool? = nil
     ) {
         self.context = context
         self.shared = shared
         self.registry = registry
         self.waiting = waiting
+        self.carriesWeb = carriesWeb ?? (shared.configuration.tls != nil)
         insideContext = LoopContext(eventLoop: context.eventLoop)
         context.relieve = { [weak self] in self?.relieve() }
     }
@@ -52,8 +55,10 @@ final class ServerLoop: @unchecked Sendable {
         let detector = ProtocolDetector(
             shared: shared, remoteAddress: address,
             installHTTP2: { channel in
+                let http = self.carriesWeb ? self.shared.configuration.http : nil
                 let connection = ServerConnection(
-                    loop: self.context, shared: self.shared, remoteAddress: address, commonName: peer.commonName)
+                    loop: self.context, shared: self.shared, remoteAddress: address, commonName: peer.commonName,
+                    web: http.map { WebFront(service: $0, loop: self) })
                 self.connections[id] = connection
                 try channel.pipeline.syncOperations.addHandler(connection)
                 if self.isShuttingDown { connection.beginShutdown() }

@@ -114,8 +114,8 @@ public final class RPCServerTLS: Sendable {
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: pair.chain, privateKey: pair.key)
         configuration.setUp()
-        // Clients of gRPC offer h2 alone; who offers both wants the gateway, which speaks HTTP/1.
-        configuration.applicationProtocols = ["http/1.1", "h2"]
+        // The first one that the client knows too.
+        configuration.applicationProtocols = ["h2", "http/1.1"]
         if let clientAuthority, let bytes = content.clientAuthority {
             let roots = try PEM(file: clientAuthority, bytes: bytes).authorities()
             if let latest = roots.map(\.notValidAfter).max(), latest < now {

@@ -12,21 +12,27 @@ struct OutboundQueue {
     private var laterHead = 0
     /// Bytes that wait, prefixes included.
     private(set) var byteCount = 0
+    /// Each message has gRPC's prefix; without it, the messages are the bytes of a stream. Not to be changed once there is
+    /// one.
+    var isFramed = true
 
     /// True while a message has left in part: the stream cannot end in order before the rest has left.
-    var isInsideMessage: Bool { hasCurrent && offset > 0 }
+    var isInsideMessage: Bool { hasCurrent && offset > start }
 
     /// Slots of the queue in memory, for tests.
     var storedCount: Int { later.count }
 
+    /// Bytes that a message takes.
+    func byteCount(of message: [UInt8]) -> Int { MessageAssembler.prefixLength - start + message.count }
+
     mutating func append(_ message: [UInt8]) {
-        byteCount += MessageAssembler.prefixLength + message.count
+        byteCount += byteCount(of: message)
         if hasCurrent {
             later.append(message)
         } else {
             current = message
             hasCurrent = true
-            offset = 0
+            offset = start
         }
     }
 
@@ -34,7 +40,11 @@ struct OutboundQueue {
     @discardableResult
     mutating func removeAll() -> Int {
         let dropped = byteCount
-        if dropped > 0 || hasCurrent { self = OutboundQueue() }
+        if dropped > 0 || hasCurrent {
+            let isFramed = isFramed
+            self = OutboundQueue()
+            self.isFramed = isFramed
+        }
         return dropped
     }
 
@@ -54,12 +64,12 @@ struct OutboundQueue {
                 offset += 1
                 left -= 1
             }
-            let start = offset - MessageAssembler.prefixLength
-            if start >= 0 {
-                let taken = min(left, current.count - start)
+            let first = offset - MessageAssembler.prefixLength
+            if first >= 0 {
+                let taken = min(left, current.count - first)
                 if taken > 0 {
                     current.withUnsafeBytes { bytes in
-                        _ = buffer.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[start..<start + taken]))
+                        _ = buffer.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[first..<first + taken]))
                     }
                 }
                 offset += taken
@@ -73,8 +83,11 @@ struct OutboundQueue {
         index == 0 ? 0 : UInt8(truncatingIfNeeded: current.count >> (8 * (4 - index)))
     }
 
+    /// As much of the prefix as there is none of.
+    private var start: Int { isFramed ? 0 : MessageAssembler.prefixLength }
+
     private mutating func advance() {
-        offset = 0
+        offset = start
         if laterHead < later.count {
             current = later[laterHead]
             later[laterHead] = []

@@ -132,12 +132,15 @@ extension ServiceContext {
         return value
     }
 
-    /// Hands a proposal of a call to the commit pipeline, which decides whether the call may have it.
-    /// - Throws: `.invalidAuthToken`; then `completion` does not come.
+    /// Hands what a call proposes to the commit pipeline, which decides whether the call may have it.
+    /// - Parameter request: As it came.
+    /// - Throws: As `authorization(of:writing:)`; then `completion` does not come.
     func submit(
-        _ kind: ProposalKind, for call: ServerCall, mayBlock: Bool = false, completion: @escaping Proposal.Completion
+        _ kind: ProposalKind, for call: ServerCall, writing request: RawSpan, mayBlock: Bool = false,
+        completion: @escaping Proposal.Completion
     ) throws(DatabaseError) {
-        node.submit(kind, from: try requester(of: call), mayBlock: mayBlock, completion: completion)
+        let requester = requester(try authorization(of: call, writing: request))
+        node.submit(kind, from: requester, mayBlock: mayBlock, completion: completion)
     }
 
     /// Who the proposals of a call come from; nil where nobody is asked.

@@ -157,8 +157,11 @@ final class GatewayStream: HTTPRequestHandler, ClientStreamHandler, @unchecked S
     func onEnd(_ status: RPCStatus) {
         guard !exchange.isEnded else { return }
         if status.isOK {
-            if !exchange.isStarted { exchange.start(GatewayAnswers.emptyStream) }
-            exchange.finish()
+            if exchange.isStarted {
+                exchange.finish()
+            } else {
+                exchange.respondWithoutPieces(GatewayAnswers.emptyStream)
+            }
         } else {
             // As etcd, where nothing has come by then that a stream could begin with.
             fail(status, asBody: status.code == .deadlineExceeded)

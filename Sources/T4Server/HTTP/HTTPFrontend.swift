@@ -13,11 +13,11 @@ struct HTTPFrontend: HTTPService {
             exchange.respond(GatewayAnswers.head(200), body: [])
             return UnwantedBody()
         }
-        let asked = Self.withoutOldPrefix(exchange.pathBytes)
-        if exchange.method != "CONNECT", exchange.path != "*", let location = PathCleaner(asked).location(exchange) {
+        let asked = AskedPath(exchange)
+        if exchange.method != "CONNECT", exchange.path != "*", let location = asked.location {
             exchange.redirect(to: location)
-        } else if asked.starts(with: Gateway.prefix.utf8) {
-            return gateway.begin(exchange, path: String(decoding: asked, as: UTF8.self))
+        } else if asked.isGateway {
+            return gateway.begin(exchange, path: String(decoding: asked.bytes, as: UTF8.self))
         } else {
             answer(exchange)
         }
@@ -26,15 +26,22 @@ struct HTTPFrontend: HTTPService {
 
     /// As with etcd, every path of the gateway takes WebSockets, also those that nothing is behind.
     func webSocketHeaders(for exchange: HTTPExchange) -> [(String, String)]? {
-        let asked = Self.withoutOldPrefix(exchange.pathBytes)
-        guard asked.starts(with: Gateway.prefix.utf8), PathCleaner(asked).location(exchange) == nil else { return nil }
-        return WebSocketLogin.headers(exchange)
+        let asked = AskedPath(exchange)
+        return asked.isGateway && asked.location == nil ? WebSocketLogin.headers(exchange) : nil
     }
 
-    /// etcd 3.5 still answers to another name of the gateway's paths.
-    private static func withoutOldPrefix(_ path: [UInt8]) -> [UInt8] {
-        let old = "/v3beta/".utf8
-        return path.starts(with: old) ? Array(Gateway.prefix.utf8) + path.dropFirst(old.count) : path
+    /// The path of a request, as one of the gateway's where it has the old name that etcd 3.5 still answers to.
+    private struct AskedPath {
+        let bytes: [UInt8]
+        /// Where the client should rather go; nil if it is right here.
+        let location: String?
+        var isGateway: Bool { bytes.starts(with: Gateway.prefix.utf8) }
+
+        init(_ exchange: HTTPExchange) {
+            let (path, old) = (exchange.pathBytes, "/v3beta/".utf8)
+            bytes = path.starts(with: old) ? Array(Gateway.prefix.utf8) + path.dropFirst(old.count) : path
+            location = PathCleaner(bytes).location(exchange)
+        }
     }
 
     private func answer(_ exchange: HTTPExchange) {

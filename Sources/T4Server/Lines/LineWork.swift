@@ -56,21 +56,19 @@ final class LineWork: PatientWork {
         wish = try decode(request)
         line = Line(name: wish.name)
         passingOnErrors {
-            _ = try context.authorization(of: call, writing: request)
-            if wish.lease != 0 { return try join() }
+            let requester = context.requester(try context.authorization(of: call, writing: request))
+            if wish.lease != 0 { return try join(from: requester) }
             let leases = context.node.leases
             let lease = LeaseRecord(id: leases.makeID(), ttl: leases.ttl(forWish: LineWork.leaseSeconds))
-            let requester = try context.requester(of: call)
             phase = .granting
             inbox.submit(.grant(lease), from: requester)
         }
     }
 
     /// Whoever may join may read who is in front.
-    private func join() throws {
+    private func join(from requester: Requester?) throws {
         let request = line.join(lease: wish.lease, value: wish.value ?? [])
         try request.validate(operationsMax: context.settings.txnOperationsMax)
-        let requester = try context.requester(of: call)
         phase = .joining
         inbox.submit(.txn(request), from: requester)
     }
@@ -82,7 +80,7 @@ final class LineWork: PatientWork {
             case .granting:
                 guard case .grant(let lease)? = try inbox.take()?.get() else { return }
                 wish.lease = lease.id
-                try join()
+                try join(from: context.requester(of: call))
             case .joining:
                 guard case .txn(let response)? = try inbox.take()?.get() else { return }
                 let joining = Line.Joining(response, key: line.key(lease: wish.lease), value: wish.value ?? [])

@@ -79,7 +79,7 @@ struct KVService: Sendable {
             let request = try CompactionRequest(protobuf: bytes)
             // etcd looks at the rights before anything else.
             try context.requireAdmin(call)
-            try context.submit(.compact(request.revision), for: call) { [context] result in
+            try context.submit(.compact(request.revision), for: call, writing: bytes) { [context] result in
                 guard request.physical, case .success = result else { return context.answer(call, result) }
                 context.node.whenCompacted(Revision(request.revision)) { context.answer(call, result) }
             }
@@ -87,8 +87,7 @@ struct KVService: Sendable {
     }
 
     private func propose(_ kind: ProposalKind, _ call: ServerCall, _ bytes: RawSpan) throws(DatabaseError) {
-        let requester = context.requester(try context.authorization(of: call, writing: bytes))
-        context.node.submit(kind, from: requester, mayBlock: call.isAlone) { [context] result in
+        try context.submit(kind, for: call, writing: bytes, mayBlock: call.isAlone) { [context] result in
             context.answer(call, result)
         }
     }

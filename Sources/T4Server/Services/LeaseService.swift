@@ -25,14 +25,16 @@ struct LeaseService: Sendable {
             let leases = context.node.leases
             let record = LeaseRecord(
                 id: request.id == 0 ? leases.makeID() : request.id, ttl: leases.ttl(forWish: request.ttl))
-            try context.submit(.grant(record), for: call) { [context] result in context.answer(call, result) }
+            try context.submit(.grant(record), for: call, writing: bytes) { [context] result in
+                context.answer(call, result)
+            }
         }
     }
 
     private func revoke(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             let request = try EtcdLeaseRevokeRequest(decoding: bytes)
-            try context.submit(.revoke(lease: request.id), for: call) { [context] result in
+            try context.submit(.revoke(lease: request.id), for: call, writing: bytes) { [context] result in
                 context.answer(call, result)
             }
         }

@@ -30,7 +30,7 @@ struct LockService: Sendable {
         call.passingOnErrors {
             let request = DeleteRangeRequest(key: Array(try EtcdUnlockRequest(decoding: bytes).key))
             try request.validate()
-            try context.submit(.deleteRange(request), for: call) { [context] result in
+            try context.submit(.deleteRange(request), for: call, writing: bytes) { [context] result in
                 call.passingOnErrors {
                     guard case .deleteRange(let response) = try result.get() else {
                         preconditionFailure("a DeleteRange is answered")

@@ -16,8 +16,8 @@ extension MaintenanceService {
                 if case .UNRECOGNIZED(let number) = request.alarm {
                     throw RPCStatus(.unimplemented, "t4: there is no alarm of type \(number)")
                 }
-                try change(alarm.map { .raise($0) }, call)
-            case .deactivate: try change(alarm.map { .disarm($0) }, call)
+                try change(alarm.map { .raise($0) }, call, bytes)
+            case .deactivate: try change(alarm.map { .disarm($0) }, call, bytes)
             case .UNRECOGNIZED(let number):
                 throw RPCStatus(.unimplemented, "t4: there is no action \(number) on alarms")
             }
@@ -31,11 +31,13 @@ extension MaintenanceService {
     }
 
     /// Nil for no kind at all, which succeeds without an effect.
-    private func change(_ proposal: ProposalKind?, _ call: ServerCall) throws {
+    private func change(_ proposal: ProposalKind?, _ call: ServerCall, _ bytes: RawSpan) throws {
         guard let proposal else {
             return call.respond(try context.message(revision: context.node.revision, alarms: []).encoded())
         }
-        try context.submit(proposal, for: call) { [context] result in context.answer(call, result) }
+        try context.submit(proposal, for: call, writing: bytes) { [context] result in
+            context.answer(call, result)
+        }
     }
 }
 

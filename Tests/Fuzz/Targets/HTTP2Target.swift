@@ -7,13 +7,14 @@ import Synchronization
 
 /// The bytes of a client's connection, in pieces of some size.
 ///
-/// The first byte chooses: the size of pieces; whether the client reads; whether a proper preface comes first; and
+/// The first byte chooses: the size of pieces; whether the client reads; whether requests that are no gRPC are served, as
+/// behind TLS; whether a proper preface comes first; and
 /// whether the rest is frames as they are, or in a short form (type, flags, stream, length, payload) in which a changed
 /// byte does not lose all frames behind it.
 extension FuzzTarget {
     static let http2 = FuzzTarget(name: "http2") { input in
         guard let choice = input.first else { return }
-        let server = EmbeddedServer()
+        let server = EmbeddedServer(hasWeb: choice & 0x10 != 0)
         var bytes = Array(input.dropFirst())
         if choice & 0x80 != 0 { bytes = frames(bytes) }
         if choice & 0x40 != 0 { bytes = preface + bytes }
@@ -49,7 +50,7 @@ private final class EmbeddedServer {
     private let loop: ServerLoop
     private weak var connection: ServerConnection?
 
-    init() {
+    init(hasWeb: Bool) {
         var configuration = RPCServerConfiguration()
         configuration.messageSizeMax = 4096
         configuration.concurrentStreamsMax = 20
@@ -62,6 +63,7 @@ private final class EmbeddedServer {
         configuration.pendingBytesHigh = 2048
         configuration.uselessFramesBurst = 50
         configuration.resetsBurst = 50
+        if hasWeb { configuration.http = EchoService() }
         var router = RPCRouter()
         router.unary("/a.B/Echo") { call, request in call.respond(request.withUnsafeBytes { Array($0) }) }
         router.unary("/a.B/Fail") { call, _ in call.fail(RPCStatus(.aborted, "no, never\n")) }
@@ -70,7 +72,8 @@ private final class EmbeddedServer {
         let shared = ServerShared(
             configuration: configuration, router: router, counters: [context.counters],
             logger: Logger(label: "fuzz") { _ in SwiftLogNoOpLogHandler() })
-        loop = ServerLoop(context: context, shared: shared, registry: ConnectionRegistry(limit: 1))
+        loop = ServerLoop(
+            context: context, shared: shared, registry: ConnectionRegistry(limit: 1), carriesWeb: hasWeb)
         channel = EmbeddedChannel(loop: eventLoop)
     }
 
@@ -118,6 +121,52 @@ private final class EmbeddedServer {
             context.bufferedBytes == 0, "\(context.bufferedBytes) bytes counted without a connection")
         try FuzzFailure.unless(connection == nil, "a closed connection is still in memory")
     }
+}
+
+/// Sends back the bodies of requests: at once as they come, or the path below `/whole` all together.
+private struct EchoService: HTTPService {
+    func begin(_ exchange: HTTPExchange) -> any HTTPRequestHandler { EchoRequest(exchange) }
+    func webSocketHeaders(for exchange: HTTPExchange) -> [(String, String)]? { nil }
+}
+
+private final class EchoRequest: HTTPRequestHandler {
+    private let exchange: HTTPExchange
+    private let isWhole: Bool
+    private var body: [UInt8] = []
+
+    init(_ exchange: HTTPExchange) {
+        self.exchange = exchange
+        isWhole = exchange.path == "/whole"
+        if exchange.path == "/call" {
+            // Only that there is one: its calls go nowhere without a turn of the loop.
+            do { _ = try exchange.makeClient() } catch {}
+        }
+        if exchange.path == "/none" {
+            exchange.respond(HTTPAnswerHead(status: 404, headers: []), body: [])
+        } else if !isWhole {
+            exchange.start(HTTPAnswerHead(status: 200, headers: [("Content-Type", "text/plain")]))
+        }
+    }
+
+    var heldBytes: Int { body.count }
+    var mayRead: Bool { isWhole || exchange.isWritable }
+    var isMidMessage: Bool { isWhole }
+
+    func onBody(_ bytes: RawSpan) {
+        let piece = bytes.withUnsafeBytes { Array($0) }
+        if isWhole { body += piece } else { exchange.send(piece) }
+    }
+
+    func onEnd() {
+        if isWhole {
+            exchange.respond(HTTPAnswerHead(status: 200, headers: []), body: body)
+        } else {
+            exchange.finish()
+        }
+    }
+
+    func onWritable() { exchange.resumeReading() }
+    func onGone() {}
 }
 
 /// Sends back what it gets, as long as there is room.

@@ -10,8 +10,47 @@ struct Difference: Error, CustomStringConvertible {
     let description: String
 }
 
-/// Runs a script against etcd and t4 side by side, one step after the other, and compares everything they show.
-struct DifferentialRun {
+/// A script that runs against etcd and t4 side by side, one step after the other.
+protocol SideBySideRun {
+    var etcd: Side { get }
+    var t4: Side { get }
+    var report: DifferentialRun.Report { get set }
+    /// - Returns: False when nothing behind this step can be compared.
+    /// - Throws: `Mismatch` or `TimedOut` for a difference.
+    mutating func perform(_ step: Step) async throws -> Bool
+    /// Compares what shows only behind the last step.
+    /// - Throws: As `perform`.
+    mutating func finish() async throws
+}
+
+extension SideBySideRun {
+    /// Runs the steps and closes the clients.
+    /// - Throws: `Difference`.
+    mutating func perform(_ steps: [Step]) async throws -> DifferentialRun.Report {
+        var goesOn = true
+        for (index, step) in steps.enumerated() where goesOn {
+            do {
+                goesOn = try await perform(step)
+            } catch let error where error is Mismatch || error is TimedOut {
+                throw Difference(index: index, description: "\(step)\n      \(error)")
+            }
+            if goesOn { report.steps += 1 }
+        }
+        if goesOn {
+            do {
+                try await finish()
+            } catch let error where error is Mismatch || error is TimedOut {
+                throw Difference(index: steps.count, description: "at the end: \(error)")
+            }
+        }
+        await etcd.client.close()
+        await t4.client.close()
+        return report
+    }
+}
+
+/// Runs a script against etcd and t4 side by side, and compares everything they show.
+struct DifferentialRun: SideBySideRun {
     /// What came of a script that showed no difference.
     struct Report: Sendable {
         var steps = 0
@@ -45,10 +84,7 @@ struct DifferentialRun {
     ) async throws -> Report {
         try await withServers(engine: engine) { etcd, t4 in
             var run = DifferentialRun(etcd: try await Side(etcd), t4: try await Side(t4), limit: limit)
-            try await run.perform(steps)
-            await run.etcd.client.close()
-            await run.t4.client.close()
-            return run.report
+            return try await run.perform(steps)
         }
     }
 
@@ -86,24 +122,7 @@ struct DifferentialRun {
         }
     }
 
-    private mutating func perform(_ steps: [Step]) async throws {
-        for (index, step) in steps.enumerated() {
-            do {
-                guard try await perform(step) else { return }
-            } catch let error where error is Mismatch || error is TimedOut {
-                throw Difference(index: index, description: "\(step)\n      \(error)")
-            }
-            report.steps += 1
-        }
-        do {
-            try await finish()
-        } catch let error where error is Mismatch || error is TimedOut {
-            throw Difference(index: steps.count, description: "at the end: \(error)")
-        }
-    }
-
-    /// - Returns: False when nothing behind this step can be compared.
-    private mutating func perform(_ step: Step) async throws -> Bool {
+    mutating func perform(_ step: Step) async throws -> Bool {
         switch step.verb {
         case .watch: try await watch(step)
         case .watchEnd: halfClose(step.stream ?? 0)

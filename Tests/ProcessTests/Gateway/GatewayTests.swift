@@ -1,5 +1,6 @@
 import Foundation
 import T4Conformance
+import TestCertificates
 import Testing
 
 /// Goal: over HTTP t4 is etcd, byte for byte. Method: the same requests go to both, on fresh servers.
@@ -18,18 +19,53 @@ struct GatewayTests {
         }
     }
 
+    /// The same over HTTP/2, where there is TLS, asked by curl.
+    @Test(arguments: RequestTable.names)
+    func answersAsEtcdOverHTTP2(_ name: String) async throws {
+        // A path of HTTP/2 is no whole URL, though etcd takes one.
+        let table = try RequestTable(named: name).filtered { !$0.path.hasPrefix("http:") }
+        try await TestCertificates.with { files in
+            let secured = Secured(pair: try await files.makeServer(), authority: files.authority())
+            try await Slots.servers.use {
+                let subject = TestEnvironment.subject
+                async let wanted = answers(table, of: .etcd, secured)
+                async let got = answers(table, of: subject, secured)
+                for ((step, wanted), (_, got)) in zip(try await wanted, try await got) {
+                    #expect(wanted.allSatisfy { $0.statusLine.hasPrefix("HTTP/2 ") })
+                    guard wanted != got else { continue }
+                    Issue.record("\(name):\(step)\n\(SideBySide.columns(Self.text(wanted), Self.text(got)))")
+                }
+            }
+        }
+    }
+
+    /// What TLS takes.
+    private struct Secured {
+        let pair: TestCertificates.Pair
+        let authority: String
+
+        func options(_ kind: ServerUnderTest.Kind) -> [String] {
+            kind == .etcd
+                ? ["--cert-file", pair.certificate, "--key-file", pair.key]
+                : ["--client-tls-cert", pair.certificate, "--client-tls-key", pair.key]
+        }
+    }
+
     private static func text(_ answers: [ShownAnswer]) -> String {
         answers.map(\.description).joined(separator: "\n")
     }
 
     private func answers(
-        _ table: RequestTable, of kind: ServerUnderTest.Kind
+        _ table: RequestTable, of kind: ServerUnderTest.Kind, _ secured: Secured? = nil
     ) async throws -> [(step: String, shown: [ShownAnswer])] {
         try await withTemporaryDirectory { folder in
-            let server = try await ServerUnderTest.startWithGateway(kind, dataDirectory: folder.appending(path: "d"))
+            let server = try await ServerUnderTest.startWithGateway(
+                kind, dataDirectory: folder.appending(path: "d"), scheme: secured == nil ? "http" : "https",
+                options: secured?.options(kind) ?? [])
             var answers: [(String, [ShownAnswer])] = []
             do {
-                var side = try await WebSide(server)
+                var side = try await WebSide(
+                    server, client: secured.map { CurlClient(port: server.port, authority: $0.authority) })
                 for step in table.steps { answers.append(("\(step)", try await side.perform(step))) }
             } catch {
                 await server.crash()
@@ -75,13 +111,13 @@ struct GatewayTests {
 extension ServerUnderTest {
     /// Starts a server whose gateway works: etcd's dials the address it was told, so that its port must be chosen here.
     static func startWithGateway(
-        _ kind: Kind, dataDirectory: URL, options: [String] = []
+        _ kind: Kind, dataDirectory: URL, scheme: String = "http", options: [String] = []
     ) async throws -> ServerUnderTest {
         guard kind == .etcd else { return try await start(kind, dataDirectory: dataDirectory, options: options) }
         var tries = 0
         while true {
             // Below the ports that the system gives away.
-            let url = "http://127.0.0.1:\(Int.random(in: 10_000..<30_000))"
+            let url = "\(scheme)://127.0.0.1:\(Int.random(in: 10_000..<30_000))"
             do {
                 return try await start(
                     kind, dataDirectory: dataDirectory.appending(path: "\(tries)"),

@@ -36,6 +36,13 @@ struct RequestTable: CustomStringConvertible {
         try self.init(name, String(contentsOf: Self.folder.appending(path: name), encoding: .utf8))
     }
 
+    /// The same with fewer requests.
+    func filtered(_ isWanted: (Request) -> Bool) -> RequestTable {
+        var table = self
+        table.steps.removeAll { if case .request(let request) = $0 { !isWanted(request) } else { false } }
+        return table
+    }
+
     /// Reads a file's text.
     init(_ name: String, _ text: String) throws {
         description = name

@@ -27,7 +27,7 @@ struct WebAnswer: Equatable {
         var rest = bytes[...]
         var continues = 0
         // What only says that the client may go on is no answer.
-        while rest.starts(with: "HTTP/1.1 100 ".utf8) {
+        while rest.starts(with: "HTTP/1.1 100 ".utf8) || rest.starts(with: "HTTP/2 100 ".utf8) {
             guard let end = rest.firstRange(of: Array("\r\n\r\n".utf8)) else { return nil }
             rest = rest[end.upperBound...]
             continues += 1

@@ -1,8 +1,18 @@
 import Foundation
 import RawHTTP2
 
+/// Asks a server over HTTP.
+protocol HTTPClient: Sendable {
+    var port: Int { get }
+    /// Sends a request on a connection of its own and reads the answer.
+    /// - Parameter lineCount: So many lines are enough; nil: all of it.
+    func answer(
+        _ method: String, _ path: String, _ body: String?, headers: [(name: String, value: String)], lineCount: Int?
+    ) async throws -> WebAnswer
+}
+
 /// Speaks HTTP/1.1 to a server, byte by byte as written here.
-struct WebClient {
+struct WebClient: HTTPClient {
     let port: Int
 
     /// Sends a request on a connection of its own and reads the answer.
@@ -52,11 +62,15 @@ struct WebClient {
         if body != nil || method == "POST" { text += "Content-Length: \(body?.utf8.count ?? 0)\r\n" }
         return text + "\r\n" + (body ?? "")
     }
+}
 
+extension HTTPClient {
     /// Asks until the gateway serves: a server may accept connections before it does.
     func waitUntilServed() async throws {
         for _ in 0..<100_000 {
-            if try await answer("POST", "/v3/maintenance/status", "{}").status == 200 { return }
+            if try await answer("POST", "/v3/maintenance/status", "{}", headers: [], lineCount: nil).status == 200 {
+                return
+            }
             await Task.yield()
         }
         throw ProcessFailure("the gateway of port \(port) does not serve")

@@ -3,13 +3,14 @@ import Foundation
 /// One of the two servers and what only it knows: the tokens it has given.
 struct WebSide: Sendable {
     let name: String
-    let client: WebClient
+    private let client: any HTTPClient
     private var tokens: [String: String] = [:]
 
-    init(_ server: ServerUnderTest) async throws {
+    /// - Parameter client: Nil: one that writes HTTP/1 by hand.
+    init(_ server: ServerUnderTest, client: (any HTTPClient)? = nil) async throws {
         name = server.kind.description
-        client = WebClient(port: server.port)
-        try await client.waitUntilServed()
+        self.client = client ?? WebClient(port: server.port)
+        try await self.client.waitUntilServed()
     }
 
     /// - Returns: What it shows.
@@ -17,7 +18,7 @@ struct WebSide: Sendable {
         switch step {
         case .login(let user, let password):
             let body = #"{"name":"\#(user)","password":"\#(password)"}"#
-            let answer = try await client.answer("POST", "/v3/auth/authenticate", body)
+            let answer = try await client.answer("POST", "/v3/auth/authenticate", body, headers: [], lineCount: nil)
             tokens[user] = answer.body.firstMatch(of: /"token":"(?<token>[^"]+)"/).map { String($0.output.token) }
             return [ShownAnswer(answer)]
         case .request(let request):
@@ -29,6 +30,8 @@ struct WebSide: Sendable {
                 request.method, request.path, request.body, headers: headers, lineCount: request.lineCount)
             return [ShownAnswer(answer)]
         case .raw(let step, _):
+            // Bytes of HTTP/1.
+            guard let client = client as? WebClient else { return [] }
             let tokens = tokens
             let answers = try await client.answers(
                 to: step.bytes { tokens[$0] }, methods: step.methods, lineCount: step.lineCount)
@@ -53,7 +56,12 @@ struct ShownAnswer: Hashable, Sendable, CustomStringConvertible {
     init(_ answer: WebAnswer, lineCount: Int? = nil) {
         let isStream = lineCount != nil && answer.headers["content-length"] == nil
         statusLine = answer.statusLine
-        headers = answer.headers.filter { !["date", "content-length", "transfer-encoding"].contains($0.key) }
+        let isBehindTLS = answer.statusLine.hasPrefix("HTTP/2 ")
+        // Behind TLS etcd's gateway passes on what its own port adds to answers of gRPC.
+        headers = answer.headers.filter { name, _ in
+            !["date", "content-length", "transfer-encoding"].contains(name)
+                && !(isBehindTLS && name.hasPrefix("grpc-metadata-"))
+        }
         continues = answer.continues
         let lines = answer.body.split(separator: "\n", omittingEmptySubsequences: false).prefix(lineCount ?? .max)
         body = WebNames.common(lines.joined(separator: "\n"))
@@ -62,6 +70,11 @@ struct ShownAnswer: Hashable, Sendable, CustomStringConvertible {
         framing =
             (1848..<2248).contains(answer.body.utf8.count) && !isStream
             ? "" : answer.chunks.isEmpty ? "whole" : "chunks"
+        if isBehindTLS {
+            framing =
+                (3896..<4296).contains(answer.body.utf8.count) && !isStream || WebNames.isOfItsOwn(answer.body)
+                ? "" : answer.headers["content-length"] == nil ? "of no length" : "whole"
+        }
         if let size = answer.headers["content-length"] {
             framing += Int(size) == answer.body.utf8.count ? "" : ", \(size) bytes announced"
         }

@@ -40,7 +40,7 @@ enum SnapshotTools {
         let environment = TestEnvironment.forChildren.merging(["ETCD_VERIFY": "all"]) { $1 }
         let process = try ChildProcess(TestEnvironment.tool(tool), arguments, environment: environment)
         process.closeInput()
-        let status = try await process.wait(within: .seconds(120))
+        let status = try await process.wait(within: .seconds(600))
         guard status == .code(0) else {
             throw ProcessFailure("\(tool) \(arguments): \(status)\n\(process.errors.value)\n\(process.output.value)")
         }

@@ -196,7 +196,8 @@ import Testing
             let request = Array("GET / HTTP/1.1\r\n\r\n".utf8)
             try await withTLSServer(pair, log: log) { server in
                 for (offered, expected) in [
-                    (["h2", "http/1.1"], "http/1.1"), (["h2"], "h2"), (["http/1.1"], "http/1.1"), ([], nil),
+                    (["h2", "http/1.1"], "h2"), (["http/1.1", "h2"], "h2"), (["h2"], "h2"), (["http/1.1"], "http/1.1"),
+                    ([], nil),
                     (["x"], nil),
                 ] {
                     let client = try await RawTLSClient.connect(port: server.port, sending: request) {

@@ -3,7 +3,7 @@ import RPC
 
 /// Runs a script of locks and elections against etcd and t4 side by side, one step after the other, and compares what each
 /// call gets.
-struct LineRun {
+struct LineRun: SideBySideRun {
     /// A call that stays open, at both servers.
     private struct OpenCall {
         let verb: Verb
@@ -11,13 +11,13 @@ struct LineRun {
         let t4: (tape: MessageTape, call: ClientCall)
     }
 
-    private var etcd: Side
-    private var t4: Side
+    private(set) var etcd: Side
+    private(set) var t4: Side
     private let web: (etcd: WebClient, t4: WebClient)
     private let limit: Duration
     private var model = LineModel()
     private var calls: [Int: OpenCall] = [:]
-    private var report = DifferentialRun.Report()
+    var report = DifferentialRun.Report()
 
     /// Runs `steps` on fresh servers.
     /// - Throws: `Difference`; anything else is a fault of the script or of the test.
@@ -28,26 +28,14 @@ struct LineRun {
             var run = LineRun(
                 etcd: try await Side(etcd), t4: try await Side(t4),
                 web: (WebClient(port: etcd.port), WebClient(port: t4.port)), limit: limit)
-            try await run.perform(steps)
-            await run.etcd.client.close()
-            await run.t4.client.close()
-            return run.report
+            return try await run.perform(steps)
         }
     }
 
-    private mutating func perform(_ steps: [Step]) async throws {
-        for (index, step) in steps.enumerated() {
-            do {
-                guard try await perform(step) else { return }
-            } catch let error where error is Mismatch || error is TimedOut {
-                throw Difference(index: index, description: "\(step)\n      \(error)")
-            }
-            report.steps += 1
-        }
-    }
+    /// Each step is compared with what it set off.
+    func finish() {}
 
-    /// - Returns: False when nothing behind this step can be compared.
-    private mutating func perform(_ step: Step) async throws -> Bool {
+    mutating func perform(_ step: Step) async throws -> Bool {
         guard let number = step.stream else {
             try await call(step)
             try await settle()
