@@ -64,7 +64,7 @@ final class WebStream: HTTPCarrier {
     func received(_ chunk: UnsafeRawBufferPointer) {
         guard let handler else { return }
         handler.onBody(chunk.bytes)
-        if !handler.mayRead { call.applyReading(false) }
+        if !call.hasEnded, !handler.mayRead { call.applyReading(false) }
     }
 
     /// Bytes of a body have come that nobody wants.

@@ -80,6 +80,8 @@ extension ServerCall {
     func endWeb() {
         guard !hasEnded else { return }
         ended(.ok)
+        // What is left of the request is taken, though nobody wants it.
+        if isReadingPaused { applyReading(true) }
         outboundEnded = true
         resumeIfDeferred()
         server.sentSomething()
