@@ -109,7 +109,7 @@ let package = Package(
         .target(
             name: "T4BuiltIns",
             dependencies: [
-                "T4Protocols", "MemoryEngine", "WriteBehindEngine", "MemoryStore", "FilesystemStore",
+                "T4Protocols", "T4Core", "MemoryEngine", "WriteBehindEngine", "MemoryStore", "FilesystemStore",
                 .target(name: "LMDBEngine", condition: .when(traits: ["LMDB"])),
                 .target(name: "RocksDBEngine", condition: .when(traits: ["RocksDB"])),
                 .target(name: "LevelDBEngine", condition: .when(traits: ["LevelDB"])),

@@ -1,6 +1,7 @@
 import FilesystemStore
 import MemoryEngine
 import MemoryStore
+import T4Core
 public import T4Protocols
 
 #if LMDB
@@ -23,6 +24,7 @@ extension BackendRegistry {
         var registry = BackendRegistry()
         registry.registerEngines()
         registry.registerStores()
+        registry.registerElections()
         return registry
     }
 
@@ -69,5 +71,57 @@ extension BackendRegistry {
                 return try S3Store(settings, context: context)
             }
         #endif
+    }
+
+    /// All hold their record in an object; what differs is the store.
+    private mutating func registerElections() {
+        // The elections that one registry makes are of one process: one record for all of them.
+        let storage = MemoryStorage()
+        register(election: "memory", settings: NoSettings.self) { _, _ in
+            try await StoreElection.open(MemoryStore(storage))
+        }
+        // A node that is alone: nobody else knows of its record.
+        register(election: "standalone", settings: NoSettings.self) { _, _ in
+            try await StoreElection.open(MemoryStore(MemoryStorage()))
+        }
+        register(election: "object-store", settings: NoSettings.self) { _, context in
+            guard let store = context.store else {
+                throw ElectionError(
+                    .invalidArgument,
+                    "an election in the object store needs one: set [store], or choose another election")
+            }
+            return try await StoreElection.open(store)
+        }
+        register(election: "file-lock", settings: FileLockSettings.self) { settings, context in
+            let store = try await FilesystemStore(
+                settings.store, context: StoreContext(dataDirectory: context.dataDirectory, logger: context.logger))
+            return try await StoreElection.open(store)
+        }
+    }
+}
+
+/// Of a backend that has none.
+private struct NoSettings: Decodable, Sendable {}
+
+/// Settings of the election `file-lock`, `[election.file-lock]`.
+private struct FileLockSettings: Decodable, Sendable {
+    /// As of a store in the same folder.
+    var store: FilesystemStoreSettings
+
+    private enum CodingKeys: String, CodingKey {
+        case path
+    }
+
+    init(from decoder: any Decoder) throws {
+        store = try FilesystemStoreSettings(from: decoder)
+        guard store.path != nil else {
+            throw DecodingError.keyNotFound(
+                CodingKeys.path,
+                DecodingError.Context(
+                    codingPath: decoder.codingPath,
+                    debugDescription: "the folder that all nodes have in common is missing"))
+        }
+        // Who names a folder for this has one whose locks reach all nodes.
+        store.conditionalPuts = .on
     }
 }

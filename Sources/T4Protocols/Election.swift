@@ -1,22 +1,33 @@
 /// One fenced compare-and-swap record that says who leads.
+///
+/// Contract: a record that was written is seen by every later call, of whichever node; of several who mean to replace the
+/// same record one succeeds. No call depends on clocks. Every record has a nonce that no other one has.
 public protocol Election: Sendable {
     /// The record as it stands; nil where nobody has ever led.
+    /// - Throws: `.unavailable`; `.corrupted`.
     func current() async throws(ElectionError) -> LeaderRecord?
 
     /// Tries to take over.
     /// - Parameters:
     ///   - record: What to write; its term must be above the replaced one's.
-    ///   - dead: The very record version that the caller means to replace; nil wins only where nobody leads.
-    /// - Throws: `.outcomeUnknown`, read `current()` and compare the nonce; `.unavailable`.
+    ///   - dead: The very record that the caller means to replace; nil wins only where nobody has ever led.
+    /// - Throws: `.invalidArgument` for a term that does not rise, or a nonce that is used; `.outcomeUnknown`, read
+    ///   `current()` and compare the nonce: while it is that of `dead` the campaign may win yet; `.unavailable`, it has not
+    ///   won and will not; `.corrupted`.
     func campaign(
         with record: LeaderRecord, replacing dead: LeaderRecord?
     ) async throws(ElectionError) -> CampaignResult
 
     /// Renews, or changes the in-sync set.
-    /// - Throws: `.fenced` when somebody else leads; `.outcomeUnknown` when it cannot tell.
+    /// - Parameters:
+    ///   - held: As the last campaign or update gave it: each holds for one update.
+    ///   - record: Keeps the term, raises the sequence, has a nonce of its own.
+    /// - Throws: `.fenced` when another record is there; `.invalidArgument`; else as `campaign`.
     func update(_ held: Leadership, to record: LeaderRecord) async throws(ElectionError) -> Leadership
 
-    /// Gives leadership up, so that the next campaign need not wait. Succeeds when it was already lost.
+    /// Gives leadership up, so that the next campaign need not wait: the record stays, with `isResigned`. Succeeds when it was
+    /// already lost.
+    /// - Throws: `.outcomeUnknown`, `.unavailable`, as `campaign`.
     func resign(_ held: Leadership) async throws(ElectionError)
 }
 

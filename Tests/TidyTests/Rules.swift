@@ -139,7 +139,7 @@ private let allowedImports: [String: Set<String>] = [
     "T4Core": ["T4Protocols", "COpenSSL"],
     "T4Config": ["T4Protocols", "T4Core"],
     "T4BuiltIns": [
-        "T4Protocols", "MemoryEngine", "WriteBehindEngine", "LMDBEngine", "RocksDBEngine", "LevelDBEngine",
+        "T4Protocols", "T4Core", "MemoryEngine", "WriteBehindEngine", "LMDBEngine", "RocksDBEngine", "LevelDBEngine",
         "MemoryStore", "FilesystemStore", "S3Store",
     ],
     "EtcdAPI": [],

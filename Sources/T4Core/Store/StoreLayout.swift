@@ -6,6 +6,8 @@ package enum StoreLayout {
     package static let database: ObjectKey = "database"
     /// Names the newest checkpoint; replaced only by compare-and-swap.
     package static let head: ObjectKey = "manifest/latest"
+    /// The election record; replaced only by compare-and-swap.
+    package static let election: ObjectKey = "leader-lock"
     /// What the names of all checkpoints start with.
     package static let checkpoints: ObjectKey = "checkpoint/"
     /// What the names of all tables start with.
