@@ -10,9 +10,9 @@ extension BuiltIn {
     /// The elections that need no server.
     static let elections = [
         election("memory"), election("standalone", isShared: false), fileLock,
-        ElectionUnderTest(name: "object-store (memory)") { electionPlace(over: memoryStore) },
+        ElectionUnderTest(name: "object-store (memory)") { try await electionPlace(over: memoryStore) },
         ElectionUnderTest(name: "object-store (filesystem, all wrappers)") {
-            electionPlace(
+            try await electionPlace(
                 over: filesystemStore().wrapped("all wrappers") {
                     MeteredStore(RetryingStore(ThrottledStore(PrefixedStore($0, prefix: "a/b"), parallelMax: 4))) { _ in
                     }
@@ -20,7 +20,7 @@ extension BuiltIn {
         },
         // A store that loses answers to reads, and refuses now and then.
         ElectionUnderTest(name: "object-store (faulty)") {
-            electionPlace(
+            try await electionPlace(
                 over: memoryStore.wrapped("retrying over faulty") { base in
                     let refusals = [StoreFault(nil, .beforeEffect, .random(0.2))]
                     let lostAnswers = [.get, .info, .list].map { StoreFault($0, .afterEffect, .random(0.2)) }
@@ -30,7 +30,7 @@ extension BuiltIn {
         },
         // Answers to swaps are lost as well: what is there tells.
         ElectionUnderTest(name: "object-store (answers lost)") {
-            electionPlace(
+            try await electionPlace(
                 over: memoryStore.wrapped("losing answers") { base in
                     let lost = StoreFault(
                         .put, prefix: StoreLayout.election.rawValue, .afterEffect, .random(0.5), error: .outcomeUnknown)

@@ -8,7 +8,7 @@ extension ElectionRules {
                 var dead: LeaderRecord?
                 for round in 1...8 {
                     let replaced = dead
-                    let won = try await winners(16) { candidate in
+                    let won = try await winners(16) { candidate -> LeaderRecord? in
                         let election = candidate.isMultiple(of: 2) ? one : other
                         let record = LeaderRecord.made(UInt64(round), by: "n\(candidate)")
                         guard case .won(let held) = try await election.campaign(with: record, replacing: replaced)
@@ -26,7 +26,7 @@ extension ElectionRules {
                 var held = try await one.win(.made(1), replacing: nil)
                 for round in 1...8 {
                     let before = held
-                    let won = try await winners(12) { writer in
+                    let won = try await winners(12) { writer -> Leadership? in
                         let election = writer.isMultiple(of: 2) ? one : other
                         if writer.isMultiple(of: 3) {
                             let record = LeaderRecord.made(before.record.term + 1, by: "n\(writer)")
