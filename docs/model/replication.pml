@@ -97,6 +97,7 @@ typedef Node {
     byte commit;   /* leader: committed index, */
     byte stored;   /*         own log in the chain up to here, as far as it knows, */
     byte taken;    /*         end of its log at the take-over, its own term entry included */
+    byte applied;  /* so many entries its engine has at most; they cannot be undone */
     byte ack[2 * NODES]
 }
 
@@ -124,6 +125,9 @@ byte baseHeader = 0;                      /* with an object of this term */
 /* What the assertions look at. */
 short chain = 1;      /* what a reader of the store takes for the log */
 short committed = 1;  /* everything that was acknowledged or is in the chain */
+short committedBy = 1;  /* and in which term it was, like a log */
+byte header = 1;      /* the highest uploader's term in the chain */
+byte told[TERMS + 1]; /* what each leader said is committed */
 
 byte crashes = CRASHES;
 byte losses = LOSSES;
@@ -153,20 +157,33 @@ inline logMatching() {
     skip
 }
 
-/* Everything in `log_` up to `end_` is committed by term `t` (0: by being in the chain). */
+/* Leader completeness: what term `by_` committed is in the log of every later leader. */
+inline inLaterLogs(log_, end_, by_) {
+    j = by_ + 1;
+    do
+    :: j <= TERMS -> assert(!(fenced & BIT(j)) || CUT(sent[j], end_) == CUT(log_, end_)); j++
+    :: else -> break
+    od;
+    skip
+}
+/* store_complete tells the truth. */
+#define TRUTH (!recComplete || PREFIX(committed, chain))
+
+/* Everything in `log_` up to `end_` is committed by term `by_`, by acknowledgements or by being in the chain. */
 inline nowCommitted(log_, end_, by_) {
     x = CUT(log_, end_);
     if
     :: LEN(committed) >= end_ -> assert(CUT(committed, end_) == x)
-    :: else -> assert(PREFIX(committed, x)); committed = x
+    :: else ->
+        assert(PREFIX(committed, x));
+        do
+        :: LEN(committed) < end_ ->
+            committedBy = committedBy | (by_ << (3 * LEN(committed)));
+            committed = CUT(x, LEN(committed) + 1)
+        :: else -> break
+        od
     fi;
-    /* Leader completeness: it is in the log of every later leader. */
-    j = by_ + 1;
-    do
-    :: by_ > 0 && j <= TERMS -> assert(!(fenced & BIT(j)) || CUT(sent[j], end_) == x); j++
-    :: else -> break
-    od;
-    assert(!recComplete || PREFIX(committed, chain))  /* store_complete tells the truth */
+    inLaterLogs(log_, end_, by_)
 }
 
 #ifdef WITHOUT_L2_HEADER
@@ -187,24 +204,51 @@ inline walk() {
         if
         :: SECOND(object[k - 1]) -> o = o | (SECOND(object[k - 1]) << (3 * (k - 1))); k++
         :: else
+        fi;
+        if
+        :: LEN(o) > LEN(chain) -> nowCommitted(o, k - 1, h)
+        :: else
         fi
     :: else -> break
     od;
     assert(PREFIX(chain, o));  /* the chain only grows */
     chain = o;
-    nowCommitted(chain, LEN(chain), 0)
+    header = h;
+    assert(TRUTH)
+}
+
+/* A leader learns of its uploads at once: to know it later is to act on it later. */
+#define LEARN(a, t) \
+    if \
+    :: n[a].role == LEADING && n[a].term == t && (landed[t] & BIT(n[a].stored + 1)) -> \
+        n[a].stored = END(t, n[a].stored + 1) \
+    :: else \
+    fi
+inline nowStored(by_) {
+    j = 0;
+    do
+    :: j < NODES -> LEARN(j, by_); LEARN(j, by_); LEARN(j, by_); LEARN(j, by_); j++
+    :: else -> break
+    od;
+    skip
 }
 
 inline recordChanged() {
     j = 0;
     do
     :: j < NODES ->
-        if :: n[j].swap == SENT -> n[j].swap = LOST :: else fi;
+        if
+        :: n[j].swap == SENT && n[j].role == CANDIDATE ->
+            n[j].role = FOLLOWER;
+            n[j].swap = NONE; n[j].swapTerm = 0; n[j].swapSet = 0; n[j].swapComplete = 0
+        :: n[j].swap == SENT && n[j].role != CANDIDATE -> n[j].swap = LOST
+        :: else
+        fi;
         n[j].lateTerm = 0; n[j].lateSet = 0; n[j].lateComplete = 0;
         j++
     :: else -> break
     od;
-    assert(!recComplete || PREFIX(committed, chain));
+    assert(TRUTH);
     assert(recComplete || (recSet & (recSet - 1)))
 }
 
@@ -228,19 +272,23 @@ inline forget() {
 inline adopt() {
     if
     :: !PREFIX(chain, ME.log) ->
-        /* Nothing that was acknowledged is thrown away. */
-        assert(CUT(committed, LEN(chain)) == chain);
+        assert(ME.applied <= LEN(chain) && CUT(ME.log, ME.applied) == CUT(chain, ME.applied));
         ME.log = chain
     :: else
     fi;
     ME.durable = LEN(ME.log);
+    ME.applied = MAX(ME.applied, LEN(chain));
+#ifndef WITHOUT_HEADER
+    ME.term = MAX(ME.term, header);
+#endif
     ME.term = MAX(ME.term, AT(ME.log, LEN(ME.log)))
 }
 
 /* A piece of the log of term t, the entry behind index p, arrives. */
 #define RECEIVE(t, p) \
     :: d_step { (fenced & BIT(t)) && LEN(sent[t]) > p && REFUSES_NOT(t) && !(ME.role >= REPLAYING && ME.term == t) && \
-        LEN(ME.log) >= p && MATCHES(t, p) && (ME.term < t || AT(ME.log, p + 1) != AT(sent[t], p + 1) || acksMore(t, p)) -> \
+        LEN(ME.log) >= p && MATCHES(t, p) && (ME.term < t || AT(ME.log, p + 1) != AT(sent[t], p + 1) || acksMore(t, p) || \
+        (told[t] > p && ME.applied <= p)) -> \
         receive(t, p) }
 #ifdef WITHOUT_TERM
 #define REFUSES_NOT(t) (ME.role < REPLAYING || t > ME.term)
@@ -263,17 +311,18 @@ inline receive(t, p) {
     ME.term = MAX(ME.term, t);
     if
     :: AT(ME.log, p + 1) != AT(sent[t], p + 1) ->
-        /* A conflicting tail goes; nothing of it was committed. */
-        assert(LEN(ME.log) == p || AT(committed, p + 1) != AT(ME.log, p + 1) || CUT(committed, p + 1) != CUT(ME.log, p + 1));
+        /* A conflicting tail goes; nothing of it was applied. */
+        assert(ME.applied <= p);
         ME.log = CUT(ME.log, p);
         ME.log = ADD(ME.log, AT(sent[t], p + 1));
-#ifdef WITHOUT_FSYNC
         ME.durable = MIN(ME.durable, p)
-#else
-        ME.durable = p + 1
-#endif
     :: else
     fi;
+    /* An entry that was there may be one that it wrote as a leader and never fsynced. */
+#ifndef WITHOUT_FSYNC
+    ME.durable = MAX(ME.durable, p + 1);
+#endif
+    ME.applied = MAX(ME.applied, MIN(p + 1, told[t]));
     j = 0;
     do
     :: j < NODES ->
@@ -406,7 +455,12 @@ inline established() {
     ME.commit = 0;
     ME.stored = fence[ME.term] - 1;
     /* Leader completeness. */
-    assert(PREFIX(committed, ME.log));
+    k = 1;
+    do
+    :: k <= LEN(committed) -> assert(AT(committedBy, k) >= ME.term || CUT(ME.log, k) == CUT(committed, k)); k++
+    :: else -> break
+    od;
+    nowStored(ME.term);
     logMatching()
 }
 
@@ -451,7 +505,10 @@ end:
         ME.commit++;
         /* Durability: on two disks or in the store. */
         assert(SEVERAL(NEEDS_SET) || LEN(chain) >= ME.commit);
-        nowCommitted(ME.log, ME.commit, ME.term) }
+        told[ME.term] = MAX(told[ME.term], ME.commit);
+        ME.applied = MAX(ME.applied, ME.commit);
+        nowCommitted(ME.log, ME.commit, ME.term);
+        assert(TRUTH) }
 
     /* Messages. */
     RECEIVE(1, 0) RECEIVE(1, 1) RECEIVE(1, 2) RECEIVE(1, 3)
@@ -502,7 +559,7 @@ end:
     :: d_step { ME.role == CANDIDATE && ME.swap == WON && ME.swapTerm > ME.term ->
         ME.role = REPLAYING; ME.term = ME.swapTerm; ME.set = ME.swapSet; ME.complete = ME.swapComplete;
         ME.swap = NONE; ME.swapTerm = 0; ME.swapSet = 0; ME.swapComplete = 0 }
-    :: d_step { ME.role == CANDIDATE && (ME.swap == LOST || (ME.swap == WON && ME.swapTerm <= ME.term)) -> forget() }
+    :: d_step { ME.role == CANDIDATE && ME.swap == WON && ME.swapTerm <= ME.term -> forget() }
     FENCE(1)
     FENCE(2)
     /* The fence is in the chain: now entries of the term may exist. */
@@ -520,9 +577,7 @@ end:
             fi
         fi;
         skip }
-    /* What became of the next upload. */
-    :: d_step { ME.role == LEADING && (landed[ME.term] & BIT(ME.stored + 1)) ->
-        ME.stored = END(ME.term, ME.stored + 1) }
+    /* 412 to the next upload. */
     :: d_step { ME.role == LEADING && ME.stored < LEN(ME.log) && !(landed[ME.term] & BIT(ME.stored + 1)) &&
         object[ME.stored + 1] != 0 && over[ME.term * (INDEXES + 1) + ME.stored + 1] != object[ME.stored + 1] ->
         if
@@ -539,7 +594,7 @@ end:
 #ifndef WITHOUT_INSTANCE
         ME.id = ME.id + NODES;
 #endif
-        ME.log = 0; ME.durable = 0; ME.term = recTerm }
+        ME.log = 0; ME.durable = 0; ME.applied = 0; ME.term = recTerm }
     od;
     skip
 }
@@ -551,7 +606,8 @@ end:
         object[k] = OBJECT(t, k); \
         over[t * (INDEXES + 1) + k] = 0; \
         landed[t] = landed[t] | BIT(k); \
-        walk() }
+        walk(); \
+        nowStored(t) }
 #define LAND_SWAP(a) \
     :: d_step { n[a].swap == SENT -> \
         recTerm = n[a].swapTerm; recSet = n[a].swapSet; recComplete = n[a].swapComplete; recLeader = a; \
@@ -588,12 +644,12 @@ end:
 /* Term 1: node 0 leads, its term entry is on every disk and in the store. */
 init {
     d_step {
-        sent[1] = 1; cuts[1] = 2; fence[1] = 1; landed[1] = 2;
+        told[1] = 1; sent[1] = 1; cuts[1] = 2; fence[1] = 1; landed[1] = 2;
         object[1] = 1 | (1 << 6);
         k = 0;
         do
         :: k < NODES ->
-            n[k].id = k; n[k].term = 1; n[k].log = 1; n[k].durable = 1;
+            n[k].id = k; n[k].term = 1; n[k].log = 1; n[k].durable = 1; n[k].applied = 1;
             k++
         :: else -> break
         od;
