@@ -7,7 +7,7 @@
  *
  * Each node has a clock of its own. A tick of real time moves it by one unit or by two, chosen anew each time: clocks may
  * differ by a factor of two in either direction, so leadership lasts half as long as what it relies on. A node need not make
- * a step at any time: that is a pause. Messages and swaps take any time.
+ * a step at any time: that is a pause. Swaps take any time.
  */
 
 #ifndef TERMS
@@ -42,10 +42,9 @@
 #define LEADING 2
 
 #define NONE 0
-#define SENT 1        /* of a swap, and of a heartbeat */
+#define SENT 1
 #define WON 2
 #define LOST 3
-#define ANSWERED 2    /* of a heartbeat */
 
 #define BIT(k) (1 << (k))
 #define MAX(a, b) ((a) > (b) -> (a) : (b))
@@ -62,8 +61,7 @@ typedef Node {
     bit complete;
     byte renewed;      /* leader: relies so long on no outsider taking over */
     byte relies[3];    /* leader: relies so long on the promise of each */
-    byte beat[3];      /* leader: a heartbeat to each, */
-    byte beatLeft[3];  /*   and how long its answer may be relied on */
+    bit answered[3];   /* leader: see WITHOUT_SENT */
     bit checked;       /* leader: see WITHOUT_CHECK */
     byte swap;         /* the own swap under way, and what it would make of the record */
     byte swapTerm;
@@ -105,8 +103,7 @@ inline forget() {
     abandonSwap();
     ME.role = FOLLOWER; ME.set = 0; ME.complete = 0; ME.renewed = 0; ME.checked = 0;
     ME.relies[0] = 0; ME.relies[1] = 0; ME.relies[2] = 0;
-    ME.beat[0] = 0; ME.beat[1] = 0; ME.beat[2] = 0;
-    ME.beatLeft[0] = 0; ME.beatLeft[1] = 0; ME.beatLeft[2] = 0
+    ME.answered[0] = 0; ME.answered[1] = 0; ME.answered[2] = 0
 }
 #define VOID(a) \
     if \
@@ -157,18 +154,21 @@ inline forget() {
 #else
 #define REFUSES_NOT(a) (n[a].term <= ME.term)
 #endif
+/*
+ * A heartbeat. Its sending, its arrival and that of the answer are one step: the leader counts from when it sent it, so any
+ * delay only makes it rely on less.
+ */
+#define HEARD(a) (a != i && ME.role == LEADING && (NEEDS_SET & BIT(a)) && MAY_PROMISE(a) && REFUSES_NOT(a))
 #ifdef WITHOUT_SENT
-#define COUNTED(a) RELIED
-#else
-#define COUNTED(a) (ME.beatLeft[a])
-#endif
 #define HEARTBEAT(a) \
-    :: d_step { a != i && ME.role == LEADING && ME.beat[a] == NONE -> ME.beat[a] = SENT; ME.beatLeft[a] = RELIED } \
-    :: d_step { a != i && ME.role == LEADING && ME.beat[a] == SENT && MAY_PROMISE(a) && REFUSES_NOT(a) -> \
-        n[a].promise = PROMISE; n[a].term = MAX(n[a].term, ME.term); ME.beat[a] = ANSWERED } \
-    :: d_step { a != i && ME.role == LEADING && ME.beat[a] == ANSWERED -> \
-        ME.relies[a] = MAX(ME.relies[a], COUNTED(a)); ME.beat[a] = NONE; ME.beatLeft[a] = 0 } \
-    :: d_step { a != i && ME.beat[a] != NONE && ME.beatLeft[a] == 0 -> ME.beat[a] = NONE }
+    :: d_step { HEARD(a) && !ME.answered[a] -> \
+        n[a].promise = PROMISE; n[a].term = MAX(n[a].term, ME.term); ME.answered[a] = 1 } \
+    :: d_step { ME.role == LEADING && ME.answered[a] -> ME.answered[a] = 0; ME.relies[a] = RELIED }
+#else
+#define HEARTBEAT(a) \
+    :: d_step { HEARD(a) -> \
+        n[a].promise = PROMISE; n[a].term = MAX(n[a].term, ME.term); ME.relies[a] = RELIED }
+#endif
 
 inline send(set_, complete_) {
     swaps--;
@@ -267,7 +267,7 @@ end:
 #endif
 
     /* Take-over. */
-    :: d_step { ME.role != LEADING && !ME.watches -> ME.watches = 1; ME.watch = WATCH; ME.term = MAX(ME.term, recTerm) }
+    :: d_step { ME.role != LEADING && !ME.watches && recComplete && !MEMBER -> ME.watches = 1; ME.watch = WATCH }
     :: d_step { ME.role == FOLLOWER && recTerm < TERMS && recTerm >= ME.term && MAY_CAMPAIGN ->
         ME.role = CANDIDATE; ME.swap = SENT; ME.swapTerm = recTerm + 1; ME.swapLeft = RELIED;
         ME.swapSet = (MEMBER -> recSet : BIT(i)); ME.swapComplete = recComplete }
@@ -302,9 +302,7 @@ end:
     n[a].renewed = LESS(n[a].renewed, d); \
     n[a].swapLeft = LESS(n[a].swapLeft, d); \
     n[a].relies[0] = LESS(n[a].relies[0], d); n[a].relies[1] = LESS(n[a].relies[1], d); \
-    n[a].relies[2] = LESS(n[a].relies[2], d); \
-    n[a].beatLeft[0] = LESS(n[a].beatLeft[0], d); n[a].beatLeft[1] = LESS(n[a].beatLeft[1], d); \
-    n[a].beatLeft[2] = LESS(n[a].beatLeft[2], d)
+    n[a].relies[2] = LESS(n[a].relies[2], d)
 #define TICK(a, b, c) :: d_step { true -> MOVE(0, a); MOVE(1, b); MOVE(2, c) }
 
 #define LAND(a) \
