@@ -129,6 +129,14 @@ short committedBy = 1;  /* and in which term it was, like a log */
 byte header = 1;      /* the highest uploader's term in the chain */
 byte told[TERMS + 1]; /* what each leader said is committed */
 
+#if PRUNES
+byte fences = 2;               /* names of the chain's fences: where its header term rises */
+byte ends = 2;                 /* where objects of the chain end, */
+short headers = 1;             /*   and their header terms, like a log */
+short stale[TERMS + 1];        /* a fence that found its name taken, and may land yet */
+byte staleName[TERMS + 1];
+#endif
+
 byte crashes = CRASHES;
 byte losses = LOSSES;
 byte swaps = SWAPS;
@@ -186,6 +194,11 @@ inline nowCommitted(log_, end_, by_) {
     inLaterLogs(log_, end_, by_)
 }
 
+#ifdef WITHOUT_L2_PREVIOUS
+#define FOLLOWS(o, t) true
+#else
+#define FOLLOWS(o, t) (PREVIOUS(o) == (t))
+#endif
 #ifdef WITHOUT_L2_HEADER
 #define NOT_DEPOSED(o, h) true
 #else
@@ -197,7 +210,17 @@ inline walk() {
     k = base + 1;
     h = baseHeader;
     do
-    :: object[k] != 0 && PREVIOUS(object[k]) == AT(o, k - 1) && NOT_DEPOSED(object[k], h) ->
+    :: object[k] != 0 && FOLLOWS(object[k], AT(o, k - 1)) && NOT_DEPOSED(object[k], h) ->
+#if PRUNES
+        if
+        :: HEADER(object[k]) > h -> fences = fences | BIT(k)
+        :: else
+        fi;
+        ends = ends | BIT(k + (SECOND(object[k]) -> 1 : 0));
+        headers = headers & ~(63 << (3 * (k - 1)));
+        headers = headers | (HEADER(object[k]) << (3 * (k - 1))) |
+            (SECOND(object[k]) -> (HEADER(object[k]) << (3 * k)) : 0);
+#endif
         h = HEADER(object[k]);
         o = o | (FIRST(object[k]) << (3 * (k - 1)));
         k++;
@@ -418,8 +441,23 @@ inline send(set_, complete_) {
 /* Replays the chain and sends the fence: `size` entries of the own log behind the chain, or the term entry. */
 #define BEHIND (PREFIX(chain, ME.log) -> LEN(ME.log) - LEN(chain) : 0)
 #define FENCE(size) \
-    :: d_step { ME.role == REPLAYING && LEN(chain) < INDEXES && (size == 1 || BEHIND >= size) -> \
+    :: d_step { ME.role == REPLAYING && !DEPOSED && LEN(chain) < INDEXES && (size == 1 || BEHIND >= size) -> \
         sendFence(size) }
+/* Behind a later leader's fence an object of this term would not belong to the chain. */
+#ifdef WITHOUT_GIVE_UP
+#define DEPOSED false
+#else
+#define DEPOSED (header > ME.term)
+#endif
+/* A deposed leader that does not know it yet may have filled the name, made a checkpoint, and deleted the object again. */
+#ifdef WITHOUT_HEAD
+#define COVERED false
+#else
+#define COVERED (base >= fence[ME.term])
+#endif
+inline replayAgain() {
+    ME.role = REPLAYING; sent[ME.term] = 0; cuts[ME.term] = 0; fence[ME.term] = 0; landed[ME.term] = 0
+}
 inline sendFence(size) {
     h = ME.term;
     adopt();
@@ -488,6 +526,42 @@ inline restarted() {
 #else
     skip
 #endif
+}
+
+/* A checkpoint that covers the log up to `end`, and the collection of what it covers; fences stay. */
+#ifdef WITHOUT_CHECKPOINT_HEADER
+#define HEADER_AT(end) AT(chain, end)
+#else
+#define HEADER_AT(end) AT(headers, end)
+#endif
+#define CHECKPOINT(end) \
+    :: d_step { prunes > 0 && ME.role == LEADING && ME.commit >= end && base < end && LEN(chain) >= end && \
+        (ends & BIT(end)) -> \
+        prunes--; base = end; baseHeader = HEADER_AT(end); collect() }
+#ifdef WITHOUT_FENCES
+#define KEPT false
+#else
+#ifdef WITHOUT_CHAIN_FENCES
+#define KEPT (!(j & BIT(HEADER(object[k]))))
+#else
+#define KEPT (fences & BIT(k))
+#endif
+#endif
+inline collect() {
+    k = 1;
+    j = 0;  /* header terms of objects with a lower name */
+    do
+    :: k <= base ->
+        o = object[k];
+        if
+        :: o != 0 && !KEPT -> object[k] = 0
+        :: else
+        fi;
+        j = j | (o != 0 -> BIT(HEADER(o)) : 0);
+        k++
+    :: else -> break
+    od;
+    skip
 }
 
 proctype Run(byte i) {
@@ -562,9 +636,11 @@ end:
     :: d_step { ME.role == CANDIDATE && ME.swap == WON && ME.swapTerm <= ME.term -> forget() }
     FENCE(1)
     FENCE(2)
+    :: d_step { ME.role == REPLAYING && DEPOSED -> forget() }
     /* The fence is in the chain: now entries of the term may exist. */
-    :: d_step { ME.role == FENCING && (landed[ME.term] & BIT(fence[ME.term])) &&
+    :: d_step { ME.role == FENCING && (landed[ME.term] & BIT(fence[ME.term])) && !COVERED &&
         (AT(sent[ME.term], LEN(sent[ME.term])) == ME.term || LEN(sent[ME.term]) < INDEXES) -> established() }
+    :: d_step { ME.role == FENCING && (landed[ME.term] & BIT(fence[ME.term])) && COVERED -> replayAgain() }
     /* 412. */
     :: d_step { ME.role == FENCING && !(landed[ME.term] & BIT(fence[ME.term])) && object[fence[ME.term]] != 0 ->
         k = fence[ME.term];
@@ -572,7 +648,13 @@ end:
         :: HEADER(object[k]) > ME.term -> forget()
         :: else ->
             if
-            :: LEN(chain) >= k -> ME.role = REPLAYING; sent[ME.term] = 0; cuts[ME.term] = 0; fence[ME.term] = 0
+            :: LEN(chain) >= k ->
+#if PRUNES
+                stale[ME.term] = OBJECT(ME.term, k);
+                staleName[ME.term] = k;
+#endif
+                
+                replayAgain()
             :: else -> over[ME.term * (INDEXES + 1) + k] = object[k]
             fi
         fi;
@@ -585,6 +667,19 @@ end:
         :: else -> over[ME.term * (INDEXES + 1) + ME.stored + 1] = object[ME.stored + 1]
         fi;
         skip }
+
+#if PRUNES
+    CHECKPOINT(2) CHECKPOINT(3)
+#if INDEXES > 3
+    CHECKPOINT(4)
+#endif
+#endif
+#ifdef WITHOUT_JOIN
+    :: d_step { ME.role < REPLAYING && LEN(ME.log) < INDEXES && object[LEN(ME.log) + 1] != 0 &&
+        PREVIOUS(object[LEN(ME.log) + 1]) == AT(ME.log, LEN(ME.log)) ->
+        ME.log = ADD(ME.log, FIRST(object[LEN(ME.log) + 1]));
+        ME.durable = LEN(ME.log); ME.applied = LEN(ME.log) }
+#endif
 
     /* Faults. */
     RESTART(0) RESTART(1) RESTART(2)
@@ -608,6 +703,8 @@ end:
         landed[t] = landed[t] | BIT(k); \
         walk(); \
         nowStored(t) }
+#define LAND_STALE(t) \
+    :: d_step { stale[t] != 0 && object[staleName[t]] == 0 -> object[staleName[t]] = stale[t]; stale[t] = 0; walk() }
 #define LAND_SWAP(a) \
     :: d_step { n[a].swap == SENT -> \
         recTerm = n[a].swapTerm; recSet = n[a].swapSet; recComplete = n[a].swapComplete; recLeader = a; \
@@ -632,6 +729,12 @@ end:
 #endif
 #if INDEXES > 4
     LAND(1, 5) LAND(2, 5) LAND(3, 5)
+#endif
+#if PRUNES && TERMS > 1
+    LAND_STALE(2)
+#if TERMS > 2
+    LAND_STALE(3)
+#endif
 #endif
     LAND_SWAP(0) LAND_SWAP(1)
 #if NODES > 2
