@@ -627,7 +627,12 @@ end:
 #endif
 
     /* Take-over. */
+#ifdef WITHOUT_EXACT
+    :: d_step { ME.role == FOLLOWER && recTerm < TERMS && recTerm >= ME.term && ELIGIBLE -> ME.role = CANDIDATE }
+    :: d_step { ME.role == CANDIDATE && ME.swap == NONE && recTerm < TERMS && recTerm >= ME.term ->
+#else
     :: d_step { ME.role == FOLLOWER && recTerm < TERMS && recTerm >= ME.term && ELIGIBLE ->
+#endif
         ME.role = CANDIDATE; ME.swap = SENT; ME.swapTerm = recTerm + 1;
         ME.swapSet = WINNERS_SET; ME.swapComplete = recComplete }
     :: d_step { ME.role == CANDIDATE && ME.swap == WON && ME.swapTerm > ME.term ->
