@@ -27,7 +27,7 @@ build: ## Install what is missing and build the release binary, .build/release/t
 test: ## Lint, build and run every test that needs minutes at most
 	@scripts/test
 
-test-all: ## The above, slow tests, fuzzers, the address sanitizer, and what other etcd clients and Patroni do on every engine
+test-all: ## The above, slow tests, fuzzers, the address sanitizer, models of the cluster protocol, and what other etcd clients and Patroni do on every engine
 	@scripts/test-all $(ENGINES)
 
 bench: build ## Measure t4 beside etcd, both on this machine; ENGINE=rocksdb, leveldb or memory instead of lmdb

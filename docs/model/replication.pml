@@ -1,0 +1,776 @@
+/*
+ * The cluster protocol: log, chain in the object store, election record, take-over (rules R1-R5, L2, S1).
+ * docs/decisions/0009-cluster-protocol.md says what is modelled and why; scripts/check-model runs it.
+ *
+ *   spin -a [-DNODES=.. -DTERMS=.. ...] [-DWITHOUT_rule] replication.pml && cc -O2 -DSAFETY -o pan pan.c && ./pan
+ *
+ * Every option of a `do` below is one atomic step of a node or of the store; between any two of them anything else may
+ * happen, a crash too. WITHOUT_rule takes the sentence of a rule away: a check has to fail then.
+ *
+ * How the world is kept small without losing behaviour:
+ *  - An entry is its term; a log is a number with three bits for each index. That no (term, index) is given twice is an
+ *    assertion, so a term and an index name one entry.
+ *  - A leader only appends to its log while it leads. So whatever messages of term T are under way are pieces of the
+ *    log `sent[T]`: any piece may arrive at any time, any number of times, in any order, also long after that leader died.
+ *    The same holds for its uploads: any object of `sent[T]` may land at any time, as long as its name is free.
+ *  - A follower's receiving, fsync and acknowledgement are one step: an entry that is not durable yet, or an
+ *    acknowledgement that never arrives, cannot be told from an entry that did not arrive yet.
+ *  - A node that is down is a node that makes no step: a restart is one step.
+ *  - A sent swap lands later or never. As the record has a nonce, a swap that lands makes all others that are under way fail.
+ */
+
+#ifndef NODES
+#define NODES 3
+#endif
+#ifndef TERMS
+#define TERMS 3         /* 1 ... 7 */
+#endif
+#ifndef INDEXES
+#define INDEXES 4       /* 1 ... 5 */
+#endif
+#ifndef CRASHES
+#define CRASHES 1       /* restarts, all nodes together */
+#endif
+#ifndef LOSSES
+#define LOSSES 0        /* lost disks, one for each node at most */
+#endif
+#ifndef SWAPS
+#define SWAPS 2         /* changes of the set or of store_complete that leaders ask for, all together */
+#endif
+#ifndef PRUNES
+#define PRUNES 0        /* checkpoints with the collection of the log behind them */
+#endif
+#ifndef START_SET
+#define START_SET 3     /* the in-sync set at the start, a bit for each instance */
+#endif
+#ifndef START_COMPLETE
+#define START_COMPLETE 0
+#endif
+
+/* Logs. */
+#define AT(l, k)  ((((l) << 3) >> (3 * (k))) & 7)            /* term of the entry at index k; 0: none */
+#define CUT(l, k) ((l) & ((1 << (3 * (k))) - 1))             /* the first k entries */
+#define LEN(l)    ((l) > 4095 -> 5 : ((l) > 511 -> 4 : ((l) > 63 -> 3 : ((l) > 7 -> 2 : ((l) > 0 -> 1 : 0)))))
+#define ADD(l, t) ((l) | ((t) << (3 * LEN(l))))
+#define PREFIX(a, b) (CUT(b, LEN(a)) == (a))                 /* a is the beginning of b */
+#define MAX(a, b) ((a) > (b) -> (a) : (b))
+#define MIN(a, b) ((a) < (b) -> (a) : (b))
+
+/* Objects of the log, one or two entries: the uploader's term, term of the previous position, terms of the entries. */
+#define HEADER(o)   ((o) & 7)
+#define PREVIOUS(o) (((o) >> 3) & 7)
+#define FIRST(o)    (((o) >> 6) & 7)
+#define SECOND(o)   (((o) >> 9) & 7)
+#define BIT(k)      (1 << (k))
+#define PAIR(t, k)  (LEN(sent[t]) > (k) && !(cuts[t] & BIT((k) + 1)))
+#define OBJECT(t, k) ((t) | (AT(sent[t], (k) - 1) << 3) | (AT(sent[t], k) << 6) | (PAIR(t, k) -> (AT(sent[t], (k) + 1) << 9) : 0))
+#define END(t, k)   ((k) + (PAIR(t, k) -> 1 : 0))
+
+/* Roles. Replaying and fencing have won their term and may not create entries yet. */
+#define FOLLOWER 0
+#define CANDIDATE 1
+#define REPLAYING 2
+#define FENCING 3
+#define LEADING 4
+
+/* A swap. */
+#define NONE 0
+#define SENT 1     /* may land; read back, the record is unchanged, which proves nothing */
+#define WON 2
+#define LOST 3
+
+typedef Node {
+    byte role;
+    byte term;     /* the highest one heard of: lower ones are refused */
+    byte id;       /* instance: number of the node, plus NODES once its disk is new */
+    short log;
+    byte durable;  /* so many entries are fsynced */
+    byte set;      /* leader: the record as it knows it */
+    bit complete;
+    byte swap;     /* the own swap under way, and what it would make of the record */
+    byte swapTerm;
+    byte swapSet;
+    bit swapComplete;
+    byte lateTerm; /* a swap of a former life of this node that may land yet; 0: none */
+    byte lateSet;
+    bit lateComplete;
+    byte commit;   /* leader: committed index, */
+    byte stored;   /*         own log in the chain up to here, as far as it knows, */
+    byte taken;    /*         end of its log at the take-over, its own term entry included */
+    byte applied;  /* so many entries its engine has at most; they cannot be undone */
+    byte ack[2 * NODES]
+}
+
+Node n[NODES];
+
+/* The record. */
+byte recTerm = 1;
+byte recLeader = 0;
+byte recSet = START_SET;
+bit recComplete = START_COMPLETE;
+
+/* The leader of each term: its log, where its objects begin, its fence, what of it landed; which term has a fence. */
+short sent[TERMS + 1];
+byte cuts[TERMS + 1];
+byte fence[TERMS + 1];
+byte landed[TERMS + 1];
+byte fenced = 2;
+
+/* The store. */
+short object[INDEXES + 2];
+short over[(TERMS + 1) * (INDEXES + 1)];  /* If-Match puts under way: the orphan that term t replaces at name k */
+byte base = 0;                            /* the checkpoint ends here, */
+byte baseHeader = 0;                      /* with an object of this term */
+
+/* What the assertions look at. */
+short chain = 1;      /* what a reader of the store takes for the log */
+short committed = 1;  /* everything that was acknowledged or is in the chain */
+short committedBy = 1;  /* and in which term it was, like a log */
+byte header = 1;      /* the highest uploader's term in the chain */
+byte told[TERMS + 1]; /* what each leader said is committed */
+
+#if PRUNES
+byte fences = 2;               /* names of the chain's fences: where its header term rises */
+byte ends = 2;                 /* where objects of the chain end, */
+short headers = 1;             /*   and their header terms, like a log */
+short stale[TERMS + 1];        /* a fence that found its name taken, and may land yet */
+byte staleName[TERMS + 1];
+#endif
+
+byte crashes = CRASHES;
+byte losses = LOSSES;
+byte swaps = SWAPS;
+byte prunes = PRUNES;
+
+hidden byte j, k, h;
+hidden short x, o;
+
+#define ME n[i]
+#define SELF BIT(n[i].id)
+
+/* No two logs agree on an entry and differ before it. */
+#define MATCH(a, b, k) (AT(a, k) == 0 || AT(a, k) != AT(b, k) || CUT(a, k) == CUT(b, k))
+inline logMatching() {
+    j = 0;
+    do
+    :: j < NODES ->
+        k = 1;
+        do
+        :: k <= INDEXES -> assert(MATCH(ME.log, n[j].log, k)); k++
+        :: else -> break
+        od;
+        j++
+    :: else -> break
+    od;
+    skip
+}
+
+/* Leader completeness: what term `by_` committed is in the log of every later leader. */
+inline inLaterLogs(log_, end_, by_) {
+    j = by_ + 1;
+    do
+    :: j <= TERMS -> assert(!(fenced & BIT(j)) || CUT(sent[j], end_) == CUT(log_, end_)); j++
+    :: else -> break
+    od;
+    skip
+}
+/* store_complete tells the truth. */
+#define TRUTH (!recComplete || PREFIX(committed, chain))
+
+/* Everything in `log_` up to `end_` is committed by term `by_`, by acknowledgements or by being in the chain. */
+inline nowCommitted(log_, end_, by_) {
+    x = CUT(log_, end_);
+    if
+    :: LEN(committed) >= end_ -> assert(CUT(committed, end_) == x)
+    :: else ->
+        assert(PREFIX(committed, x));
+        do
+        :: LEN(committed) < end_ ->
+            committedBy = committedBy | (by_ << (3 * LEN(committed)));
+            committed = CUT(x, LEN(committed) + 1)
+        :: else -> break
+        od
+    fi;
+    inLaterLogs(log_, end_, by_)
+}
+
+#ifdef WITHOUT_L2_PREVIOUS
+#define FOLLOWS(o, t) true
+#else
+#define FOLLOWS(o, t) (PREVIOUS(o) == (t))
+#endif
+#ifdef WITHOUT_L2_HEADER
+#define NOT_DEPOSED(o, h) true
+#else
+#define NOT_DEPOSED(o, h) (HEADER(o) >= (h))
+#endif
+/* Reads the chain from the checkpoint on. */
+inline walk() {
+    o = CUT(chain, base);
+    k = base + 1;
+    h = baseHeader;
+    do
+    :: object[k] != 0 && FOLLOWS(object[k], AT(o, k - 1)) && NOT_DEPOSED(object[k], h) ->
+#if PRUNES
+        if
+        :: HEADER(object[k]) > h -> fences = fences | BIT(k)
+        :: else
+        fi;
+        ends = ends | BIT(k + (SECOND(object[k]) -> 1 : 0));
+        headers = headers & ~(63 << (3 * (k - 1)));
+        headers = headers | (HEADER(object[k]) << (3 * (k - 1))) |
+            (SECOND(object[k]) -> (HEADER(object[k]) << (3 * k)) : 0);
+#endif
+        h = HEADER(object[k]);
+        o = o | (FIRST(object[k]) << (3 * (k - 1)));
+        k++;
+        if
+        :: SECOND(object[k - 1]) -> o = o | (SECOND(object[k - 1]) << (3 * (k - 1))); k++
+        :: else
+        fi;
+        if
+        :: LEN(o) > LEN(chain) -> nowCommitted(o, k - 1, h)
+        :: else
+        fi
+    :: else -> break
+    od;
+    assert(PREFIX(chain, o));  /* the chain only grows */
+    chain = o;
+    header = h;
+    assert(TRUTH)
+}
+
+/* A leader learns of its uploads at once: to know it later is to act on it later. */
+#define LEARN(a, t) \
+    if \
+    :: n[a].role == LEADING && n[a].term == t && (landed[t] & BIT(n[a].stored + 1)) -> \
+        n[a].stored = END(t, n[a].stored + 1) \
+    :: else \
+    fi
+inline nowStored(by_) {
+    j = 0;
+    do
+    :: j < NODES -> LEARN(j, by_); LEARN(j, by_); LEARN(j, by_); LEARN(j, by_); j++
+    :: else -> break
+    od;
+    skip
+}
+
+inline recordChanged() {
+    j = 0;
+    do
+    :: j < NODES ->
+        if
+        :: n[j].swap == SENT && n[j].role == CANDIDATE ->
+            n[j].role = FOLLOWER;
+            n[j].swap = NONE; n[j].swapTerm = 0; n[j].swapSet = 0; n[j].swapComplete = 0
+        :: n[j].swap == SENT && n[j].role != CANDIDATE -> n[j].swap = LOST
+        :: else
+        fi;
+        n[j].lateTerm = 0; n[j].lateSet = 0; n[j].lateComplete = 0;
+        j++
+    :: else -> break
+    od;
+    assert(TRUTH);
+    assert(recComplete || (recSet & (recSet - 1)))
+}
+
+/* The node forgets what only a leader or candidate knows; what it sent may land yet. */
+inline forget() {
+    if
+    :: ME.swap == SENT -> ME.lateTerm = ME.swapTerm; ME.lateSet = ME.swapSet; ME.lateComplete = ME.swapComplete
+    :: else
+    fi;
+    ME.swap = NONE; ME.swapTerm = 0; ME.swapSet = 0; ME.swapComplete = 0;
+    ME.role = FOLLOWER; ME.set = 0; ME.complete = 0; ME.commit = 0; ME.stored = 0; ME.taken = 0;
+    j = 0;
+    do
+    :: j < 2 * NODES -> ME.ack[j] = 0; j++
+    :: else -> break
+    od;
+    skip
+}
+
+/* The chain is taken into the log; where they disagree the chain wins. */
+inline adopt() {
+    if
+    :: !PREFIX(chain, ME.log) ->
+        assert(ME.applied <= LEN(chain) && CUT(ME.log, ME.applied) == CUT(chain, ME.applied));
+        ME.log = chain
+    :: else
+    fi;
+    ME.durable = LEN(ME.log);
+    ME.applied = MAX(ME.applied, LEN(chain));
+#ifndef WITHOUT_HEADER
+    ME.term = MAX(ME.term, header);
+#endif
+    ME.term = MAX(ME.term, AT(ME.log, LEN(ME.log)))
+}
+
+/* A piece of the log of term t, the entry behind index p, arrives. */
+#define RECEIVE(t, p) \
+    :: d_step { (fenced & BIT(t)) && LEN(sent[t]) > p && REFUSES_NOT(t) && !(ME.role >= REPLAYING && ME.term == t) && \
+        LEN(ME.log) >= p && MATCHES(t, p) && (ME.term < t || AT(ME.log, p + 1) != AT(sent[t], p + 1) || acksMore(t, p) || \
+        (told[t] > p && ME.applied <= p)) -> \
+        receive(t, p) }
+#ifdef WITHOUT_TERM
+#define REFUSES_NOT(t) (ME.role < REPLAYING || t > ME.term)
+#else
+#define REFUSES_NOT(t) (ME.term <= t)
+#endif
+#ifdef WITHOUT_PREVIOUS
+#define MATCHES(t, p) true
+#else
+#define MATCHES(t, p) (AT(ME.log, p) == AT(sent[t], p))
+#endif
+#define ACK(a, t, p) (a < NODES && n[a].role == LEADING && n[a].term == t && n[a].ack[ME.id] < p + 1)
+#define acksMore(t, p) (ACK(0, t, p) || ACK(1, t, p) || ACK(NODES - 1, t, p))
+
+inline receive(t, p) {
+    if
+    :: ME.role >= REPLAYING || (ME.role == CANDIDATE && ME.swapTerm <= t) -> forget()
+    :: else
+    fi;
+    ME.term = MAX(ME.term, t);
+    if
+    :: AT(ME.log, p + 1) != AT(sent[t], p + 1) ->
+        /* A conflicting tail goes; nothing of it was applied. */
+        assert(ME.applied <= p);
+        ME.log = CUT(ME.log, p);
+        ME.log = ADD(ME.log, AT(sent[t], p + 1));
+        ME.durable = MIN(ME.durable, p)
+    :: else
+    fi;
+    /* An entry that was there may be one that it wrote as a leader and never fsynced. */
+#ifndef WITHOUT_FSYNC
+    ME.durable = MAX(ME.durable, p + 1);
+#endif
+    ME.applied = MAX(ME.applied, MIN(p + 1, told[t]));
+    j = 0;
+    do
+    :: j < NODES ->
+        if :: n[j].role == LEADING && n[j].term == t && n[j].ack[ME.id] < p + 1 -> n[j].ack[ME.id] = p + 1 :: else fi;
+        j++
+    :: else -> break
+    od;
+    logMatching()
+}
+
+/* R1, and the rule of the old and the new record while a swap is under way. */
+#define PENDING (ME.swap != NONE)
+#ifdef WITHOUT_OLD
+#define NEEDS_SET (PENDING -> ME.swapSet : ME.set)
+#define NEEDS_CHAIN (PENDING -> ME.swapComplete : ME.complete)
+#else
+#ifdef WITHOUT_NEW
+#define NEEDS_SET (ME.set)
+#define NEEDS_CHAIN (ME.complete)
+#else
+#define NEEDS_SET (ME.set | ME.swapSet)
+#define NEEDS_CHAIN (ME.complete || ME.swapComplete)
+#endif
+#endif
+#define HAS(a, c) (!(NEEDS_SET & BIT(a)) || a == ME.id || ME.ack[a] >= c)
+#if NODES == 3
+#define ALL_HAVE(c) (HAS(0, c) && HAS(1, c) && HAS(2, c) && HAS(3, c) && HAS(4, c) && HAS(5, c))
+#else
+#define ALL_HAVE(c) (HAS(0, c) && HAS(1, c) && HAS(2, c) && HAS(3, c))
+#endif
+#define SEVERAL(s) ((s) & ((s) - 1))
+
+/* Everything that may be committed: what this leader committed, and all that it found when it took over. */
+#ifdef WITHOUT_TAKEN
+#define MAYBE_COMMITTED (ME.commit)
+#else
+#define MAYBE_COMMITTED (MAX(ME.commit, ME.taken))
+#endif
+
+#define LEADS_FREE (ME.role == LEADING && ME.swap == NONE && swaps > 0)
+
+inline send(set_, complete_) {
+    swaps--;
+    ME.swapTerm = ME.term; ME.swapSet = set_; ME.swapComplete = complete_;
+    ME.swap = (recTerm == ME.term -> SENT : LOST)
+}
+
+#ifdef WITHOUT_R2
+#define MAY_GROW(a) true
+#else
+#define MAY_GROW(a) (ME.ack[n[a].id] >= MAYBE_COMMITTED)
+#endif
+#define GROW(a) \
+    :: d_step { a != i && LEADS_FREE && !(ME.set & BIT(n[a].id)) && MAY_GROW(a) -> \
+        send(ME.set | BIT(n[a].id), ME.complete) }
+
+#ifdef WITHOUT_R3_LAST
+#define LAST_OUT(a) (ME.complete)
+#else
+#define LAST_OUT(a) (!SEVERAL(ME.set & ~BIT(a)) || ME.complete)
+#endif
+#ifdef WITHOUT_R4_TRUE
+#define ALL_STORED true
+#else
+#define ALL_STORED (ME.stored >= MAYBE_COMMITTED)
+#endif
+#define SHRINK(a) \
+    :: d_step { a != ME.id && LEADS_FREE && (ME.set & BIT(a)) && (!LAST_OUT(a) || ME.complete || ALL_STORED) -> \
+        send(ME.set & ~BIT(a), LAST_OUT(a)); earlyShrink() }
+#ifdef WITHOUT_R3_FIRST
+#define earlyShrink() ME.set = ME.swapSet
+#else
+#define earlyShrink() skip
+#endif
+
+#ifdef WITHOUT_R4_FALSE
+#define earlyFalse() ME.complete = 0; ME.swapComplete = 0
+#else
+#define earlyFalse() skip
+#endif
+
+#ifdef WITHOUT_ELIGIBLE
+#define ELIGIBLE true
+#else
+#define ELIGIBLE ((recSet & SELF) || recComplete)
+#endif
+#ifdef WITHOUT_KEEP_SET
+#define WINNERS_SET SELF
+#else
+#define WINNERS_SET ((recSet & SELF) -> recSet : SELF)
+#endif
+
+/* Replays the chain and sends the fence: `size` entries of the own log behind the chain, or the term entry. */
+#define BEHIND (PREFIX(chain, ME.log) -> LEN(ME.log) - LEN(chain) : 0)
+#define FENCE(size) \
+    :: d_step { ME.role == REPLAYING && !DEPOSED && LEN(chain) < INDEXES && (size == 1 || BEHIND >= size) -> \
+        sendFence(size) }
+/* Behind a later leader's fence an object of this term would not belong to the chain. */
+#ifdef WITHOUT_GIVE_UP
+#define DEPOSED false
+#else
+#define DEPOSED (header > ME.term)
+#endif
+/* A deposed leader that does not know it yet may have filled the name, made a checkpoint, and deleted the object again. */
+#ifdef WITHOUT_HEAD
+#define COVERED false
+#else
+#define COVERED (base >= fence[ME.term])
+#endif
+inline replayAgain() {
+    ME.role = REPLAYING; sent[ME.term] = 0; cuts[ME.term] = 0; fence[ME.term] = 0; landed[ME.term] = 0
+}
+inline sendFence(size) {
+    h = ME.term;
+    adopt();
+    ME.term = h;
+    logMatching();
+    k = LEN(chain) + 1;
+    fence[ME.term] = k;
+    cuts[ME.term] = BIT(k);
+#ifdef WITHOUT_TAIL
+    ME.log = chain;
+    ME.durable = MIN(ME.durable, LEN(chain));
+#endif
+    sent[ME.term] = (LEN(ME.log) >= k -> ME.log : ADD(ME.log, ME.term));
+    /* The rest of the tail goes into objects of one entry. */
+    cuts[ME.term] = cuts[ME.term] | (size == 1 -> BIT(k + 1) : 0) | BIT(k + 2) | BIT(k + 3) | BIT(k + 4);
+    cuts[ME.term] = cuts[ME.term] & (BIT(LEN(sent[ME.term]) + 1) - 1);
+    ME.role = FENCING;
+#ifdef WITHOUT_FENCE
+    established()
+#endif
+}
+inline established() {
+    ME.role = LEADING;
+    fenced = fenced | BIT(ME.term);
+    if
+    :: AT(sent[ME.term], LEN(sent[ME.term])) != ME.term ->
+        sent[ME.term] = ADD(sent[ME.term], ME.term);
+        cuts[ME.term] = cuts[ME.term] | BIT(LEN(sent[ME.term]))
+    :: else
+    fi;
+    ME.log = sent[ME.term];
+    ME.taken = LEN(ME.log);
+    ME.commit = 0;
+    ME.stored = fence[ME.term] - 1;
+    /* Leader completeness. */
+    k = 1;
+    do
+    :: k <= LEN(committed) -> assert(AT(committedBy, k) >= ME.term || CUT(ME.log, k) == CUT(committed, k)); k++
+    :: else -> break
+    od;
+    nowStored(ME.term);
+    logMatching()
+}
+
+/* `lost`: so many of the entries that were not fsynced are gone; what is left is copied and fsynced before anything else. */
+#define RESTART(lost) \
+    :: d_step { crashes > 0 && LEN(ME.log) >= ME.durable + lost && (lost > 0 || ME.role != FOLLOWER) -> \
+        crashes--; \
+        ME.log = CUT(ME.log, LEN(ME.log) - lost); \
+        ME.durable = LEN(ME.log); \
+        restarted() }
+inline restarted() {
+    h = ME.term;
+    forget();
+    ME.term = AT(ME.log, LEN(ME.log));
+#ifndef WITHOUT_READ
+    ME.term = MAX(ME.term, recTerm);
+#endif
+#ifdef WITHOUT_OWN
+    if
+    :: recLeader == i && h == recTerm && (fenced & BIT(h)) ->
+        ME.role = LEADING; ME.term = recTerm; ME.set = recSet; ME.complete = recComplete;
+        ME.taken = LEN(ME.log); ME.stored = LEN(chain)
+    :: else
+    fi
+#else
+    skip
+#endif
+}
+
+/* A checkpoint that covers the log up to `end`, and the collection of what it covers; fences stay. */
+#ifdef WITHOUT_CHECKPOINT_HEADER
+#define HEADER_AT(end) AT(chain, end)
+#else
+#define HEADER_AT(end) AT(headers, end)
+#endif
+#define CHECKPOINT(end) \
+    :: d_step { prunes > 0 && ME.role == LEADING && ME.commit >= end && base < end && LEN(chain) >= end && \
+        (ends & BIT(end)) -> \
+        prunes--; base = end; baseHeader = HEADER_AT(end); collect() }
+#ifdef WITHOUT_FENCES
+#define KEPT false
+#else
+#ifdef WITHOUT_CHAIN_FENCES
+#define KEPT (!(j & BIT(HEADER(object[k]))))
+#else
+#define KEPT (fences & BIT(k))
+#endif
+#endif
+inline collect() {
+    k = 1;
+    j = 0;  /* header terms of objects with a lower name */
+    do
+    :: k <= base ->
+        o = object[k];
+        if
+        :: o != 0 && !KEPT -> object[k] = 0
+        :: else
+        fi;
+        j = j | (o != 0 -> BIT(HEADER(o)) : 0);
+        k++
+    :: else -> break
+    od;
+    skip
+}
+
+proctype Run(byte i) {
+end:
+    do
+    /* The log of a leader. */
+    :: d_step { ME.role == LEADING && ME.commit >= ME.taken && LEN(ME.log) < INDEXES ->
+        ME.log = ADD(ME.log, ME.term);
+        assert(LEN(sent[ME.term]) < LEN(ME.log));  /* no (term, index) is given twice */
+        sent[ME.term] = ME.log;
+        cuts[ME.term] = cuts[ME.term] | BIT(LEN(ME.log)) }
+    :: d_step { ME.durable < LEN(ME.log) && ME.role == LEADING -> ME.durable = LEN(ME.log) }
+    :: d_step { ME.role == LEADING && ME.durable > ME.commit && ALL_HAVE(ME.commit + 1) &&
+        (!NEEDS_CHAIN || ME.stored > ME.commit) ->
+        ME.commit++;
+        /* Durability: on two disks or in the store. */
+        assert(SEVERAL(NEEDS_SET) || LEN(chain) >= ME.commit);
+        told[ME.term] = MAX(told[ME.term], ME.commit);
+        ME.applied = MAX(ME.applied, ME.commit);
+        nowCommitted(ME.log, ME.commit, ME.term);
+        assert(TRUTH) }
+
+    /* Messages. */
+    RECEIVE(1, 0) RECEIVE(1, 1) RECEIVE(1, 2) RECEIVE(1, 3)
+#if TERMS > 1
+    RECEIVE(2, 0) RECEIVE(2, 1) RECEIVE(2, 2) RECEIVE(2, 3)
+#endif
+#if TERMS > 2
+    RECEIVE(3, 0) RECEIVE(3, 1) RECEIVE(3, 2) RECEIVE(3, 3)
+#endif
+#if TERMS > 3
+    RECEIVE(4, 0) RECEIVE(4, 1) RECEIVE(4, 2) RECEIVE(4, 3)
+#endif
+#if INDEXES > 4
+    RECEIVE(1, 4) RECEIVE(2, 4) RECEIVE(3, 4)
+#endif
+    /* Catching up from the store. */
+    :: d_step { ME.role < REPLAYING && !PREFIX(chain, ME.log) -> adopt(); logMatching() }
+
+    /* Swaps of a leader. */
+    GROW(0) GROW(1)
+    SHRINK(0) SHRINK(1)
+#if NODES > 2
+    GROW(2)
+    SHRINK(2)
+#endif
+    :: d_step { LEADS_FREE && !ME.complete && ALL_STORED -> send(ME.set, 1) }
+    :: d_step { LEADS_FREE && ME.complete && SEVERAL(ME.set) -> send(ME.set, 0); earlyFalse() }
+    :: d_step { ME.role == LEADING && ME.swap == WON ->
+        ME.set = ME.swapSet; ME.complete = ME.swapComplete;
+        ME.swap = NONE; ME.swapTerm = 0; ME.swapSet = 0; ME.swapComplete = 0 }
+    :: d_step { ME.role == LEADING && ME.swap == LOST ->
+#ifdef WITHOUT_REFUSED
+        ME.swap = NONE; ME.swapTerm = 0; ME.swapSet = 0; ME.swapComplete = 0
+#else
+        forget()
+#endif
+        }
+#ifdef WITHOUT_S1
+    :: d_step { ME.role == LEADING && ME.swap == SENT ->
+        ME.lateTerm = ME.swapTerm; ME.lateSet = ME.swapSet; ME.lateComplete = ME.swapComplete;
+        ME.swap = NONE; ME.swapTerm = 0; ME.swapSet = 0; ME.swapComplete = 0 }
+#endif
+
+    /* Take-over. */
+#ifdef WITHOUT_EXACT
+    :: d_step { ME.role == FOLLOWER && recTerm < TERMS && recTerm >= ME.term && ELIGIBLE -> ME.role = CANDIDATE }
+    :: d_step { ME.role == CANDIDATE && ME.swap == NONE && recTerm < TERMS && recTerm >= ME.term ->
+#else
+    :: d_step { ME.role == FOLLOWER && recTerm < TERMS && recTerm >= ME.term && ELIGIBLE ->
+#endif
+        ME.role = CANDIDATE; ME.swap = SENT; ME.swapTerm = recTerm + 1;
+        ME.swapSet = WINNERS_SET; ME.swapComplete = recComplete }
+    :: d_step { ME.role == CANDIDATE && ME.swap == WON && ME.swapTerm > ME.term ->
+        ME.role = REPLAYING; ME.term = ME.swapTerm; ME.set = ME.swapSet; ME.complete = ME.swapComplete;
+        ME.swap = NONE; ME.swapTerm = 0; ME.swapSet = 0; ME.swapComplete = 0 }
+    :: d_step { ME.role == CANDIDATE && ME.swap == WON && ME.swapTerm <= ME.term -> forget() }
+    FENCE(1)
+    FENCE(2)
+    :: d_step { ME.role == REPLAYING && DEPOSED -> forget() }
+    /* The fence is in the chain: now entries of the term may exist. */
+    :: d_step { ME.role == FENCING && (landed[ME.term] & BIT(fence[ME.term])) && !COVERED &&
+        (AT(sent[ME.term], LEN(sent[ME.term])) == ME.term || LEN(sent[ME.term]) < INDEXES) -> established() }
+    :: d_step { ME.role == FENCING && (landed[ME.term] & BIT(fence[ME.term])) && COVERED -> replayAgain() }
+    /* 412. */
+    :: d_step { ME.role == FENCING && !(landed[ME.term] & BIT(fence[ME.term])) && object[fence[ME.term]] != 0 ->
+        k = fence[ME.term];
+        if
+        :: HEADER(object[k]) > ME.term -> forget()
+        :: else ->
+            if
+            :: LEN(chain) >= k ->
+#if PRUNES
+                stale[ME.term] = OBJECT(ME.term, k);
+                staleName[ME.term] = k;
+#endif
+                
+                replayAgain()
+            :: else -> over[ME.term * (INDEXES + 1) + k] = object[k]
+            fi
+        fi;
+        skip }
+    /* 412 to the next upload. */
+    :: d_step { ME.role == LEADING && ME.stored < LEN(ME.log) && !(landed[ME.term] & BIT(ME.stored + 1)) &&
+        object[ME.stored + 1] != 0 && over[ME.term * (INDEXES + 1) + ME.stored + 1] != object[ME.stored + 1] ->
+        if
+        :: HEADER(object[ME.stored + 1]) > ME.term -> forget()
+        :: else -> over[ME.term * (INDEXES + 1) + ME.stored + 1] = object[ME.stored + 1]
+        fi;
+        skip }
+
+#if PRUNES
+    CHECKPOINT(2) CHECKPOINT(3)
+#if INDEXES > 3
+    CHECKPOINT(4)
+#endif
+#endif
+#ifdef WITHOUT_JOIN
+    :: d_step { ME.role < REPLAYING && LEN(ME.log) < INDEXES && object[LEN(ME.log) + 1] != 0 &&
+        PREVIOUS(object[LEN(ME.log) + 1]) == AT(ME.log, LEN(ME.log)) ->
+        ME.log = ADD(ME.log, FIRST(object[LEN(ME.log) + 1]));
+        ME.durable = LEN(ME.log); ME.applied = LEN(ME.log) }
+#endif
+
+    /* Faults. */
+    RESTART(0) RESTART(1) RESTART(2)
+    :: d_step { losses > 0 && ME.id < NODES ->
+        losses--;
+        forget();
+#ifndef WITHOUT_INSTANCE
+        ME.id = ME.id + NODES;
+#endif
+        ME.log = 0; ME.durable = 0; ME.applied = 0; ME.term = recTerm }
+    od;
+    skip
+}
+
+/* The store: puts land, in any order, or never. */
+#define LAND(t, k) \
+    :: d_step { (cuts[t] & BIT(k)) && ((fenced & BIT(t)) || fence[t] == k) && \
+        (object[k] == 0 || (over[t * (INDEXES + 1) + k] != 0 && over[t * (INDEXES + 1) + k] == object[k])) -> \
+        object[k] = OBJECT(t, k); \
+        over[t * (INDEXES + 1) + k] = 0; \
+        landed[t] = landed[t] | BIT(k); \
+        walk(); \
+        nowStored(t) }
+#define LAND_STALE(t) \
+    :: d_step { stale[t] != 0 && object[staleName[t]] == 0 -> object[staleName[t]] = stale[t]; stale[t] = 0; walk() }
+#define LAND_SWAP(a) \
+    :: d_step { n[a].swap == SENT -> \
+        recTerm = n[a].swapTerm; recSet = n[a].swapSet; recComplete = n[a].swapComplete; recLeader = a; \
+        n[a].swap = WON; \
+        recordChanged() } \
+    :: d_step { n[a].lateTerm != 0 -> \
+        recTerm = n[a].lateTerm; recSet = n[a].lateSet; recComplete = n[a].lateComplete; recLeader = a; \
+        recordChanged() }
+
+proctype Store() {
+end:
+    do
+    LAND(1, 2) LAND(1, 3) LAND(1, 4)
+#if TERMS > 1
+    LAND(2, 2) LAND(2, 3) LAND(2, 4)
+#endif
+#if TERMS > 2
+    LAND(3, 2) LAND(3, 3) LAND(3, 4)
+#endif
+#if TERMS > 3
+    LAND(4, 2) LAND(4, 3) LAND(4, 4)
+#endif
+#if INDEXES > 4
+    LAND(1, 5) LAND(2, 5) LAND(3, 5)
+#endif
+#if PRUNES && TERMS > 1
+    LAND_STALE(2)
+#if TERMS > 2
+    LAND_STALE(3)
+#endif
+#endif
+    LAND_SWAP(0) LAND_SWAP(1)
+#if NODES > 2
+    LAND_SWAP(2)
+#endif
+    od;
+    skip
+}
+
+/* Term 1: node 0 leads, its term entry is on every disk and in the store. */
+init {
+    d_step {
+        told[1] = 1; sent[1] = 1; cuts[1] = 2; fence[1] = 1; landed[1] = 2;
+        object[1] = 1 | (1 << 6);
+        k = 0;
+        do
+        :: k < NODES ->
+            n[k].id = k; n[k].term = 1; n[k].log = 1; n[k].durable = 1; n[k].applied = 1;
+            k++
+        :: else -> break
+        od;
+        n[0].role = LEADING; n[0].set = START_SET; n[0].complete = START_COMPLETE;
+        n[0].commit = 1; n[0].stored = 1; n[0].taken = 1;
+        n[0].ack[1] = 1
+    }
+    atomic {
+        run Store();
+        run Run(0);
+        run Run(1);
+#if NODES > 2
+        run Run(2)
+#endif
+    }
+}
