@@ -184,6 +184,44 @@ import Testing
         }
     }
 
+    /// Requests wait while answers do, or while many run: what they send meanwhile is theirs when they have their turn.
+    @Test func requestsWaitForTheirTurn() async throws {
+        let heard = Box<String>()
+        var configuration = RPCServerConfiguration.patient
+        configuration.outputBytesMax = 1 << 19
+        try await withPeer(configuration: configuration, heard: heard) { peer, _ in
+            // More than may wait unread.
+            try await peer.headers(1, fields("/large"), end: true)
+            #expect(await heard.wait() == ["/large"])
+            try await peer.headers(3, fields("/wait"))
+            try await peer.data(3, [1, 2], end: false)
+            try await peer.headers(5, fields("/echo"))
+            try await peer.data(5, [3], end: false)
+            try await peer.write(RawPeer.ping)
+            while try await peer.next(FrameType.ping).flags & 1 == 0 {}
+            try await peer.data(5, [4], end: true)
+            try await peer.write(RawPeer.reset(3))
+            #expect(await heard.wait() == ["/large"])
+            try await peer.write(RawPeer.credit(1 << 24) + RawPeer.credit(1 << 24, stream: 1))
+            #expect(try await answer(peer, 5).body == [3, 4])
+            // The one that was given up was never handed over.
+            #expect(await heard.wait() == ["/large"])
+        }
+        let many = Box<String>()
+        try await withPeer(heard: many) { peer, _ in
+            for number in 0..<300 { try await peer.headers(RawPeer.stream(number), fields("/wait"), end: true) }
+            try await peer.write(RawPeer.ping)
+            while try await peer.next(FrameType.ping).flags & 1 == 0 {}
+            #expect(await many.wait(for: 256).count == 256)
+            try await peer.headers(RawPeer.stream(300), fields("/echo"), end: true)
+            // As many as run no more make room.
+            for number in 0..<45 { try await peer.write(RawPeer.reset(RawPeer.stream(number))) }
+            #expect(try await peer.answer(RawPeer.stream(300))[":status"] == "200")
+            let all = await many.wait(for: 345)
+            #expect(all.count { $0 == "gone" } == 45 && all.count { $0 == "waits" } == 300)
+        }
+    }
+
     @Test func callsGoThroughTheServicesOfThePort() async throws {
         try await withPeer { peer, _ in
             try await peer.headers(1, fields("/call"))

@@ -22,6 +22,10 @@ final class WebStream: HTTPCarrier {
     private var fields: [(String, String)] = []
     private var exchange: HTTPExchange?
     private var handler: (any HTTPRequestHandler)?
+    /// A request that has come, as far as it has, and is not handed over yet.
+    private var waiting: (method: String, path: String, body: [UInt8], isComplete: Bool)?
+    /// The service has it, and no answer has begun.
+    private var isRunning = false
     private var unwantedBytes = 0
     /// The end of the answer has left, and that of the request has not come.
     private(set) var isAnswered = false
@@ -42,14 +46,33 @@ final class WebStream: HTTPCarrier {
         return name.count + value.count
     }
 
-    /// The head has come whole.
+    /// The head has come whole: the request is handed over, or waits for its turn.
     func begin(_ method: String, _ path: String, endsStream: Bool) {
+        guard server.webMustWait else { return start(method, path, endsStream: endsStream) }
+        waiting = (method, path, [], endsStream)
+        // Of its body one window more can come.
+        call.applyReading(false)
+        server.parkWeb(call)
+    }
+
+    /// Hands over a request that has waited.
+    func handle() {
+        guard let request = waiting else { return }
+        waiting = nil
+        start(request.method, request.path, endsStream: false)
+        request.body.withUnsafeBytes { if !$0.isEmpty { received($0) } }
+        if request.isComplete { ended() } else { resumeReading() }
+    }
+
+    private func start(_ method: String, _ path: String, endsStream: Bool) {
         guard let target = HTTPTarget(path, method: method) else { return call.reset(NGHTTP2_PROTOCOL_ERROR) }
         let head = HTTPRequestHead(
             version: .http2, method: HTTPMethod(rawValue: method), uri: path, headers: HTTPHeaders(fields))
         fields = []
         let exchange = HTTPExchange(head, target, carrier: self, remoteAddress: server.remoteAddress)
         self.exchange = exchange
+        isRunning = true
+        server.webRunning += 1
         let handler = front.service.begin(exchange)
         guard !exchange.isEnded else { return }
         self.handler = handler
@@ -60,8 +83,20 @@ final class WebStream: HTTPCarrier {
         }
     }
 
+    /// Another request may have its turn.
+    private func hasRun() {
+        guard isRunning else { return }
+        isRunning = false
+        server.webRunning -= 1
+        server.lookForRoom()
+    }
+
     /// Bytes of the body have come.
     func received(_ chunk: UnsafeRawBufferPointer) {
+        if waiting != nil {
+            waiting?.body.append(contentsOf: chunk)
+            return
+        }
         guard let handler else { return }
         handler.onBody(chunk.bytes)
         if !call.hasEnded, !handler.mayRead { call.applyReading(false) }
@@ -82,10 +117,12 @@ final class WebStream: HTTPCarrier {
     }
 
     /// The body has come whole.
-    func ended() { handler?.onEnd() }
+    func ended() {
+        if waiting != nil { waiting?.isComplete = true } else { handler?.onEnd() }
+    }
 
     /// Bytes of the body that are kept.
-    var heldBytes: Int { handler?.heldBytes ?? 0 }
+    var heldBytes: Int { handler?.heldBytes ?? waiting?.body.count ?? 0 }
 
     /// The client is to send more before what has come is of use.
     var isMidMessage: Bool { handler?.isMidMessage ?? false }
@@ -99,7 +136,9 @@ final class WebStream: HTTPCarrier {
         self.handler = nil
         exchange?.abandon()
         exchange = nil
+        waiting = nil
         handler?.onGone()
+        hasRun()
     }
 
     func resumeReading() {
@@ -117,6 +156,7 @@ final class WebStream: HTTPCarrier {
         let isShown = exchange.method != "HEAD"
         let length = body.count <= Self.wholeAnswerMax || !isShown ? body.count : nil
         answered()
+        hasRun()
         call.sendHead(fields(of: head, length: length), hasBody: isShown && !body.isEmpty)
         if isShown, !body.isEmpty { call.sendBody(body) }
         call.endWeb()
@@ -125,6 +165,7 @@ final class WebStream: HTTPCarrier {
     func respondWithoutPieces(_ exchange: HTTPExchange, _ head: HTTPAnswerHead) { respond(exchange, head, []) }
 
     func start(_ exchange: HTTPExchange, _ head: HTTPAnswerHead) {
+        hasRun()
         call.sendHead(fields(of: head, length: nil), hasBody: true)
     }
 

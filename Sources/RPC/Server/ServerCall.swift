@@ -346,6 +346,11 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
 
     /// Hands the request of a unary call, which has come whole, to its handler.
     func handle() {
+        if let web, !hasEnded {
+            noteBegin()
+            web.handle()
+            return updateHeldBytes()
+        }
         guard !hasEnded, case .unary(let handle) = method?.kind, let message = request else { return }
         request = nil
         updateHeldBytes()

@@ -36,14 +36,31 @@ extension ServerConnection {
         if loop.isMemoryScarce { loop.isRoomWanted = true }
     }
 
+    /// Requests that are no gRPC and run at once. Their answers are not made here, so that there is no room for an answer to
+    /// ask for before all of them have begun.
+    private static let webRunningMax = 256
+
+    /// Such a request that comes now waits for its turn.
+    var webMustWait: Bool { !parkedWeb.isEmpty || webRunning >= Self.webRunningMax || hasNoRoom }
+
+    /// Has such a request wait.
+    func parkWeb(_ call: ServerCall) {
+        parkedWeb.append(call, openCount: calls.count)
+        if loop.isMemoryScarce { loop.isRoomWanted = true }
+    }
+
     /// Handles requests that wait, as many as there is room for the answers of.
     func handleParked() -> Bool {
         var used = false
+        while !hasNoRoom, webRunning < Self.webRunningMax, let call = parkedWeb.popFirst() {
+            call.handle()
+            used = true
+        }
         while !hasNoRoom, let call = parked.popFirst() {
             call.handle()
             used = true
         }
-        if loop.isMemoryScarce, !parked.isEmpty { loop.isRoomWanted = true }
+        if loop.isMemoryScarce, waitsForRoom { loop.isRoomWanted = true }
         return used
     }
 
@@ -82,6 +99,7 @@ extension ServerConnection {
             NGHTTP2_ENHANCE_YOUR_CALM.rawValue, text, text.count)
         for call in calls { Self.serverCall(call).cutOff() }
         parked.removeAll()
+        parkedWeb.removeAll()
         setNeedsDrain()
     }
 
@@ -93,7 +111,7 @@ extension ServerConnection {
             held: outputBytesCounted + frameBytesHeld, spare: spare, moved: outputBytesGone, at: time,
             stallSeconds: stall)
         // Neither requests that wait for us nor metadata of open streams are to move.
-        let incomplete = requestBytesHeld - metadataBytesHeld - parked.bytesHeld
+        let incomplete = requestBytesHeld - metadataBytesHeld - parked.bytesHeld - parkedWeb.bytesHeld
         sending.look(held: incomplete, spare: spare, moved: bytesReceived, at: time, stallSeconds: stall)
     }
 

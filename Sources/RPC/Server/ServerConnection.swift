@@ -29,6 +29,10 @@ final class ServerConnection: HTTP2Connection, BoundedConnection, @unchecked Sen
     /// As of the loop's last sweep.
     let openedAt: NIODeadline
     var parked = ParkedCalls()
+    /// Requests that are no gRPC, in turn behind those that run.
+    var parkedWeb = ParkedCalls()
+    /// Such requests that the service has and has not begun to answer.
+    var webRunning = 0
     var uselessFrames: Allowance
     /// Frames that wait in nghttp2, as counted in the loop's memory.
     var framesCounted = 0
@@ -91,7 +95,7 @@ final class ServerConnection: HTTP2Connection, BoundedConnection, @unchecked Sen
 
     override func useRoom() -> Bool { handleParked() }
 
-    override var waitsForRoom: Bool { !parked.isEmpty }
+    override var waitsForRoom: Bool { !parked.isEmpty || !parkedWeb.isEmpty }
 
     override func protocolBroken() { shared.faults.note(.brokenHTTP2, from: remoteAddress) }
 
@@ -100,6 +104,7 @@ final class ServerConnection: HTTP2Connection, BoundedConnection, @unchecked Sen
         headerCall = nil
         innerClient = nil
         parked.removeAll()
+        parkedWeb.removeAll()
         countFrames()
     }
 
