@@ -77,14 +77,14 @@ extension BackendRegistry {
     private mutating func registerElections() {
         // The elections that one registry makes are of one process: one record for all of them.
         let storage = MemoryStorage()
-        register(election: "memory", settings: NoSettings.self) { _, _ in
+        register(election: "memory", settings: NoElectionSettings.self) { _, _ in
             try await StoreElection.open(MemoryStore(storage))
         }
         // A node that is alone: nobody else knows of its record.
-        register(election: "standalone", settings: NoSettings.self) { _, _ in
+        register(election: "standalone", settings: NoElectionSettings.self) { _, _ in
             try await StoreElection.open(MemoryStore(MemoryStorage()))
         }
-        register(election: "object-store", settings: NoSettings.self) { _, context in
+        register(election: "object-store", settings: NoElectionSettings.self) { _, context in
             guard let store = context.store else {
                 throw ElectionError(
                     .invalidArgument,
@@ -95,13 +95,18 @@ extension BackendRegistry {
         register(election: "file-lock", settings: FileLockSettings.self) { settings, context in
             let store = try await FilesystemStore(
                 settings.store, context: StoreContext(dataDirectory: context.dataDirectory, logger: context.logger))
-            return try await StoreElection.open(store)
+            do {
+                return try await StoreElection.open(store)
+            } catch {
+                await store.close()
+                throw error
+            }
         }
     }
 }
 
-/// Of a backend that has none.
-private struct NoSettings: Decodable, Sendable {}
+/// Settings of an election that has none.
+private struct NoElectionSettings: Decodable, Sendable {}
 
 /// Settings of the election `file-lock`, `[election.file-lock]`.
 private struct FileLockSettings: Decodable, Sendable {
@@ -110,10 +115,16 @@ private struct FileLockSettings: Decodable, Sendable {
 
     private enum CodingKeys: String, CodingKey {
         case path
+        case conditionalPuts = "conditional_puts"
     }
 
     init(from decoder: any Decoder) throws {
         store = try FilesystemStoreSettings(from: decoder)
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        guard !values.contains(.conditionalPuts) else {
+            throw DecodingError.dataCorruptedError(
+                forKey: .conditionalPuts, in: values, debugDescription: "it is always on for an election: leave it out")
+        }
         guard store.path != nil else {
             throw DecodingError.keyNotFound(
                 CodingKeys.path,

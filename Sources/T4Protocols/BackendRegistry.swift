@@ -171,7 +171,8 @@ public struct StoreContext: Sendable {
 public struct ElectionContext: Sendable {
     /// The node's data directory.
     public var dataDirectory: String
-    /// The configured object store; nil when there is none.
+    /// The configured object store below the prefix of the database, so that two databases in one store have an election
+    /// each; nil when there is none.
     public var store: (any ObjectStore)?
     /// For messages of this election.
     public var logger: Logger

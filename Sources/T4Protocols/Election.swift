@@ -11,9 +11,9 @@ public protocol Election: Sendable {
     /// - Parameters:
     ///   - record: What to write; its term must be above the replaced one's.
     ///   - dead: The very record that the caller means to replace; nil wins only where nobody has ever led.
-    /// - Throws: `.invalidArgument` for a term that does not rise, or a nonce that is used; `.outcomeUnknown`, read
-    ///   `current()` and compare the nonce: while it is that of `dead` the campaign may win yet; `.unavailable`, it has not
-    ///   won and will not; `.corrupted`.
+    /// - Throws: `.invalidArgument` for a term that does not rise, or a nonce that is used; `.outcomeUnknown`: while
+    ///   `current()` is `dead` the campaign may win yet; `.unavailable`, it has not won and will not; `.corrupted`, also
+    ///   where a record is gone that there was; `.unsupported` for a record of a later version.
     func campaign(
         with record: LeaderRecord, replacing dead: LeaderRecord?
     ) async throws(ElectionError) -> CampaignResult

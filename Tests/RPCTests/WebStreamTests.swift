@@ -59,6 +59,10 @@ import Testing
             // The path of a method that is called by what is no gRPC.
             try await peer.headers(7, fields("/test.Echo/Unary", [("content-type", "text/plain")]), end: true)
             #expect(try await peer.answer(7)[":status"] == "404")
+            try await peer.headers(9, fields("/test.Echo/Unary", [("content-type", "text/plain")]))
+            try await peer.data(9, RawPeer.message([1]), end: true)
+            let answer = try await peer.answer(9)
+            #expect(answer[":status"] == "404" && answer["grpc-status"] == nil, "\(answer)")
         }
     }
 
@@ -227,6 +231,19 @@ import Testing
             try await peer.headers(1, fields("/call"))
             try await peer.data(1, [4, 5], end: true)
             #expect(try await answer(peer, 1).body == [4, 5])
+        }
+    }
+
+    /// Whoever has an answer and owes the rest of a request holds nobody up.
+    @Test func shutdownWaitsForNoUnwantedBody() async throws {
+        try await withPeer { peer, server in
+            try await peer.headers(1, fields("/refuse"))
+            #expect(try await peer.answer(1)[":status"] == "404")
+            async let stopped: Void = server.shutdownGracefully(deadline: .seconds(600))
+            #expect(try await answer(peer, 1).reset == 0)
+            try await peer.frame(FrameType.ping, 1, 0, Array("t4-close".utf8))
+            try await peer.drainToEnd()
+            await stopped
         }
     }
 

@@ -1,4 +1,4 @@
-/// Answers the HTTP/1 requests of a server. Its methods are called on event loops and must not block.
+/// Answers the requests of a server that are no gRPC. Its methods are called on event loops and must not block.
 package protocol HTTPService: Sendable {
     /// The head of a request has come.
     /// - Returns: What takes the body and hears how the request goes on; `onEnd` comes in any case but after `onGone`.

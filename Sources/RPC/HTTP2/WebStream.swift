@@ -28,7 +28,7 @@ final class WebStream: HTTPCarrier {
     private var isRunning = false
     private var unwantedBytes = 0
     /// The end of the answer has left, and that of the request has not come.
-    private(set) var isAnswered = false
+    private(set) var answerIsOut = false
 
     init(_ front: WebFront, _ call: ServerCall, _ server: ServerConnection) {
         self.front = front
@@ -39,11 +39,11 @@ final class WebStream: HTTPCarrier {
     // MARK: The request
 
     /// Takes a header field.
-    /// - Returns: Bytes that it is kept with.
+    /// - Returns: Bytes that it is kept with, its place in the list included.
     func header(_ name: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>) -> Int {
         guard name.first != UInt8(ascii: ":") else { return 0 }
         fields.append((String(decoding: name, as: UTF8.self), String(decoding: value, as: UTF8.self)))
-        return name.count + value.count
+        return name.count + value.count + ServerCall.fieldOverhead
     }
 
     /// The head has come whole: the request is handed over, or waits for its turn.
@@ -65,7 +65,10 @@ final class WebStream: HTTPCarrier {
     }
 
     private func start(_ method: String, _ path: String, endsStream: Bool) {
-        guard let target = HTTPTarget(path, method: method) else { return call.reset(NGHTTP2_PROTOCOL_ERROR) }
+        guard let target = HTTPTarget(path, method: method) else {
+            call.reset(NGHTTP2_PROTOCOL_ERROR)
+            return server.askedForNothing()
+        }
         let head = HTTPRequestHead(
             version: .http2, method: HTTPMethod(rawValue: method), uri: path, headers: HTTPHeaders(fields))
         fields = []
@@ -103,18 +106,24 @@ final class WebStream: HTTPCarrier {
     }
 
     /// Bytes of a body have come that nobody wants.
-    /// - Returns: Whether it is time to tell the client.
+    /// - Returns: Whether they are too many.
     func takeUnwanted(_ count: Int) -> Bool {
         unwantedBytes += count
-        return isAnswered && unwantedBytes > Self.unwantedBytesMax
+        return unwantedBytes > Self.unwantedBytesMax
     }
 
     /// The end of the answer has left.
-    /// - Returns: As `takeUnwanted`.
+    /// - Returns: Whether too much of a body has come that nobody wants.
     func answerHasLeft() -> Bool {
-        isAnswered = true
+        answerIsOut = true
         return unwantedBytes > Self.unwantedBytesMax
     }
+
+    /// The client was told that nobody waits for the rest of its request.
+    func restIsRefused() { answerIsOut = false }
+
+    /// Nothing is under way: the client may send a message, or not.
+    var isIdle: Bool { isRunning && !isMidMessage }
 
     /// The body has come whole.
     func ended() {
@@ -155,7 +164,7 @@ final class WebStream: HTTPCarrier {
     func respond(_ exchange: HTTPExchange, _ head: HTTPAnswerHead, _ body: [UInt8]) {
         let isShown = exchange.method != "HEAD"
         let length = body.count <= Self.wholeAnswerMax || !isShown ? body.count : nil
-        answered()
+        forget()
         hasRun()
         call.sendHead(fields(of: head, length: length), hasBody: isShown && !body.isEmpty)
         if isShown, !body.isEmpty { call.sendBody(body) }
@@ -172,11 +181,11 @@ final class WebStream: HTTPCarrier {
     func send(_ bytes: [UInt8]) { call.sendBody(bytes) }
 
     func finish(_ exchange: HTTPExchange) {
-        answered()
+        forget()
         call.endWeb()
     }
 
-    private func answered() {
+    private func forget() {
         handler = nil
         exchange = nil
     }

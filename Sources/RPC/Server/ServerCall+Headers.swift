@@ -1,7 +1,7 @@
 /// Reading of request header fields, told apart by length and bytes: no string is made for a well-formed call.
 extension ServerCall {
     /// What HTTP/2 adds to each field when it counts a header list.
-    private static let fieldOverhead = 32
+    static let fieldOverhead = 32
 
     /// Takes one field of the request.
     func header(_ name: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>, shared: ServerShared) {

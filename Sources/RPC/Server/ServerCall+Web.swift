@@ -6,6 +6,9 @@ extension ServerCall {
     func beginWeb(_ front: WebFront, endsStream: Bool) {
         let made = web ?? WebStream(front, self, server)
         web = made
+        // The method of that path is not called.
+        let path = path
+        (method, unknownPath) = (nil, path)
         outbound.isFramed = false
         countsPending = true
         made.begin(isPost ? "POST" : requestMethod ?? "", path, endsStream: endsStream)
@@ -31,13 +34,6 @@ extension ServerCall {
         _ = fields.withFields {
             nghttp2_submit_headers(session, SessionSupport.noFlags, streamID, nil, $0, $1, nil)
         }
-        server.setNeedsDrain()
-    }
-
-    /// The answer is complete, and the request is not: nobody wants the rest.
-    func tellUnwanted() {
-        guard let session = server.session else { return }
-        nghttp2_submit_rst_stream(session, SessionSupport.noFlags, streamID, NGHTTP2_NO_ERROR.rawValue)
         server.setNeedsDrain()
     }
 
@@ -73,6 +69,7 @@ extension ServerCall {
         noteQueued(bytes.count)
         enqueue(bytes)
         resumeIfDeferred()
+        updateHeldBytes()
         server.sentSomething()
     }
 

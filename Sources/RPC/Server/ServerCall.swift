@@ -214,6 +214,14 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         LoopCounters.add(1, to: loop.counters.callsEnded)
     }
 
+    /// The answer is complete, and the request is not: nobody wants the rest.
+    func refuseRest() {
+        web?.restIsRefused()
+        guard let session = server.session else { return }
+        nghttp2_submit_rst_stream(session, SessionSupport.noFlags, streamID, NGHTTP2_NO_ERROR.rawValue)
+        server.setNeedsDrain()
+    }
+
     /// Ends the call without a status: the stream is in no state to carry one.
     func reset(_ code: nghttp2_error_code, _ status: RPCStatus.Code = .cancelled) {
         if !hasEnded { ended(status) }
@@ -252,7 +260,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
 
     /// The request did not come in time.
     func overdue() {
-        if hasEnded { return tellUnwanted() }
+        if hasEnded { return refuseRest() }
         let status = RPCStatus(.deadlineExceeded, ClientFault.slowRequest.text)
         cancel(.violation(status), status)
     }
@@ -361,7 +369,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     func isOverdue(since time: NIODeadline) -> Bool {
         guard !remoteEnded, begun < time else { return false }
         if let web, server.headerCall !== self {
-            return hasEnded ? web.isAnswered : web.isMidMessage && !isReadingPaused
+            return hasEnded ? web.answerIsOut : web.isMidMessage && !isReadingPaused
         }
         guard !hasEnded else { return false }
         if case .stream = method?.kind { return !assembler.isAtBoundary && !isReadingPaused }

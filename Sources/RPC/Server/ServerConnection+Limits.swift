@@ -105,6 +105,10 @@ extension ServerConnection {
 
     /// Looks how fast the client goes; to be called several times in a second while memory is scarce.
     func lookAtPace(at time: NIODeadline) {
+        // What a handler of such a request holds changes by itself.
+        if web != nil {
+            for call in calls where Self.serverCall(call).web != nil { Self.serverCall(call).updateHeldBytes() }
+        }
         let spare = settings.pendingBytesHigh
         let stall = Double(shared.configuration.stallTime.nanoseconds) / 1e9
         reading.look(

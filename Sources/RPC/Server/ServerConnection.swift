@@ -153,7 +153,8 @@ final class ServerConnection: HTTP2Connection, BoundedConnection, @unchecked Sen
         }
         guard requestBytesHeld <= shared.configuration.requestBytesMax else {
             shared.faults.note(.tooManyIncomplete, from: remoteAddress)
-            return call.reset(NGHTTP2_ENHANCE_YOUR_CALM)
+            call.reset(NGHTTP2_ENHANCE_YOUR_CALM)
+            return askedForNothing()
         }
         call.beginWeb(web, endsStream: endsStream)
     }
@@ -219,7 +220,7 @@ final class ServerConnection: HTTP2Connection, BoundedConnection, @unchecked Sen
                 call.received(chunk)
             }
         } else if let call, let web = call.web, web.takeUnwanted(chunk.count) {
-            call.tellUnwanted()
+            if web.answerIsOut { call.refuseRest() } else { call.applyReading(false) }
         }
         SessionSupport.consume(chunk.count, of: call, streamID: streamID, session: session)
     }
@@ -236,9 +237,9 @@ final class ServerConnection: HTTP2Connection, BoundedConnection, @unchecked Sen
         guard let call = serverCall(ofStream: streamID), !call.remoteEnded else { return }
         if let web = call.web {
             call.noteBegin()
-            guard web.answerHasLeft() else { return }
+            guard web.answerHasLeft() || isShuttingDown else { return }
         }
-        call.tellUnwanted()
+        call.refuseRest()
     }
 
     func streamClosed(_ call: ServerCall, code: UInt32) {
@@ -280,6 +281,13 @@ final class ServerConnection: HTTP2Connection, BoundedConnection, @unchecked Sen
         for call in calls {
             let call = Self.serverCall(call)
             if case .stream = call.method?.kind { call.cancel(.shutdown, shared.configuration.shutdownStatus) }
+            // The rest of a request may never come.
+            guard let web = call.web, !call.remoteEnded else { continue }
+            if web.answerIsOut {
+                call.refuseRest()
+            } else if web.isIdle {
+                call.cancelWeb(web, NGHTTP2_CANCEL, .unavailable)
+            }
         }
         drain()
     }

@@ -9,7 +9,7 @@ final class ServerLoop: @unchecked Sendable {
     private let waiting: ConnectionRegistry
     private var channels: [ObjectIdentifier: any Channel] = [:]
     private var connections: [ObjectIdentifier: any BoundedConnection] = [:]
-    /// Of the clients through which HTTP/1 requests call the services.
+    /// Of the clients through which requests that are no gRPC call the services.
     private let insideContext: LoopContext
     /// Over HTTP/2 come requests that are no gRPC: where there is TLS, as with etcd, whose other port is gRPC's alone.
     private let carriesWeb: Bool
@@ -85,7 +85,7 @@ final class ServerLoop: @unchecked Sendable {
         }.nonisolated()
     }
 
-    /// Connects a client of this same server, without a socket: for the calls of one HTTP/1 connection.
+    /// Connects a client of this same server, without a socket: for the calls of one connection's requests that are no gRPC.
     /// - Parameter address: Of the client on whose behalf it calls.
     func connectInside(for address: String?) throws -> RPCClient {
         let connection = ServerConnection(loop: context, shared: shared, remoteAddress: address)

@@ -25,7 +25,7 @@ struct ElectionObject: Hashable, Codable {
         inSync = record.inSyncSet
         storeComplete = record.storeComplete
         sequence = record.sequence
-        nonce = record.nonce.bigEndianHex
+        nonce = record.nonce.sixteenDigits
         resigned = record.isResigned
         sum = try CanonicalJSON.hash(self)
     }
@@ -62,7 +62,7 @@ struct ElectionObject: Hashable, Codable {
 
 extension UInt64 {
     /// 16 digits.
-    fileprivate var bigEndianHex: String {
+    fileprivate var sixteenDigits: String {
         let digits = String(self, radix: 16)
         return String(repeating: "0", count: 16 - digits.count) + digits
     }

@@ -2,8 +2,8 @@ package import T4Protocols
 
 /// An election whose record is one object of a store, replaced by compare-and-swap (Rule S1).
 ///
-/// Each body has a nonce of its own, by which a swap whose answer is lost is told from that of somebody else: what is there
-/// afterwards decides. A record that is unchanged decides nothing, because the swap may land yet.
+/// Each record has a nonce of its own, by which a swap whose answer is lost is told from that of somebody else: what is
+/// there afterwards decides. A record that is unchanged decides nothing, because the swap may land yet.
 package struct StoreElection: Election {
     private struct Stored {
         var record: LeaderRecord
@@ -27,15 +27,22 @@ package struct StoreElection: Election {
 
     /// Finds out whether the store can hold an election (Rule S2).
     /// - Parameter store: Stays open for as long as the election is used.
-    /// - Throws: `.unsupported` for a store whose conditional puts cannot be relied on; `.unavailable`.
+    /// - Throws: `.unsupported` for a store whose conditional puts cannot be relied on; `.invalidArgument` where the store
+    ///   lets this client not do it; `.unavailable`.
     package static func open(
         _ store: any ObjectStore, key: ObjectKey = StoreLayout.election
     ) async throws(ElectionError) -> StoreElection {
         let verdict: ConditionalPutProbe.Verdict
-        do {
+        do throws(ObjectStoreError) {
             verdict = try await ConditionalPutProbe.run(on: store)
         } catch {
-            throw ElectionError(.unavailable, "cannot find out whether the store can hold an election", cause: error)
+            let code: ElectionError.Code =
+                switch error.code {
+                case .unsupported: .unsupported
+                case .permissionDenied, .invalidArgument: .invalidArgument
+                default: .unavailable
+                }
+            throw ElectionError(code, "cannot find out whether the store can hold an election", cause: error)
         }
         guard verdict == .reliable else {
             throw ElectionError(
@@ -55,6 +62,8 @@ package struct StoreElection: Election {
         }
         guard record.nonce != dead?.nonce else { throw Self.usedNonce }
         let there = try await stored()
+        // The same campaign as before, whose answer was lost.
+        if let there, there.record == record { return .won(Leadership(record: record, version: there.version)) }
         guard there?.record == dead else {
             // Nobody takes an election back that has been held: what is gone was removed by hand.
             guard let there else { throw Self.vanished(key) }
@@ -79,15 +88,19 @@ package struct StoreElection: Election {
         guard record.nonce != held.record.nonce else { throw Self.usedNonce }
         switch try await swap(Stored(record: held.record, version: held.version), record) {
         case .written(let version): return Leadership(record: record, version: version)
-        case .refused(let other):
-            let who = other.map { "\($0.record.nodeID) leads in term \($0.record.term)" } ?? "the record is gone"
-            throw ElectionError(.fenced, "\(who): leadership of term \(record.term) is lost")
+        case .refused(let other?):
+            throw ElectionError(
+                .fenced, "\(other.record.nodeID) leads in term \(other.record.term): term \(record.term) is over")
+        case .refused(nil): throw Self.vanished(key)
         }
     }
 
     package func resign(_ held: Leadership) async throws(ElectionError) {
         var record = held.record
         record.isResigned = true
+        guard record.sequence < .max else {
+            throw ElectionError(.invalidArgument, "sequence \(record.sequence) is the last one")
+        }
         record.sequence += 1
         record.nonce = UInt64.random(in: 0...(.max))
         do throws(ElectionError) {
@@ -105,13 +118,16 @@ package struct StoreElection: Election {
             found = try await store.get(key, bytes: nil)
         } catch {
             guard error.code != .notFound else { return nil }
-            throw ElectionError(.unavailable, "the election record cannot be read", cause: error)
+            let code: ElectionError.Code = error.code == .corrupted ? .corrupted : .unavailable
+            throw ElectionError(code, "the election record cannot be read", cause: error)
         }
         do {
             return Stored(
                 record: try ElectionObject.decode(found.bytes, name: key.rawValue), version: found.info.version)
         } catch {
-            throw ElectionError(.corrupted, "the election record cannot be used", cause: error)
+            let isLater = (error as? CheckpointError)?.code == .laterVersion
+            throw ElectionError(
+                isLater ? .unsupported : .corrupted, "the election record cannot be used", cause: error)
         }
     }
 
@@ -130,7 +146,8 @@ package struct StoreElection: Election {
             switch error.code {
             case .conditionFailed, .alreadyExists, .outcomeUnknown:
                 return try await outcome(record, expected, error)
-            case .unavailable: throw ElectionError(.unavailable, "the election record was not written", cause: error)
+            case .unavailable, .permissionDenied, .noSpace, .closed, .invalidArgument:
+                throw ElectionError(.unavailable, "the election record was not written", cause: error)
             case .unsupported: throw ElectionError(.unsupported, "this store cannot hold an election", cause: error)
             default: throw ElectionError(.outcomeUnknown, "the election record may be written", cause: error)
             }
@@ -148,7 +165,7 @@ package struct StoreElection: Election {
         } catch {
             throw ElectionError(.outcomeUnknown, "what a swap has come to cannot be read", cause: error)
         }
-        if let there, there.record.nonce == record.nonce { return .written(there.version) }
+        if let there, there.record == record { return .written(there.version) }
         guard there?.record != expected?.record else {
             throw ElectionError(.outcomeUnknown, "nothing tells whether a swap may land yet", cause: error)
         }

@@ -1,9 +1,9 @@
 import RPC
 
-/// The JSON gateway: the services over HTTP/1, one path for each method.
+/// The JSON gateway: the services with JSON, one path for each method.
 ///
 /// Calls go through a client of this same server, one for each connection: rights, limits and errors are those of gRPC.
-/// The certificate of an HTTP/1 client is not seen there, so that nobody is a user by it.
+/// The certificate of the client is not seen there, so that nobody is a user by it.
 struct Gateway: Sendable {
     /// A method and what its messages are.
     struct Route: Sendable {

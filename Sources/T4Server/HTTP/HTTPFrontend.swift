@@ -1,7 +1,7 @@
 import RPC
 import T4Core
 
-/// All that is answered to HTTP/1 on the client port: the gateway, versions, health and metrics.
+/// All that is answered on the client port to what is no gRPC: the gateway, versions, health and metrics.
 struct HTTPFrontend: HTTPService {
     let gateway: Gateway
     let health: HealthChecks

@@ -9,6 +9,7 @@ enum ElectionDefect: String, CaseIterable {
     case sequencesFall = "updates keep the term"
     case noncesRepeat = "a campaign needs a nonce"
     case replacesAnybody = "a campaign replaces the very record"
+    case repeatsLose = "the same call again"
     case neverFences = "who was replaced writes"
     case takesOldVersions = "an old version of a leadership"
     case looksThenWrites = "of 16 campaigns at once"
@@ -45,6 +46,7 @@ struct BrokenElection: Election {
             return .won(Leadership(record: record, version: ObjectVersion("")))
         case .noncesRepeat where record.nonce == dead?.nonce:
             return .won(Leadership(record: record, version: ObjectVersion("")))
+        case .repeatsLose where there == record: return .lost(to: record)
         case .replacesAnybody where there != dead && record.term > there?.term ?? 0:
             return try await base.campaign(with: record, replacing: there)
         case .looksThenWrites where there == dead:

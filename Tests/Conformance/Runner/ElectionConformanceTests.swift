@@ -89,9 +89,17 @@ extension BuiltIn {
     }
 
     @Test func settingsAreChecked() async throws {
-        await #expect(throws: DecodingError.self) { _ = try await BuiltIn.openElection("file-lock") }
+        for settings in ["{}", #"{"path": "x", "conditional_puts": "off"}"#] {
+            await #expect(throws: DecodingError.self) { _ = try await BuiltIn.openElection("file-lock", settings) }
+        }
         let error = await #expect(throws: ElectionError.self) { _ = try await BuiltIn.openElection("object-store") }
         #expect(error?.code == .invalidArgument && error?.message.contains("set [store]") == true)
+        let plain = await #expect(throws: ElectionError.self) {
+            let refusal = StoreFault(.put, prefix: "probe/", .beforeEffect, .nth(1), error: .unsupported)
+            let store = FaultyStore(try await BuiltIn.memoryStore.makeStorage().open(), faults: [refusal])
+            _ = try await BuiltIn.openElection("object-store", store: store)
+        }
+        #expect(plain?.code == .unsupported, "\(plain as Any)")
         // Conditions that are not kept would make two leaders.
         let broken = await #expect(throws: ElectionError.self) {
             let store = try await BuiltIn.memoryStore.makeStorage().open()
@@ -107,6 +115,7 @@ extension BuiltIn {
         let rule = try #require(ElectionRules.all.first { $0.name.hasPrefix(defect.rawValue) })
         try await rule.check(BuiltIn.election("memory"))
         let subject = BuiltIn.election("memory").wrapped("\(defect)") { BrokenElection($0, defect) }
+        // A rule fails with a violation, or with an error that the election threw instead of working.
         await #expect(throws: (any Error).self) { try await rule.check(subject) }
     }
 }

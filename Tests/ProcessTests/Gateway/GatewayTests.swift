@@ -65,7 +65,10 @@ struct GatewayTests {
             var answers: [(String, [ShownAnswer])] = []
             do {
                 var side = try await WebSide(
-                    server, client: secured.map { CurlClient(port: server.port, authority: $0.authority) })
+                    server,
+                    client: secured.map {
+                        CurlClient(port: server.port, authority: $0.authority, isPatient: kind == .etcd)
+                    })
                 for step in table.steps { answers.append(("\(step)", try await side.perform(step))) }
             } catch {
                 await server.crash()

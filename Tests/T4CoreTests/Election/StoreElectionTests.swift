@@ -55,7 +55,29 @@ import Testing
         #expect(try await whole.current() == first)
     }
 
-    /// Somebody else's record, or a further one of one's own, settles what became of a swap: it cannot land any more.
+    /// A campaign that lands after it was read back, and nothing of it was there.
+    @Test func aLateCampaignIsFoundByTheSameCall() async throws {
+        let store = try await makeMemoryStore()
+        let slow = HoldingStore(store)
+        let election = try await StoreElection.open(slow)
+        await slow.holdNext()
+        let first = Self.record(1, nonce: 1)
+        await expect(.outcomeUnknown) { _ = try await election.campaign(with: first, replacing: nil) }
+        #expect(try await election.current() == nil)
+        await slow.land()
+        guard case .won(let held) = try await election.campaign(with: first, replacing: nil) else {
+            return #expect(Bool(false), "not won")
+        }
+        await slow.holdNext()
+        let second = Self.record(1, nonce: 2, sequence: 2)
+        await expect(.outcomeUnknown) { _ = try await election.update(held, to: second) }
+        await slow.land()
+        let renewed = try await election.update(held, to: second)
+        try await election.resign(renewed)
+        #expect(try await election.current()?.isResigned == true)
+    }
+
+    /// Somebody else's record settles what became of a swap: it cannot land any more.
     @Test func anotherRecordSettlesIt() async throws {
         let store = try await makeMemoryStore()
         let whole = try await StoreElection.open(store)
@@ -63,13 +85,41 @@ import Testing
         guard case .won(let held) = try await whole.campaign(with: first, replacing: nil) else {
             return #expect(Bool(false), "not won")
         }
+        let slow = HoldingStore(store)
+        let late = try await StoreElection.open(slow)
+        await slow.holdNext()
+        await expect(.outcomeUnknown) { _ = try await late.campaign(with: Self.record(2, nonce: 3), replacing: first) }
+        await slow.holdNext()
+        let renewal = Self.record(1, nonce: 4, sequence: 2)
+        await expect(.outcomeUnknown) { _ = try await late.update(held, to: renewal) }
         let other = Self.record(2, nonce: 2)
-        // Between the lost swap and the look at what is there, somebody else gets through.
-        let racing = InterruptedStore(store) { _ = try await whole.campaign(with: other, replacing: first) }
-        let late = try await StoreElection.open(racing)
-        await racing.arm()
-        await expect(.fenced) { _ = try await late.update(held, to: Self.record(1, nonce: 3, sequence: 2)) }
+        _ = try await whole.campaign(with: other, replacing: first)
+        await slow.land()
         #expect(try await whole.current() == other)
+        let again = try await late.campaign(with: Self.record(2, nonce: 3), replacing: first)
+        #expect(again == .lost(to: other))
+        await expect(.fenced) { _ = try await late.update(held, to: renewal) }
+    }
+
+    @Test func databasesInOneStoreHaveAnElectionEach() async throws {
+        let store = try await makeMemoryStore()
+        for prefix in ["a", "b"] {
+            let election = try await StoreElection.open(PrefixedStore(store, prefix: prefix))
+            guard case .won = try await election.campaign(with: Self.record(1, nonce: 1), replacing: nil) else {
+                return #expect(Bool(false), "\(prefix): not won")
+            }
+        }
+    }
+
+    /// Who may not write is not unsure of it.
+    @Test func refusalsAreSure() async throws {
+        for code in [ObjectStoreError.Code.permissionDenied, .noSpace, .closed, .unavailable] {
+            let fault = StoreFault(.put, prefix: "leader-lock", .beforeEffect, .from(1), error: code)
+            let election = try await pair(fault).faulty
+            await expect(.unavailable) {
+                _ = try await election.campaign(with: Self.record(1, nonce: 1), replacing: nil)
+            }
+        }
     }
 
     @Test func damageIsNamed() async throws {
@@ -86,9 +136,13 @@ import Testing
                 _ = try await election.campaign(with: Self.record(2, nonce: 2), replacing: nil)
             }
         }
+        // As a later version would write it, sealed.
         let later = String(decoding: whole, as: UTF8.self).replacing("\"format\":1", with: "\"format\":2")
-        _ = try await store.put(StoreLayout.election, .bytes(Array(later.utf8)), when: .always)
-        await expect(.corrupted) { _ = try await election.current() }
+        let unsealed = Array(later.replacing(/"sum":"[0-9a-f]{64}"/, with: #""sum":"""#).utf8)
+        let sum = SHA256.digest(of: unsealed.span.bytes).hex
+        let sealed = later.replacing(/"sum":"[0-9a-f]{64}"/, with: #""sum":"\#(sum)""#)
+        _ = try await store.put(StoreLayout.election, .bytes(Array(sealed.utf8)), when: .always)
+        await expect(.unsupported) { _ = try await election.current() }
         try await store.delete([StoreLayout.election])
         // Removed by hand, while somebody knows that there was one.
         await expect(.corrupted) {
@@ -115,32 +169,40 @@ import Testing
     }
 }
 
-/// Loses one put, and has something else happen before anybody looks.
-private actor InterruptedStore: ObjectStore {
+/// Holds puts back, telling nobody whether they will come.
+private actor HoldingStore: ObjectStore {
     private let base: any ObjectStore
-    private let interruption: @Sendable () async throws -> Void
-    private var isArmed = false
+    private var holds = false
+    private var held: [(key: ObjectKey, payload: Payload, condition: PutCondition)] = []
     nonisolated let capabilities: ObjectStoreCapabilities
 
-    init(_ base: any ObjectStore, _ interruption: @escaping @Sendable () async throws -> Void) {
+    init(_ base: any ObjectStore) {
         self.base = base
-        self.interruption = interruption
         capabilities = base.capabilities
     }
 
-    func arm() { isArmed = true }
+    func holdNext() { holds = true }
+
+    /// What is held arrives, each where its condition still holds.
+    func land() async {
+        let puts = held
+        held = []
+        for put in puts {
+            do throws(ObjectStoreError) {
+                _ = try await base.put(put.key, put.payload, when: put.condition)
+            } catch {
+                if ![.conditionFailed, .alreadyExists].contains(error.code) { Issue.record(error) }
+            }
+        }
+    }
 
     func put(
         _ key: ObjectKey, _ payload: Payload, when condition: PutCondition
     ) async throws(ObjectStoreError) -> ObjectVersion {
-        guard isArmed else { return try await base.put(key, payload, when: condition) }
-        isArmed = false
-        do {
-            try await interruption()
-        } catch {
-            Issue.record(error)
-        }
-        throw ObjectStoreError(.outcomeUnknown, "lost")
+        guard holds else { return try await base.put(key, payload, when: condition) }
+        holds = false
+        held.append((key, payload, condition))
+        throw ObjectStoreError(.outcomeUnknown, "no answer")
     }
 
     func get(_ key: ObjectKey, bytes: Range<UInt64>?) async throws(ObjectStoreError) -> StoredBytes {

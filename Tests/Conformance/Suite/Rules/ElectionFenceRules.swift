@@ -21,6 +21,23 @@ extension ElectionRules {
                 try await expectEqual(one.current(), third, "the record after the campaign")
             }
         },
+        ElectionRule("the same call again is the same one") { subject in
+            try await subject.withTwo { one, other in
+                let first = LeaderRecord.made(1)
+                _ = try await one.win(first, replacing: nil)
+                // As after an answer that was lost.
+                let held = try await one.win(first, replacing: nil)
+                let second = first.next()
+                let renewed = try await one.update(held, to: second)
+                try await expectEqual(one.update(held, to: second), renewed, "leadership of the update again")
+                _ = try await one.update(renewed, to: second.next())
+                try await expectElectionError(.fenced, "the first update, too late") {
+                    _ = try await one.update(held, to: second)
+                }
+                guard let last = try await other.current() else { throw RuleViolation("no record is left") }
+                try await other.lose(first, replacing: nil, to: last)
+            }
+        },
         ElectionRule("who was replaced writes no more") { subject in
             try await subject.withTwo { one, other in
                 let first = LeaderRecord.made(1)
