@@ -66,6 +66,9 @@ enum WebRun {
                 throw Difference(index: index, description: "\(step)\netcd: \(error)")
             }
             let got = try await right.perform(step)
+            // etcd's raft drops a change of members that comes before the one before is applied, and nobody tells whoever waits
+            // for it: such a request is never answered, and what comes behind it is not read.
+            if wanted.count < got.count, "\(step)".contains("/v3/cluster/member/") { return count }
             guard wanted == got else {
                 let columns = SideBySide.columns(text(wanted), text(got))
                 throw Difference(index: index, description: "\(step)\n\(columns)")
