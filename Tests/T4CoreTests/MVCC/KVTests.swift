@@ -178,9 +178,9 @@ struct KVTests {
     }
 
     @Test func leasesOwnKeys() async throws {
-        let lease = try await node.grantLease(id: 7, ttl: 100)
-        #expect(lease.id == 7 && lease.ttl == 100)
-        await expectError(.leaseExists) { _ = try await node.grantLease(id: 7, ttl: 100) }
+        let lease = try await node.grantLease(id: 7, ttl: 100_000)
+        #expect(lease.id == 7 && lease.ttl == 100_000)
+        await expectError(.leaseExists) { _ = try await node.grantLease(id: 7, ttl: 100_000) }
         for key in ["c", "a", "b"] { _ = try await put(key, "v", lease: 7) }
         _ = try await put("b", "free")
         #expect(try node.read().keys(leasedTo: 7) == [[UInt8]("a"), [UInt8]("c")])
@@ -188,7 +188,7 @@ struct KVTests {
         #expect(try await node.revokeLease(7) == before.next)
         #expect(try get("a", end: "z") == ["b=free"])
         await expectError(.leaseNotFound) { try await node.revokeLease(7) }
-        let empty = try await node.grantLease(ttl: 5)
+        let empty = try await node.grantLease(ttl: 100_000)
         let unchanged = node.revision
         #expect(try await node.revokeLease(empty.id) == unchanged)
     }

@@ -39,7 +39,7 @@ struct AlarmTests {
     @Test func withoutSpaceNothingIsAddedAndAllElseWorks() async throws {
         let test = try TestNode()
         let node = test.node
-        let lease = try await node.grantLease(ttl: 1000)
+        let lease = try await node.grantLease(ttl: 100_000)
         #expect(await put(node, lease: lease.id) == nil)
         #expect(await put(node, "b") == nil)
         try await node.raise(Alarm(.noSpace, member: member))

@@ -81,7 +81,7 @@ final class ConversionFixture {
     /// Fills the directory with a node on that engine, of some megabytes, and stops it.
     func fill(_ engine: String) async throws -> Content {
         let node = try open(engine)
-        let lease = try await node.grantLease(ttl: 1000)
+        let lease = try await node.grantLease(ttl: 100_000)
         for count in 0..<120 {
             let value = [UInt8](repeating: UInt8(truncatingIfNeeded: count), count: count * 997)
             try await node.put(

@@ -91,7 +91,7 @@ struct SnapshotFileTests {
         try await SnapshotFileTests.withNode(engine) { node, _ in
             var random = SeededGenerator(seed: seed)
             var model = Model()
-            let lease = try await node.grantLease(id: 4711, ttl: 500).id
+            let lease = try await node.grantLease(id: 4711, ttl: 500_000).id
             for step in 0..<300 {
                 let key = "key\(Int.random(in: 0..<12, using: &random))"
                 let revision = node.revision.rawValue + 1
@@ -154,10 +154,10 @@ struct SnapshotFileTests {
             wanted[Array("scheduledCompactRev".utf8)] = compacted
         }
         #expect(meta == wanted)
-        // Field 1 is the id, field 2 the granted time: 4711 and 500 as protobuf writes them.
+        // Field 1 is the id, field 2 the granted time: 4711 and 500,000 as protobuf writes them.
         #expect(
             try file.rows(of: "lease") == [
-                BoltReader.Row(key: [0, 0, 0, 0, 0, 0, 0x12, 0x67], value: [0x08, 0xE7, 0x24, 0x10, 0xF4, 0x03])
+                BoltReader.Row(key: [0, 0, 0, 0, 0, 0, 0x12, 0x67], value: [0x08, 0xE7, 0x24, 0x10, 0xA0, 0xC2, 0x1E])
             ])
     }
 
