@@ -17,8 +17,8 @@ import Testing
         configuration.http = TestService(heard: heard)
         try await TestCertificates.with { files in
             try await withTLSServer(files.makeServer(), configuration: configuration) { server in
-                try await TLSTunnel.with(server.port) { tunnel in
-                    let peer = try await RawPeer(port: tunnel.port)
+                try await TLSTunnel.with(server.port) { port in
+                    let peer = try await RawPeer(port: port)
                     try await peer.startHTTP2()
                     try await peer.acknowledgeSettings()
                     try await body(peer, server)

@@ -17,8 +17,6 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection, HTTPCarrie
         case broken(HTTPRefusal)
     }
 
-    /// As much of a body is read that nobody wants, so that the client reads the answer and the connection lives on.
-    private static let unwantedBytesMax = 256 * 1024
     /// How long the client may take to close its side after the last bytes for it have left.
     private static let lingerSeconds: Int64 = 1
     /// A longer answer comes in chunks, as those of Go's server do.
@@ -187,7 +185,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection, HTTPCarrie
     private func take(_ bytes: ByteBuffer) {
         guard let handler else {
             unwantedBytes += bytes.readableBytes
-            if unwantedBytes > Self.unwantedBytesMax { closeAfterFlush() }
+            if unwantedBytes > HTTPExchange.unwantedBytesMax { closeAfterFlush() }
             return
         }
         if !handler.isMidMessage { begun = loop.context.sweptAt }

@@ -3,6 +3,10 @@ import NIOHTTP1
 
 /// One HTTP request, of HTTP/1 or of HTTP/2, and the means to answer it. Only on the connection's event loop.
 package final class HTTPExchange {
+    /// As much of a body is read that nobody wants: the client reads the answer, a connection of HTTP/1 lives on, and some
+    /// clients forget an answer whose stream is reset behind it.
+    static let unwantedBytesMax = 256 * 1024
+
     /// The method, as `POST`.
     package let method: String
     /// The path with its percent signs resolved, without the query. `pathBytes` as text: what is no UTF-8 is replaced.

@@ -13,8 +13,6 @@ struct WebFront {
 final class WebStream: HTTPCarrier {
     /// A longer answer leaves without its length, as those of Go's server do.
     private static let wholeAnswerMax = 4096
-    /// As much of a body is taken that nobody wants: some clients forget the answer when their stream is reset behind it.
-    private static let unwantedBytesMax = 256 * 1024
 
     private let front: WebFront
     private unowned(unsafe) let call: ServerCall
@@ -109,14 +107,14 @@ final class WebStream: HTTPCarrier {
     /// - Returns: Whether they are too many.
     func takeUnwanted(_ count: Int) -> Bool {
         unwantedBytes += count
-        return unwantedBytes > Self.unwantedBytesMax
+        return unwantedBytes > HTTPExchange.unwantedBytesMax
     }
 
     /// The end of the answer has left.
     /// - Returns: Whether too much of a body has come that nobody wants.
     func answerHasLeft() -> Bool {
         answerIsOut = true
-        return unwantedBytes > Self.unwantedBytesMax
+        return unwantedBytes > HTTPExchange.unwantedBytesMax
     }
 
     /// The client was told that nobody waits for the rest of its request.

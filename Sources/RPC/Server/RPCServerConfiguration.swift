@@ -2,8 +2,8 @@
 public struct RPCServerConfiguration: Sendable {
     /// Largest request message, in bytes; a larger one is refused unread with RESOURCE_EXHAUSTED. 2 MiB.
     public var messageSizeMax = 1536 * 1024 + 512 * 1024
-    /// The same as JSON, in which base64 and names take their room: the largest body of a request that is no gRPC, and the largest
-    /// frame of a WebSocket.
+    /// The same as JSON, in which base64 and names take their room: the largest body of a request that is no gRPC, and the
+    /// largest frame of a WebSocket.
     package var textSizeMax: Int { 2 * messageSizeMax + 64 * 1024 }
     /// Calls that may be open on one connection; further streams are refused. 65,536.
     public var concurrentStreamsMax = 65_536
@@ -75,8 +75,8 @@ public struct RPCServerConfiguration: Sendable {
     /// What streaming calls end with at shutdown, and calls that come too late.
     public var shutdownStatus = RPCStatus(.unavailable, "server is shutting down")
 
-    /// Answers connections whose first bytes are not HTTP/2 but a plain HTTP/1 request, and behind TLS what is no gRPC. nil: such clients are told by a text
-    /// answer that this port speaks HTTP/2, and the connection is closed.
+    /// Answers connections whose first bytes are not HTTP/2 but a plain HTTP/1 request, and behind TLS what is no gRPC. nil:
+    /// clients of HTTP/1 are told by a text answer that this port speaks HTTP/2, and the connection is closed.
     package var http: (any HTTPService)?
 
     /// The defaults.

@@ -46,8 +46,7 @@ extension ServerCall {
     /// The handler takes more of the body.
     func webReads() {
         guard !hasEnded else { return }
-        if isReadingPaused { noteBegin() }
-        applyReading(true)
+        resumeReading()
         updateHeldBytes()
     }
 

@@ -140,7 +140,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         case .cancel: reset(NGHTTP2_CANCEL)
         case .setReading(let reading):
             // The client could not go on before.
-            if reading, isReadingPaused { begun = loop.sweptAt }
+            if reading, isReadingPaused { noteBegin() }
             applyReading(reading)
         case .wake: handler?.onWake()
         case .halfClose, .start: preconditionFailure("work of the client's side")
@@ -302,11 +302,11 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     func received(_ chunk: UnsafeRawBufferPointer) {
         guard !hasEnded else { return }
         if let web { return receivedForWeb(chunk, web) }
-        if assembler.isAtBoundary, request == nil, handler != nil { begun = loop.sweptAt }
+        if assembler.isAtBoundary, request == nil, handler != nil { noteBegin() }
         do throws(MessageAssembler.Problem) {
             try assemble(chunk, limit: server.shared.configuration.messageSizeMax) { message in
                 if let handler {
-                    begun = loop.sweptAt
+                    noteBegin()
                     handler.onMessage(message)
                 } else if request == nil {
                     request = message.withUnsafeBytes { Array($0) }
@@ -391,7 +391,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     }
 
     /// What is read now began in this moment.
-    func noteBegin() { begun = server.loop.sweptAt }
+    func noteBegin() { begun = loop.sweptAt }
 
     func updateHeldBytes() {
         let now = assembler.partial.count + (request?.count ?? 0) + metadataBytes + (web?.heldBytes ?? 0)

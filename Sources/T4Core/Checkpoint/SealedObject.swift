@@ -1,18 +1,22 @@
 package import T4Protocols
 
-/// A small object in canonical JSON that says itself whether it is whole, and who wrote it.
-package protocol SealedObject: Hashable, Sendable, Codable {
+/// A small object in canonical JSON that says itself whether it is whole.
+package protocol SummedObject: Hashable, Sendable, Codable {
     /// Format version: 1.
     var format: Int { get }
-    /// The database it belongs to, 32 hexadecimal digits.
-    var database: String { get }
-    /// Fresh with each writing, so that a put whose outcome is unknown can be recognised (Rule S1).
-    var nonce: String { get }
     /// SHA-256 of the canonical encoding in which this is empty.
     var sum: String { get set }
 }
 
-extension SealedObject {
+/// One that also says who wrote it.
+package protocol SealedObject: SummedObject {
+    /// The database it belongs to, 32 hexadecimal digits.
+    var database: String { get }
+    /// Fresh with each writing, so that a put whose outcome is unknown can be recognised (Rule S1).
+    var nonce: String { get }
+}
+
+extension SummedObject {
     /// The same with its sum.
     package func sealed() throws -> Self {
         var object = self
@@ -44,7 +48,9 @@ extension SealedObject {
         }
         return object
     }
+}
 
+extension SealedObject {
     /// The same for an object of that database.
     /// - Throws: Also `.invalidArgument` when it is another database's.
     package static func decode(_ bytes: [UInt8], key: ObjectKey, of databaseID: DatabaseID) throws -> Self {

@@ -123,7 +123,7 @@ package struct StoreElection: Election {
         }
         do {
             return Stored(
-                record: try ElectionObject.decode(found.bytes, name: key.rawValue), version: found.info.version)
+                record: try ElectionObject.record(found.bytes, key: key), version: found.info.version)
         } catch {
             let isLater = (error as? CheckpointError)?.code == .laterVersion
             throw ElectionError(

@@ -1,7 +1,7 @@
 import T4Protocols
 
 /// The object `database`: which database lives under a prefix. Written once, before anything else.
-package struct DatabaseObject: Hashable, Sendable, Codable {
+package struct DatabaseObject: SummedObject {
     /// Format version: 1.
     package var format = 1
     /// The database, 32 hexadecimal digits.
@@ -13,7 +13,7 @@ package struct DatabaseObject: Hashable, Sendable, Codable {
     /// When it was written, nanoseconds since 1970.
     package var created: UInt64
     /// SHA-256 of the canonical encoding in which this is empty.
-    private var sum = ""
+    package var sum = ""
 
     /// A database that began as a checkpoint of another one, whose tables it uses where they lie.
     package struct Branch: Hashable, Sendable, Codable {
@@ -38,7 +38,7 @@ package struct DatabaseObject: Hashable, Sendable, Codable {
         self.lineage = lineage
         self.branch = branch
         self.created = created
-        sum = try CanonicalJSON.hash(self)
+        self = try sealed()
     }
 
     /// The database's id.
@@ -47,29 +47,12 @@ package struct DatabaseObject: Hashable, Sendable, Codable {
         return id
     }
 
-    /// The whole object.
-    package func encoded() throws -> [UInt8] { try CanonicalJSON.encode(self) }
-
     /// Reads the object and checks everything in it.
     /// - Throws: `CheckpointError`: `.corrupted` with the object's name, `.laterVersion` for a later format.
     package static func decode(_ bytes: [UInt8]) throws -> DatabaseObject {
-        let name = StoreLayout.database.rawValue
-        do {
-            return try decodeKnown(bytes, name: name)
-        } catch let damage as CheckpointError {
-            throw LaterFormat.ofSealed(bytes, name: name, known: 1) ?? damage
-        }
-    }
-
-    private static func decodeKnown(_ bytes: [UInt8], name: String) throws -> DatabaseObject {
-        let object = try CanonicalJSON.decode(DatabaseObject.self, bytes, name: name)
-        var unsigned = object
-        unsigned.sum = ""
-        guard try CanonicalJSON.hash(unsigned) == object.sum, DatabaseID(hex: object.database) != nil else {
-            throw CheckpointError(.corrupted, "the hash in \(name) does not match its content")
-        }
-        guard object.format == 1 else {
-            throw CheckpointError(.corrupted, "\(name) has format \(object.format), which there never was")
+        let object = try decode(bytes, key: StoreLayout.database)
+        guard DatabaseID(hex: object.database) != nil else {
+            throw CheckpointError(.corrupted, "the hash in \(StoreLayout.database) does not match its content")
         }
         return object
     }

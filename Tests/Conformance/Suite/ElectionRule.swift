@@ -29,12 +29,7 @@ public enum ElectionConformance {
         _ election: ElectionUnderTest, rules: [ElectionRule] = ElectionRules.all,
         progress: @Sendable (RuleResult) -> Void = { _ in }
     ) async -> ConformanceReport {
-        var report = ConformanceReport(subject: election.name)
-        for rule in rules {
-            let result = await RuleResult.of(rule.name) { try await rule.check(election) }
-            report.results.append(result)
-            progress(result)
-        }
-        return report
+        await ConformanceReport.of(
+            election.name, rules.map { rule in (rule.name, { try await rule.check(election) }) }, progress)
     }
 }

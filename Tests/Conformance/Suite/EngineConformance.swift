@@ -76,6 +76,19 @@ public struct ConformanceReport: Sendable, CustomStringConvertible {
         results.filter { if case .broken = $0.outcome { true } else { false } }
     }
 
+    /// Tries rules one after another, under their names.
+    static func of(
+        _ subject: String, _ rules: [(name: String, check: () async throws -> Void)], _ progress: (RuleResult) -> Void
+    ) async -> ConformanceReport {
+        var report = ConformanceReport(subject: subject)
+        for rule in rules {
+            let result = await RuleResult.of(rule.name, rule.check)
+            report.results.append(result)
+            progress(result)
+        }
+        return report
+    }
+
     /// True when rules were run and none of them is broken. Rules that were not run do not count.
     public var isPassed: Bool { results.contains { $0.outcome == .passed } && broken.isEmpty }
 

@@ -18,3 +18,19 @@ func expectEqual<Value: Equatable>(
 ) throws(RuleViolation) {
     if seen != expected { throw RuleViolation("\(what()): expected \(expected), saw \(seen)") }
 }
+
+/// Throws a `RuleViolation` unless `body` fails with an error of that code.
+/// - Parameter parts: What kind of error it is to be, and its code and message.
+func expectFailure<Failure: Error, Code: Equatable>(
+    _ code: Code, _ what: String, parts: (Failure) -> (code: Code, message: String), _ body: () async throws -> Void
+) async throws {
+    do {
+        try await body()
+    } catch let error as Failure {
+        let (seen, message) = parts(error)
+        try expectEqual(seen, code, "error of \(what) (\(error))")
+        try expect(!message.isEmpty, "\(what): an error without a message")
+        return
+    }
+    throw RuleViolation("\(what): expected the error \(code), saw success")
+}

@@ -11,12 +11,7 @@ public enum StoreConformance {
         _ store: StoreUnderTest, rules: [ObjectStoreRule] = ObjectStoreRules.all,
         progress: @Sendable (RuleResult) -> Void = { _ in }
     ) async -> ConformanceReport {
-        var report = ConformanceReport(subject: store.name)
-        for rule in rules {
-            let result = await RuleResult.of(rule.name) { try await rule.check(store) }
-            report.results.append(result)
-            progress(result)
-        }
-        return report
+        await ConformanceReport.of(
+            store.name, rules.map { rule in (rule.name, { try await rule.check(store) }) }, progress)
     }
 }

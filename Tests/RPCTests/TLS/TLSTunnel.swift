@@ -4,14 +4,10 @@ import NIOSSL
 
 /// Speaks TLS on behalf of a client that does not: what it sends to a port of this comes out at the server, and the other
 /// way. Neither side is read faster than the other one reads.
-struct TLSTunnel: Sendable {
-    let port: Int
-    private let listener: any Channel
-
+enum TLSTunnel {
     /// Opens a tunnel, with HTTP/2 as the protocol, for as long as the body runs.
-    static func with(
-        _ serverPort: Int, _ body: (TLSTunnel) async throws -> Void
-    ) async throws {
+    /// - Parameter body: Gets the port.
+    static func with(_ serverPort: Int, _ body: (Int) async throws -> Void) async throws {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.certificateVerification = .none
         configuration.applicationProtocols = ["h2"]
@@ -35,7 +31,7 @@ struct TLSTunnel: Sendable {
             .bind(host: "127.0.0.1", port: 0).get()
         let result: Result<Void, any Error>
         do {
-            result = .success(try await body(TLSTunnel(port: listener.localAddress?.port ?? 0, listener: listener)))
+            result = .success(try await body(listener.localAddress?.port ?? 0))
         } catch {
             result = .failure(error)
         }

@@ -55,23 +55,32 @@ import Testing
         #expect(try await whole.current() == first)
     }
 
+    /// A put whose answer was lost arrives, where its condition still holds.
+    private func land(_ record: LeaderRecord, _ condition: PutCondition, in store: any ObjectStore) async throws {
+        let bytes = try ElectionObject(record).encoded()
+        do throws(ObjectStoreError) {
+            _ = try await store.put(StoreLayout.election, .bytes(bytes), when: condition)
+        } catch {
+            #expect([.conditionFailed, .alreadyExists].contains(error.code), "\(error)")
+        }
+    }
+
     /// A campaign that lands after it was read back, and nothing of it was there.
     @Test func aLateCampaignIsFoundByTheSameCall() async throws {
         let store = try await makeMemoryStore()
-        let slow = HoldingStore(store)
-        let election = try await StoreElection.open(slow)
-        await slow.holdNext()
+        let faulty = FaultyStore(
+            store, faults: [swapFault(.beforeEffect, .nth(1)), swapFault(.beforeEffect, .nth(2))])
+        let election = try await StoreElection.open(faulty)
         let first = Self.record(1, nonce: 1)
         await expect(.outcomeUnknown) { _ = try await election.campaign(with: first, replacing: nil) }
         #expect(try await election.current() == nil)
-        await slow.land()
+        try await land(first, .absent, in: store)
         guard case .won(let held) = try await election.campaign(with: first, replacing: nil) else {
             return #expect(Bool(false), "not won")
         }
-        await slow.holdNext()
         let second = Self.record(1, nonce: 2, sequence: 2)
         await expect(.outcomeUnknown) { _ = try await election.update(held, to: second) }
-        await slow.land()
+        try await land(second, .unchanged(since: held.version), in: store)
         let renewed = try await election.update(held, to: second)
         try await election.resign(renewed)
         #expect(try await election.current()?.isResigned == true)
@@ -85,18 +94,18 @@ import Testing
         guard case .won(let held) = try await whole.campaign(with: first, replacing: nil) else {
             return #expect(Bool(false), "not won")
         }
-        let slow = HoldingStore(store)
-        let late = try await StoreElection.open(slow)
-        await slow.holdNext()
-        await expect(.outcomeUnknown) { _ = try await late.campaign(with: Self.record(2, nonce: 3), replacing: first) }
-        await slow.holdNext()
+        let faulty = FaultyStore(
+            store, faults: [swapFault(.beforeEffect, .nth(1)), swapFault(.beforeEffect, .nth(2))])
+        let late = try await StoreElection.open(faulty)
+        let rival = Self.record(2, nonce: 3)
+        await expect(.outcomeUnknown) { _ = try await late.campaign(with: rival, replacing: first) }
         let renewal = Self.record(1, nonce: 4, sequence: 2)
         await expect(.outcomeUnknown) { _ = try await late.update(held, to: renewal) }
         let other = Self.record(2, nonce: 2)
         _ = try await whole.campaign(with: other, replacing: first)
-        await slow.land()
+        for record in [rival, renewal] { try await land(record, .unchanged(since: held.version), in: store) }
         #expect(try await whole.current() == other)
-        let again = try await late.campaign(with: Self.record(2, nonce: 3), replacing: first)
+        let again = try await late.campaign(with: rival, replacing: first)
         #expect(again == .lost(to: other))
         await expect(.fenced) { _ = try await late.update(held, to: renewal) }
     }
@@ -160,61 +169,11 @@ import Testing
                 == #"{"address":"a:1","format":1,"inSync":["a-1","b-2"],"instance":"a-1","node":"a","#
                 + #""nonce":"0000000000001234","resigned":false,"sequence":1,"storeComplete":true,"sum":"...","term":7}"#
         )
-        #expect(try ElectionObject.decode(Array(text.utf8), name: "x") == record)
+        #expect(try ElectionObject.record(Array(text.utf8), key: "x") == record)
     }
 
     private func expect(_ code: ElectionError.Code, _ body: () async throws -> Void) async {
         let error = await #expect(throws: ElectionError.self) { try await body() }
         #expect(error?.code == code, "\(error as Any)")
     }
-}
-
-/// Holds puts back, telling nobody whether they will come.
-private actor HoldingStore: ObjectStore {
-    private let base: any ObjectStore
-    private var holds = false
-    private var held: [(key: ObjectKey, payload: Payload, condition: PutCondition)] = []
-    nonisolated let capabilities: ObjectStoreCapabilities
-
-    init(_ base: any ObjectStore) {
-        self.base = base
-        capabilities = base.capabilities
-    }
-
-    func holdNext() { holds = true }
-
-    /// What is held arrives, each where its condition still holds.
-    func land() async {
-        let puts = held
-        held = []
-        for put in puts {
-            do throws(ObjectStoreError) {
-                _ = try await base.put(put.key, put.payload, when: put.condition)
-            } catch {
-                if ![.conditionFailed, .alreadyExists].contains(error.code) { Issue.record(error) }
-            }
-        }
-    }
-
-    func put(
-        _ key: ObjectKey, _ payload: Payload, when condition: PutCondition
-    ) async throws(ObjectStoreError) -> ObjectVersion {
-        guard holds else { return try await base.put(key, payload, when: condition) }
-        holds = false
-        held.append((key, payload, condition))
-        throw ObjectStoreError(.outcomeUnknown, "no answer")
-    }
-
-    func get(_ key: ObjectKey, bytes: Range<UInt64>?) async throws(ObjectStoreError) -> StoredBytes {
-        try await base.get(key, bytes: bytes)
-    }
-
-    func info(_ key: ObjectKey) async throws(ObjectStoreError) -> ObjectInfo { try await base.info(key) }
-
-    func list(prefix: ObjectKey, after: ObjectKey?, limit: Int) async throws(ObjectStoreError) -> ListPage {
-        try await base.list(prefix: prefix, after: after, limit: limit)
-    }
-
-    func delete(_ keys: [ObjectKey]) async throws(ObjectStoreError) { try await base.delete(keys) }
-    func close() async { await base.close() }
 }

@@ -45,10 +45,5 @@ extension Election {
 func expectElectionError(
     _ code: ElectionError.Code, _ what: String, _ body: () async throws -> Void
 ) async throws {
-    do {
-        try await body()
-    } catch let error as ElectionError {
-        return try expectEqual(error.code, code, "error of \(what)")
-    }
-    throw RuleViolation("\(what) worked; expected \(code)")
+    try await expectFailure(code, what, parts: { (error: ElectionError) in (error.code, error.message) }, body)
 }

@@ -92,14 +92,7 @@ func expectNames(
 func expectError(
     _ code: ObjectStoreError.Code, _ what: String, _ body: () async throws -> Void
 ) async throws {
-    do {
-        try await body()
-    } catch let error as ObjectStoreError {
-        try expectEqual(error.code, code, "error of \(what) (\(error))")
-        try expect(!error.message.isEmpty, "\(what): an error without a message")
-        return
-    }
-    throw RuleViolation("\(what): expected the error \(code), saw success")
+    try await expectFailure(code, what, parts: { (error: ObjectStoreError) in (error.code, error.message) }, body)
 }
 
 /// Bytes in which every part differs from its neighbours, the same for the same seed.
