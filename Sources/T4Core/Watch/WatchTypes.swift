@@ -114,7 +114,7 @@ package struct WatchSettings: Hashable, Sendable {
     /// Bytes of history read and delivered at a time to a watch that catches up.
     package var replayBytesMax = 1 << 20
     /// Rest after each portion of history that was read while something is published, in multiples of the time it took.
-    package var replayRestFactor = 4
+    package var replayRestFactor = 12
     /// Watches that there may be; further ones are refused.
     package var watchesMax = 1_000_000
     /// Bytes of the keys that all watches together may be about; further ones are refused.

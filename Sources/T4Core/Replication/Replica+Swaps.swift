@@ -1,0 +1,131 @@
+import T4Protocols
+
+extension Replica {
+    /// Sends the swap of the record that is needed most, if any: one at a time.
+    mutating func chooseSwap(_ now: Duration) {
+        guard role == .leading, swap == nil, now >= nextSwap, let lead else { return }
+        var next = lead.record
+        next.sequence += 1
+        if let member = lead.record.inSyncSet.first(where: { $0 != me && isLost($0, now) }) {
+            next.inSyncSet.removeAll { $0 == member }
+            guard next.inSyncSet.count == 1, !next.storeComplete else { return sendChange(next, now) }
+            // The last copy but the own may go once the chain has everything.
+            next.storeComplete = true
+            if isStored(now) { return sendChange(next, now) }
+        } else if let peer = lead.peers.keys.sorted().first(where: { isReady($0, now) }), !isStopping {
+            next.inSyncSet.append(peer)
+            return sendChange(next, now)
+        } else if lead.record.storeComplete != wantsChain {
+            next.storeComplete = wantsChain
+            if !wantsChain || isStored(now) { return sendChange(next, now) }
+        }
+        if lead.record.storeComplete, now >= lead.renewedAt + configuration.renewalInterval {
+            var renewal = lead.record
+            renewal.sequence += 1
+            sendChange(renewal, now)
+        }
+    }
+
+    private var wantsChain: Bool {
+        switch configuration.durability {
+        case .local: false
+        case .objectStore: true
+        case .replicated: lead?.record.inSyncSet.count == 1
+        }
+    }
+
+    /// Whether everything that may be committed is in the chain; if not, that is hurried.
+    private mutating func isStored(_ now: Duration) -> Bool {
+        let end = mayBeCommitted
+        guard let lead, lead.stored < end else { return true }
+        if lead.flushed < end {
+            self.lead?.flushed = end
+            actions.append(.flush(through: end))
+        }
+        return false
+    }
+
+    private mutating func sendChange(_ record: LeaderRecord, _ now: Duration) {
+        guard let lead else { return }
+        var next = record
+        next.nonce = nextNonce()
+        // No outsider can have seen a record yet that would let it take over.
+        if !lead.record.storeComplete, next.storeComplete { self.lead?.renewedAt = now }
+        send(swap: next, replacing: lead.record, now)
+    }
+
+    /// The own swap of the record of this term won.
+    mutating func changed(_ swap: Swap, _ now: Duration) {
+        guard let lead else { return }
+        self.lead?.record = swap.record
+        self.lead?.renewedAt = max(lead.renewedAt, swap.sentAt)
+        if swap.record.isResigned { finish() }
+    }
+
+    /// Whether a member has to go: it said good-bye, its stream is lost, it is silent, or its disk is too slow.
+    private func isLost(_ member: String, _ now: Duration) -> Bool { now >= lossTime(of: member) }
+
+    private func lossTime(of member: String) -> Duration {
+        guard let lead, !gone.contains(member) else { return .zero }
+        guard let peer = lead.peers[member] else { return lead.since + configuration.followerPatience }
+        var time = peer.heard + configuration.followerPatience
+        if let stalled = peer.stalledSince { time = min(time, stalled + configuration.followerPatience) }
+        if let lost = peer.lostAt { time = min(time, lost + configuration.heartbeatInterval) }
+        return time
+    }
+
+    /// Whether a follower may be added: it has everything that may be committed, and a promise of it is there.
+    private func isReady(_ peer: String, _ now: Duration) -> Bool {
+        guard let lead, let state = lead.peers[peer], !lead.record.inSyncSet.contains(peer) else { return false }
+        guard state.match >= mayBeCommitted, let promised = state.promised, !isLost(peer, now) else { return false }
+        return now < promised + configuration.followerPatience
+    }
+
+    func deadlines(_ lead: Lead) -> [Duration] {
+        var result = [lead.nextHeartbeat]
+        guard swap == nil else { return result }
+        guard nextSwap <= lead.nextHeartbeat else { return result }
+        for member in lead.record.inSyncSet where member != me && lead.flushed < mayBeCommitted {
+            result.append(lossTime(of: member))
+        }
+        if lead.record.storeComplete { result.append(lead.renewedAt + configuration.renewalInterval) }
+        return result
+    }
+
+    // MARK: Ending in good order
+
+    mutating func end(_ now: Duration) {
+        switch role {
+        case .stopped: return
+        case .follower:
+            if let leader { send(.goodbye, to: leader) }
+            finish()
+        case .candidate, .replaying, .fencing: return
+        case .leading: handOver(now)
+        }
+    }
+
+    private mutating func handOver(_ now: Duration) {
+        guard let lead, swap == nil, committed == log.last.index else { return }
+        let others = lead.record.inSyncSet.filter { $0 != me }
+        if others.isEmpty {
+            guard !lead.record.storeComplete || isStored(now) else { return }
+            var last = lead.record
+            last.sequence += 1
+            last.isResigned = true
+            sendChange(last, now)
+        } else if let heir = others.first(where: { (lead.peers[$0]?.match ?? 0) == log.last.index && !isLost($0, now) }) {
+            let record = lead.record
+            send(.release(record), to: heir)
+            stepDown(now)
+            finish()
+        }
+    }
+
+    private mutating func finish() {
+        if role == .leading { actions.append(.stepDown) }
+        lead = nil
+        role = .stopped
+        actions.append(.stopped)
+    }
+}

@@ -1,0 +1,505 @@
+import T4Protocols
+
+@testable import T4Core
+
+/// A node: a replica, and what carries its actions out.
+final class SimulatedNode {
+    let number: Int
+    unowned let world: Simulation
+    var disk: SimulatedDisk
+    var replica: Replica?
+    /// Rises with every start and every crash: what a former life had under way does not reach it.
+    var life = 0
+    var isPaused = false
+    private var held: [() -> Void] = []
+    /// How fast its clock runs, in thousandths, and what it showed at the beginning.
+    let rate: Int
+    let offset: Duration
+    private var tickAt: Duration?
+    var slowDisk = false
+    /// Whether it starts again after it ended in good order.
+    var restarts = true
+    /// Entries of the message that is being handled, and of the chain as last read.
+    private var received: [SimulatedEntry] = []
+    private var chain: SimulatedStore.Chain?
+    /// Writes of clients that wait, by index; reads that wait, with the index they have to see.
+    private var writes: [UInt64: SimulatedEntry] = [:]
+    private var reads: [UInt64: (required: UInt64, asker: Int)] = [:]
+    private var readCount: UInt64 = 0
+    private var upload: SimulatedUpload?
+
+    init(_ number: Int, _ world: Simulation) {
+        self.number = number
+        self.world = world
+        disk = SimulatedDisk(instance: world.newInstance())
+        rate = world.pick(960...1040)
+        offset = .seconds(world.pick(0...1000))
+    }
+
+    var clock: Duration { offset + world.now * rate / 1000 }
+    var isUp: Bool { replica != nil }
+    var address: String { "node-\(number)" }
+
+    /// Runs something in this life of the node, once it is not paused.
+    func whenRunning(_ life: Int, _ work: @escaping () -> Void) {
+        guard life == self.life else { return }
+        if isPaused {
+            held.append { [self] in if life == self.life { work() } }
+        } else {
+            work()
+        }
+    }
+
+    // MARK: Life
+
+    /// Starts: the log is there, the chain is read, then the record.
+    func start() {
+        life += 1
+        isPaused = false
+        held = []
+        let life = life
+        world.request(self, { [world] in world.store.chain }) { [self] chain in
+            guard let chain else { return retryStart(life) }
+            world.request(self, { [world] in world.store.record }) { [self] record in
+                guard let record else { return retryStart(life) }
+                begin(chain, record)
+            }
+        }
+    }
+
+    private func retryStart(_ life: Int) {
+        world.after(world.time(50, 200)) { [self] in if life == self.life { start() } }
+    }
+
+    private func begin(_ chain: SimulatedStore.Chain, _ record: LeaderRecord?) {
+        let view = chain.view
+        if let agreement = disk.termLog.agreement(with: view.log) {
+            if agreement < chain.last.index {
+                guard disk.applied <= agreement else { return world.fail("node \(number) has applied what the chain has not") }
+                disk.cut(after: agreement)
+                for entry in chain.entries where entry.index > agreement { disk.append(entry) }
+            }
+        } else if disk.last.index < chain.head.covered.index {
+            disk.restore(chain.head)
+            for entry in chain.entries { disk.append(entry) }
+        }
+        disk.synced = disk.last.index
+        let committed = max(disk.applied, chain.last.index)
+        apply(through: committed)
+        var configuration = ReplicaConfiguration(
+            nodeID: "n\(number)", instanceID: disk.instance, address: address, durability: world.plan.durability,
+            seed: world.random.next())
+        configuration.entriesPerMessage = 4
+        configuration.entriesInFlight = 16
+        replica = Replica(
+            configuration, log: disk.termLog, chain: view, committed: committed, record: record, now: clock)
+        world.tell("node \(number) starts: log \(disk.last), committed \(committed), record \(String(describing: record))")
+        handle(.tick)
+    }
+
+    /// The process dies, and with it what was not fsynced.
+    func crash() {
+        world.tell("node \(number) crashes")
+        life += 1
+        replica = nil
+        isPaused = false
+        held = []
+        writes = [:]
+        reads = [:]
+        upload = nil
+        received = []
+        disk.crash(keeping: disk.synced + UInt64(world.pick(0...10)))
+    }
+
+    func loseDisk() {
+        crash()
+        world.tell("node \(number) loses its disk")
+        disk = SimulatedDisk(instance: world.newInstance())
+    }
+
+    func pause() {
+        world.tell("node \(number) pauses")
+        isPaused = true
+    }
+
+    func resume() {
+        guard isPaused else { return }
+        world.tell("node \(number) resumes")
+        isPaused = false
+        let works = held
+        held = []
+        for work in works { work() }
+    }
+
+    // MARK: Events
+
+    func receive(_ message: ReplicaMessage, _ entries: [SimulatedEntry]) {
+        whenRunning(life) { [self] in
+            received = entries
+            handle(.message(message))
+        }
+    }
+
+    func handle(_ event: ReplicaEvent) {
+        guard var replica, world.failure == nil else { return }
+        let actions = replica.handle(event, at: clock)
+        self.replica = replica
+        if world.plan.tells, event != .tick || !actions.isEmpty {
+            world.tell("node \(number) \(replica.role) \(replica.term): \(event) -> \(actions)")
+        }
+        for action in actions { perform(action) }
+        if let replica = self.replica, replica.log.last != disk.last {
+            world.fail("node \(number) has the log \(disk.last), and takes it for \(replica.log.last)")
+        }
+        scheduleTick()
+    }
+
+    private func scheduleTick() {
+        guard let deadline = replica?.nextDeadline else { return }
+        let time = max(world.now + .microseconds(100), (deadline - offset) * 1000 / rate + .microseconds(10))
+        if let tickAt, tickAt <= time, tickAt > world.now { return }
+        tickAt = time
+        let life = life
+        world.after(time - world.now + world.time(0, 2)) { [self] in
+            whenRunning(life) { [self] in
+                tickAt = nil
+                handle(.tick)
+            }
+        }
+    }
+
+    // MARK: Actions
+
+    private func perform(_ action: ReplicaAction) {
+        let life = life
+        switch action {
+        case .send(let instance, let message):
+            guard let other = world.number(of: instance) else { return }
+            var entries: [SimulatedEntry] = []
+            if case .append(let append) = message.body, append.count > 0 {
+                entries = disk.entries(from: append.previous.index + 1, through: append.through)
+            }
+            world.deliver(message, entries, from: self, to: other)
+        case .greet(let address, let message):
+            guard let other = world.nodes.first(where: { $0.address == address }) else { return }
+            world.deliver(message, [], from: self, to: other.number)
+        case .truncate(let index):
+            guard index >= disk.applied else { return world.fail("node \(number) cuts off what it applied") }
+            disk.cut(after: index)
+        case .store(let first, let last):
+            for entry in received where entry.index >= first && entry.index <= last { disk.append(entry) }
+            sync()
+        case .appendTerm(let position):
+            disk.append(SimulatedEntry(term: position.term, index: position.index, value: 0))
+            sync()
+        case .adopt(let index, let last):
+            guard let chain else { return world.fail("no chain to adopt") }
+            for entry in chain.entries where entry.index > index && entry.index <= last { disk.append(entry) }
+            sync()
+        case .restore:
+            guard let chain else { return world.fail("no chain to restore from") }
+            disk.restore(chain.head)
+        case .commit(let index): commit(index)
+        case .swap(let record, let old): swap(record, old)
+        case .readRecord:
+            world.store.electionRequests += 1
+            world.request(self, { [world] in world.store.record }) { [self] record in
+                handle(record.map { .record($0) } ?? .recordUnavailable)
+            }
+        case .readChain: readChain(life)
+        case .fence(let previous, let last): fence(previous, last)
+        case .readHead: readHead(life)
+        case .upload(let first, let term):
+            upload = SimulatedUpload(term: term, next: first)
+            scheduleUpload(life, term)
+        case .flush: pump(everything: true)
+        case .answerRead(let id, let index):
+            guard let read = reads.removeValue(forKey: id) else { return }
+            if let wrong = world.history.answerRead(index, required: read.required, by: number) { world.fail(wrong) }
+        case .refuseRead(let id): reads[id] = nil
+        case .lead(let term):
+            if let wrong = world.history.lead(term, by: number) { world.fail(wrong) }
+            scheduleCheckpoint(life, term)
+        case .stepDown:
+            writes = [:]
+            upload = nil
+        case .conflict(let index): world.fail("node \(number) finds a conflict at \(index)")
+        case .stopped:
+            self.life += 1
+            replica = nil
+            disk.synced = disk.last.index
+            disk.flushed = (disk.applied, disk.digest)
+            upload = nil
+            guard restarts else { return }
+            world.after(world.time(10, 2_000)) { [self] in if !isUp { start() } }
+        }
+    }
+
+    private func sync() {
+        let (life, through, cuts) = (life, disk.last.index, replica?.cuts ?? 0)
+        world.after(slowDisk ? world.time(100, 1_500) : world.time(0, 5)) { [self] in
+            whenRunning(life) { [self] in
+                // What was cut off meanwhile is not there to be fsynced.
+                if cuts == replica?.cuts ?? 0 { disk.synced = max(disk.synced, through) }
+                handle(.fsynced(through: through, cuts: cuts))
+            }
+        }
+    }
+
+    private func commit(_ index: UInt64) {
+        if replica?.role == .leading { checkDurable(index) }
+        apply(through: index)
+        if world.chance(200) { disk.flushed = (disk.applied, disk.digest) }
+        for waiting in writes.keys.sorted() where waiting <= index {
+            guard let entry = writes.removeValue(forKey: waiting) else { continue }
+            if let wrong = world.history.acknowledge(entry) { world.fail("node \(number): " + wrong) }
+        }
+        if world.chance(20) { forget() }
+    }
+
+    private func apply(through index: UInt64) {
+        while disk.applied < index {
+            guard let entry = disk.entry(disk.applied + 1) else { return world.fail("node \(number) lacks an entry to apply") }
+            if let wrong = world.history.commit(entry, by: number) { return world.fail(wrong) }
+            disk.apply(through: entry.index)
+        }
+    }
+
+    /// What is committed is on two disks, or in the store.
+    private func checkDurable(_ index: UInt64) {
+        guard index > world.history.committedMax, world.plan.durability != .local, let entry = disk.entry(index) else { return }
+        let copies = world.nodes.count { $0.disk.synced >= index && $0.disk.entry(index) == entry }
+        if copies < 2, world.store.chain.last.index < index { world.fail("\(entry) is committed on \(copies) disk") }
+    }
+
+    /// Old segments of the log are deleted: those in the chain that the engine has for certain.
+    private func forget() {
+        let index = min(disk.flushed.index, world.store.chain.last.index, disk.synced)
+        disk.forget(through: index)
+        handle(.forgotten(through: index))
+    }
+
+    // MARK: Clients
+
+    func write(_ count: UInt64) {
+        guard let replica, !isPaused, replica.isServing else { return }
+        for _ in 0..<count {
+            let entry = SimulatedEntry(
+                term: replica.term, index: disk.last.index + 1, value: world.history.newValue())
+            disk.append(entry)
+            writes[entry.index] = entry
+        }
+        sync()
+        handle(.propose(count))
+    }
+
+    /// A client reads here: a follower asks whom it takes for the leader.
+    func read() {
+        guard let replica, !isPaused else { return }
+        let required = world.history.acknowledged
+        let asked = replica.lead != nil ? number : replica.leader.flatMap { world.number(of: $0) } ?? number
+        let delay = asked == number ? .zero : world.time(0, 4)
+        let other = world.nodes[asked]
+        let life = other.life
+        world.after(delay) { other.whenRunning(life) { other.read(required: required) } }
+    }
+
+    private func read(required: UInt64) {
+        readCount += 1
+        reads[readCount] = (required, number)
+        handle(.read(readCount))
+    }
+
+    // MARK: Store
+
+    private func readChain(_ life: Int) {
+        world.request(self, { [world] in world.store.chain }) { [self] found in
+            guard let found else {
+                world.after(world.time(20, 100)) { [self] in if life == self.life { readChain(life) } }
+                return
+            }
+            chain = found
+            handle(.chain(found.view))
+        }
+    }
+
+    private func readHead(_ life: Int) {
+        world.request(self, { [world] in world.store.head.covered.index }) { [self] covered in
+            guard let covered else {
+                world.after(world.time(20, 100)) { [self] in if life == self.life { readHead(life) } }
+                return
+            }
+            handle(.head(covered: covered))
+        }
+    }
+
+    /// The election: the outcome is unknown where the answer is lost; the same record again is the same swap.
+    private func swap(_ record: LeaderRecord, _ old: LeaderRecord?) {
+        world.store.electionRequests += 1
+        enum Answer { case won, refused(LeaderRecord?) }
+        let put: () -> Answer = { [world] in
+            if world.store.record == record { return .won }
+            guard world.store.record == old else { return .refused(world.store.record) }
+            world.store.record = record
+            return .won
+        }
+        if !world.isCalm, world.chance(5) { return handle(.swapped(nonce: record.nonce, .failed)) }
+        world.request(self, put) { [self] answer in
+            switch answer {
+            case .won?: handle(.swapped(nonce: record.nonce, .won))
+            case .refused(let other)?: handle(.swapped(nonce: record.nonce, .refused(other)))
+            case nil: handle(.swapped(nonce: record.nonce, .unknown))
+            }
+        }
+    }
+
+    private func fence(_ previous: LogPosition, _ last: UInt64) {
+        guard let term = replica?.term else { return }
+        let first = previous.index + 1
+        var entries = disk.entries(from: first, through: min(last, disk.last.index))
+        if entries.isEmpty {
+            entries = [SimulatedEntry(term: term, index: first, value: 0)]
+        } else {
+            entries = Array(entries.prefix(world.pick(1...entries.count)))
+        }
+        put(SimulatedObject(header: term, previous: previous, entries: entries), life) { [self] outcome in
+            switch outcome {
+            case .stored(let through): handle(.fenced(.stored(through: through)))
+            case .inChain: handle(.fenced(.taken))
+            case .deposed(let other): handle(.fenced(.deposed(by: other)))
+            }
+        }
+    }
+
+    enum PutOutcome { case stored(UInt64), inChain, deposed(UInt64) }
+
+    /// Puts an object of the log by the rule of the chain (L2): again and again while the answer is lost.
+    private func put(
+        _ object: SimulatedObject, replacing orphan: SimulatedObject? = nil, _ life: Int,
+        _ done: @escaping (PutOutcome) -> Void
+    ) {
+        enum Answer { case stored, other(SimulatedObject, inChain: Bool), gone }
+        let work: () -> Answer = { [world] in
+            guard let there = world.store.objects[object.name] else {
+                if orphan != nil { return .gone }
+                world.store.objects[object.name] = object
+                return .stored
+            }
+            if there == object { return .stored }
+            if let orphan, there == orphan {
+                world.store.objects[object.name] = object
+                return .stored
+            }
+            let chain = world.store.chain
+            return .other(there, inChain: chain.names.contains(object.name) || object.name <= chain.head.covered.index)
+        }
+        world.request(self, work) { [self] answer in
+            switch answer {
+            case nil, .gone?:
+                world.after(world.time(20, 100)) { [self] in
+                    whenRunning(life) { [self] in put(object, replacing: nil, life, done) }
+                }
+            case .stored?: done(.stored(object.last.index))
+            case .other(let there, let inChain)?:
+                if there.header == object.header {
+                    done(.stored(there.last.index))
+                } else if there.header > object.header {
+                    done(.deposed(there.header))
+                } else if inChain {
+                    done(.inChain)
+                } else {
+                    put(object, replacing: there, life, done)
+                }
+            }
+        }
+    }
+
+    // MARK: Uploads and checkpoints
+
+    private func scheduleUpload(_ life: Int, _ term: UInt64) {
+        world.after(world.time(1, 150)) { [self] in
+            guard life == self.life, upload?.term == term else { return }
+            if !isPaused { pump(everything: false) }
+            scheduleUpload(life, term)
+        }
+    }
+
+    private func pump(everything: Bool) {
+        while let running = upload, running.underWay < 3, running.next <= disk.last.index {
+            let through = everything ? disk.last.index : min(disk.last.index, running.next + UInt64(world.pick(0...5)))
+            guard let before = replica?.log.term(at: running.next - 1) else { return }
+            let object = SimulatedObject(
+                header: running.term, previous: LogPosition(term: before, index: running.next - 1),
+                entries: disk.entries(from: running.next, through: through))
+            upload?.next = through + 1
+            upload?.underWay += 1
+            put(object, life) { [self] outcome in
+                guard upload?.term == running.term else { return }
+                upload?.underWay -= 1
+                switch outcome {
+                case .stored(let end):
+                    upload?.stored(object.name, end)
+                    handle(.stored(through: upload?.through ?? 0))
+                case .inChain: world.fail("node \(number) finds its name taken in its own chain: \(object)")
+                case .deposed(let other): handle(.deposed(by: other))
+                }
+            }
+        }
+    }
+
+    private func scheduleCheckpoint(_ life: Int, _ term: UInt64) {
+        guard world.plan.hasCheckpoints else { return }
+        world.after(world.time(200, 4_000)) { [self] in
+            guard life == self.life, replica?.role == .leading, replica?.term == term else { return }
+            if !isPaused { checkpoint() }
+            scheduleCheckpoint(life, term)
+        }
+    }
+
+    /// A checkpoint, its head, and the collection of the log behind it: three requests, between which anything may happen.
+    private func checkpoint() {
+        guard let committed = replica?.committed else { return }
+        world.request(self, { [world] in world.store.chain }) { [self] chain in
+            guard let chain, let end = chain.ends.last(where: { $0.position.index <= committed }) else { return }
+            let head = SimulatedHead(
+                covered: end.position, header: end.header, digest: end.digest,
+                fences: chain.fences.filter { $0 <= end.position.index })
+            let write: () -> Bool = { [world] in
+                guard world.store.head.covered < head.covered else { return false }
+                world.store.head = head
+                return true
+            }
+            world.request(self, write) { [self] isWritten in
+                guard isWritten == true else { return }
+                world.tell("node \(number) checkpoint \(head.covered), fences \(head.fences.sorted())")
+                let collect: () -> Void = { [world] in
+                    world.store.objects = world.store.objects.filter {
+                        $0.value.last.index > head.covered.index || head.fences.contains($0.key)
+                    }
+                }
+                world.request(self, collect) { _ in }
+            }
+        }
+    }
+}
+
+/// What a leader has under way to the store.
+struct SimulatedUpload {
+    var term: UInt64
+    var next: UInt64
+    var underWay = 0
+    /// Everything up to here is stored, and pieces behind it.
+    var through: UInt64
+    private var pieces: [UInt64: UInt64] = [:]
+
+    init(term: UInt64, next: UInt64) {
+        self.term = term
+        self.next = next
+        through = next - 1
+    }
+
+    mutating func stored(_ first: UInt64, _ last: UInt64) {
+        pieces[first] = last
+        while let end = pieces.removeValue(forKey: through + 1) { through = end }
+    }
+}
