@@ -8,26 +8,29 @@ struct Peer: Sendable {
     var next: UInt64
     /// Whether `next` is known to be right, so that entries are sent without waiting for answers.
     var streams = false
+    /// A first message is under way, whose answer says what `next` has to be.
+    var isAsked = false
     /// Whether it reads the chain.
     var readsChain = false
-    /// When something came from it.
-    var heard: Duration
+    /// What it was told is committed.
+    var told: UInt64 = 0
+    /// When it made itself known.
+    var since: Duration
     /// When the newest message was sent that it promised on; nil: there is no promise.
     var promised: Duration?
     /// Since when it has not acknowledged anything although there is something.
     var stalledSince: Duration?
     /// When its stream was lost.
     var lostAt: Duration?
-    /// When something was sent to it.
-    var sentAt: Duration?
 
-    init(next: UInt64, now: Duration) {
-        self.next = next
-        heard = now
+    init(now: Duration) {
+        next = 1
+        since = now
     }
 
     mutating func lost(at now: Duration) {
         streams = false
+        isAsked = false
         if lostAt == nil { lostAt = now }
     }
 }
@@ -40,6 +43,9 @@ struct Lead: Sendable {
     var renewedAt: Duration
     /// When the term was won, or leading began.
     var since: Duration
+    /// When there was nothing to commit, or something was committed, last; and when there was leadership time.
+    var progressed: Duration
+    var served: Duration
     /// The first entry of the first object of the term.
     var fenceName: UInt64?
     /// The last entry of that object, once it is stored.
@@ -60,6 +66,8 @@ struct Lead: Sendable {
         self.record = record
         self.renewedAt = renewedAt
         since = now
+        progressed = now
+        served = now
         nextHeartbeat = now
     }
 
@@ -68,10 +76,9 @@ struct Lead: Sendable {
         taken = end
         self.stored = stored
         since = now
+        progressed = now
+        served = now
         nextHeartbeat = now
-        for (instance, peer) in peers {
-            peers[instance]?.next = min(peer.next, end + 1)
-            peers[instance]?.sentAt = nil
-        }
+        for (instance, peer) in peers { peers[instance]?.next = min(peer.next, end + 1) }
     }
 }

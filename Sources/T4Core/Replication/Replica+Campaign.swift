@@ -7,37 +7,44 @@ struct Swap: Sendable {
     var sentAt: Duration
     /// It is unknown what became of it: ask again then. The same record again is the same swap.
     var retryAt: Duration?
+    /// It may land yet, whatever becomes of asking again.
+    var wasUnknown = false
 }
 
 extension Replica {
-    /// When this node may take over from the leader that a record names; nil: never.
-    func campaignTime(_ record: LeaderRecord) -> Duration? {
+    /// When this node may take over from the leader that a record names; nil: not as things are.
+    var campaignTime: Duration? {
+        guard let record else { return max(promise.until, nextSwap) }
+        // A later term was heard of: the record has to be read again.
+        guard record.term >= term else { return nil }
+        let patience = 1 << min(futileCampaigns, 3)
+        let time: Duration
         if record.inSyncSet.contains(me) {
-            if record.isResigned, promise.term <= record.term { return recordSince }
-            // Somebody else has just won: let it begin.
-            guard record.term > promise.term else { return promise.until }
-            return max(promise.until, recordSince + configuration.electionTimeout)
+            if record.isResigned, promise.term <= record.term {
+                time = recordSince
+            } else if record.term > promise.term {
+                // Somebody else has just won: let it begin.
+                time = max(promise.until, recordSince + configuration.electionTimeout * patience)
+            } else {
+                time = promise.until
+            }
+        } else {
+            guard record.storeComplete else { return nil }
+            time = record.isResigned ? recordSince : recordSince + configuration.leadershipTTL * patience
         }
-        guard record.storeComplete else { return nil }
-        return record.isResigned ? recordSince : recordSince + configuration.leadershipTTL
-    }
-
-    func mayCampaign(_ now: Duration) -> Bool {
-        guard now >= nextSwap else { return false }
-        guard let record else { return true }
-        guard record.term >= term, let time = campaignTime(record) else { return false }
-        return now >= time
+        return max(time, nextSwap)
     }
 
     /// Replaces the very version that makes this node eligible.
     mutating func campaign(_ now: Duration) {
+        futileCampaigns += 1
         let isMember = record?.inSyncSet.contains(me) ?? false
         // Where nobody has ever led, this node may have led without a record: what it wrote is its own alone.
         let isComplete = record?.storeComplete ?? (configuration.durability != .local && log.last.index <= chainEnd)
         let next = LeaderRecord(
-            term: (record?.term ?? term) + 1, nodeID: configuration.nodeID, instanceID: me, address: configuration.address,
-            inSyncSet: isMember ? record?.inSyncSet ?? [me] : [me], storeComplete: isComplete, sequence: 1,
-            nonce: nextNonce())
+            term: (record?.term ?? term) + 1, nodeID: configuration.nodeID, instanceID: me,
+            address: configuration.address, inSyncSet: isMember ? record?.inSyncSet ?? [me] : [me],
+            storeComplete: isComplete, sequence: 1, nonce: nextNonce())
         role = .candidate
         promisedSentAt = nil
         send(swap: next, replacing: record, now)
@@ -58,29 +65,30 @@ extension Replica {
         guard let swap, swap.record.nonce == nonce else { return }
         switch outcome {
         case .unknown:
+            self.swap?.wasUnknown = true
             self.swap?.retryAt = now + configuration.heartbeatInterval
+        case .failed where swap.wasUnknown:
+            // This time it did not happen. What was sent before may yet.
+            self.swap?.retryAt = now + configuration.heartbeatInterval
+        case .failed:
+            self.swap = nil
+            nextSwap = now + configuration.heartbeatInterval
+            if role == .candidate { role = .follower }
         case .won:
             self.swap = nil
             record = swap.record
             recordSince = now
-            recordRead = now
             if role == .candidate { won(swap, now) } else { changed(swap, now) }
         case .refused(let other):
             self.swap = nil
-            nextSwap = now + (other == nil ? configuration.heartbeatInterval : .zero)
-            lost(now)
-            if let other { saw(other, now) }
-        case .failed:
-            self.swap = nil
-            nextSwap = now + configuration.heartbeatInterval
-            if role == .candidate { lost(now) }
+            if role == .candidate { role = .follower }
+            stepDown(now)
+            if let other {
+                saw(other, now)
+            } else {
+                nextSwap = now + configuration.heartbeatInterval
+            }
         }
-    }
-
-    private mutating func lost(_ now: Duration) {
-        stepDown(now)
-        if role == .candidate { role = .follower }
-        nextRecordRead = now + configuration.recordInterval
     }
 
     // MARK: Take-over
@@ -90,66 +98,57 @@ extension Replica {
             role = .follower
             return
         }
-        term = swap.record.term
-        agreed = 0
-        leader = nil
-        leaderHeard = nil
-        promisedSentAt = nil
+        begin(term: swap.record.term)
+        gone = releasedBy.map { [$0] } ?? []
+        releasedBy = nil
         lead = Lead(record: swap.record, renewedAt: swap.sentAt, now: now)
         replay()
     }
 
     private mutating func replay() {
         role = .replaying
-        isReadingChain = true
-        actions.append(.readChain)
+        actions.append(.readChain(attempt: newAttempt()))
     }
 
-    mutating func chainRead(_ view: ChainView, _ now: Duration) {
-        guard isReadingChain else { return }
-        isReadingChain = false
-        if role == .replaying {
-            // Behind a later leader's fence an object of this term would not belong to the chain.
-            guard view.headerTerm <= term else {
-                let other = view.headerTerm
-                stepDown(now)
-                hear(of: other, now)
-                return
-            }
-            adopt(view)
-            lead?.fenceName = view.log.last.index + 1
-            role = .fencing
-            actions.append(.fence(previous: view.log.last, through: max(log.last.index, view.log.last.index + 1)))
-        } else if lead == nil {
-            // An old reading may be of a log that is behind this one.
+    mutating func chainRead(_ view: ChainView, _ attempt: UInt64, _ now: Duration) {
+        guard attempt == self.attempt else { return }
+        self.attempt = 0
+        guard role == .replaying else {
             adopt(view)
             hear(of: view.headerTerm, now)
             nextHello = now
+            return
         }
+        // Behind a later leader's fence an object of this term would not belong to the chain.
+        guard view.headerTerm <= term else { return hear(of: view.headerTerm, now) }
+        guard view.log.last.index >= log.base.index else { return replay() }
+        adopt(view)
+        guard role == .replaying else { return }
+        lead?.fenceName = view.log.last.index + 1
+        role = .fencing
+        actions.append(
+            .fence(
+                previous: view.log.last, through: max(log.last.index, view.log.last.index + 1), attempt: newAttempt()))
     }
 
-    mutating func fenced(_ outcome: ReplicaEvent.FenceOutcome, _ now: Duration) {
-        guard role == .fencing else { return }
+    mutating func fenced(_ outcome: ReplicaEvent.FenceOutcome, _ attempt: UInt64, _ now: Duration) {
+        guard attempt == self.attempt, role == .fencing else { return }
         switch outcome {
         case .stored(let through):
             lead?.fenced = through
-            actions.append(.readHead)
+            actions.append(.readHead(attempt: newAttempt()))
         case .taken: replay()
-        case .deposed(let other):
-            stepDown(now)
-            hear(of: other, now)
+        case .deposed(let other): hear(of: other, now)
         }
     }
 
     /// The leader before may not have known that it was one no more, filled the name of the fence, made a checkpoint and deleted
     /// that object again.
-    mutating func headRead(_ covered: UInt64, _ now: Duration) {
-        guard role == .fencing, let fence = lead?.fenceName, let fenced = lead?.fenced else { return }
-        guard covered < fence else {
-            lead?.fenced = nil
-            replay()
-            return
-        }
+    mutating func headRead(_ covered: UInt64, _ attempt: UInt64, _ now: Duration) {
+        guard attempt == self.attempt, role == .fencing, let fence = lead?.fenceName, let fenced = lead?.fenced
+        else { return }
+        self.attempt = 0
+        guard covered < fence else { return replay() }
         role = .leading
         if log.last.term < term {
             log.append(term: term)

@@ -5,30 +5,69 @@ extension Replica {
     mutating func received(_ append: ReplicaMessage.Append, from sender: String, _ now: Duration) {
         guard lead == nil else { return }
         leader = sender
-        leaderHeard = now
-        var answer = ReplicaMessage.AppendAnswer(durable: 0, promised: nil, refused: nil)
-        // While an own swap may win there is no promise.
-        if role == .follower, !isStopping {
-            promise = (now + configuration.electionTimeout, term)
-            promisedSentAt = max(promisedSentAt ?? append.sentAt, append.sentAt)
-        }
-        if let known = agreement(with: append) {
-            take(append, known)
+        hearLeader(append, now)
+        guard agrees(with: append) else { return }
+        if let known = known(of: append) {
+            let hasMore = take(append, known)
             agreed = max(agreed, append.through)
-            advance(committed: min(append.committed, agreed))
+            committed = max(committed, min(append.committed, agreed))
             // With what it just stored it answers once that is durable.
-            if agreed > durable, append.count > 0 { return }
+            guard !hasMore, append.sentAt != nil else { return }
+            answer(refusing: nil)
         } else {
-            answer.refused = behind(append.previous)
+            answer(refusing: behind(append.previous))
         }
-        answer.durable = min(agreed, durable)
-        answer.promised = promisedSentAt
-        send(.answer(answer), to: sender)
     }
 
-    /// How much of a message is known to be right already: the entry before it, or what is committed. Nil if the log does not
-    /// have the entry before it.
-    private func agreement(with append: ReplicaMessage.Append) -> UInt64? {
+    /// A heartbeat is a promise not to campaign, unless an own swap may win, or the leader cannot do its work and this node may be
+    /// able to do better.
+    private mutating func hearLeader(_ append: ReplicaMessage.Append, _ now: Duration) {
+        guard let sentAt = append.sentAt, role == .follower, !isStopping else { return }
+        if append.isStuck {
+            let seesRecord = recordRead.map { now < $0 + configuration.electionTimeout } ?? false
+            guard !seesRecord else { return }
+        } else {
+            leaderHeard = now
+        }
+        promise = (now + configuration.electionTimeout, term)
+        promisedSentAt = max(promisedSentAt ?? sentAt, sentAt)
+    }
+
+    private mutating func answer(refusing refused: UInt64?) {
+        guard let leader else { return }
+        send(
+            .answer(.init(durable: min(agreed, durable), promised: promisedSentAt, refused: refused)), to: leader)
+    }
+
+    /// Whether what is committed here is what the message says: if not, one of the two has lost its history.
+    private mutating func agrees(with append: ReplicaMessage.Append) -> Bool {
+        var index = append.previous.index
+        if index <= committed, let mine = log.term(at: index), mine != append.previous.term, index > 0 {
+            conflict(at: index)
+            return false
+        }
+        for run in append.entries {
+            let end = index + run.count
+            guard index < committed else { break }
+            for next in index + 1...min(end, committed) {
+                if let mine = log.term(at: next), mine != run.term {
+                    conflict(at: next)
+                    return false
+                }
+            }
+            index = end
+        }
+        return true
+    }
+
+    mutating func conflict(at index: UInt64) {
+        actions.append(.conflict(at: index))
+        finish()
+    }
+
+    /// How much of a message is in the log for certain: up to the entry before it, or up to what is committed. Nil if the log does
+    /// not have the entry before it.
+    private func known(of append: ReplicaMessage.Append) -> UInt64? {
         let previous = append.previous
         if previous.index <= committed { return min(committed, append.through) }
         return log.term(at: previous.index) == previous.term ? previous.index : nil
@@ -37,12 +76,12 @@ extension Replica {
     /// Where the leader has to go on: not behind the end of the log, and before the term that differs.
     private func behind(_ previous: LogPosition) -> UInt64 {
         guard previous.index <= log.last.index else { return log.last.index }
-        guard previous.index > log.base.index else { return committed }
         return max(committed, log.firstOfTerm(at: previous.index) - 1)
     }
 
     /// Stores what is new in a message, and cuts off what conflicts with it.
-    private mutating func take(_ append: ReplicaMessage.Append, _ known: UInt64) {
+    /// - Returns: Whether there was something new.
+    private mutating func take(_ append: ReplicaMessage.Append, _ known: UInt64) -> Bool {
         var index = append.previous.index
         var first: UInt64?
         for run in append.entries {
@@ -53,18 +92,13 @@ extension Replica {
             if first == nil {
                 while next <= end, log.term(at: next) == run.term { next += 1 }
                 guard next <= end else { continue }
-                if next <= log.last.index {
-                    guard next > committed else {
-                        actions.append(.conflict(at: next))
-                        return
-                    }
-                    cut(after: next - 1)
-                }
+                cut(after: next - 1)
                 first = next
             }
             log.append(term: run.term, count: end - next + 1)
         }
         if let first { actions.append(.store(from: first, through: append.through)) }
+        return first != nil
     }
 
     mutating func cut(after index: UInt64) {
@@ -75,83 +109,61 @@ extension Replica {
         actions.append(.truncate(after: index))
     }
 
-    mutating func advance(committed index: UInt64) {
-        guard index > committed else { return }
-        committed = index
-        actions.append(.commit(index))
-    }
-
     mutating func fsynced(_ through: UInt64, _ cuts: UInt64, _ now: Duration) {
         guard cuts == self.cuts, through > durable else { return }
         durable = min(through, log.last.index)
-        guard lead == nil, let leader, agreed > 0 else { return }
-        send(
-            .answer(.init(durable: min(agreed, durable), promised: promisedSentAt, refused: nil)), to: leader)
+        if lead == nil, agreed > 0 { answer(refusing: nil) }
     }
 
     /// The leader's log begins too late for this one.
     mutating func readChainToFollow() {
-        guard lead == nil, !isReadingChain else { return }
-        isReadingChain = true
-        actions.append(.readChain)
+        guard role == .follower, attempt == 0 else { return }
+        actions.append(.readChain(attempt: newAttempt()))
     }
 
     /// The chain is the log, and wins over what is here.
     mutating func adopt(_ view: ChainView) {
         let chain = view.log
-        if let agreement = log.agreement(with: chain) {
-            guard agreement < chain.last.index else {
-                advance(committed: chain.last.index)
-                return
-            }
-            if agreement < log.last.index {
-                guard agreement >= committed else {
-                    actions.append(.conflict(at: agreement + 1))
-                    return
-                }
-                cut(after: agreement)
-            }
+        switch view.adoption(by: log, committed: committed) {
+        case .nothing: break
+        case .append(let index):
+            cut(after: index)
             log.append(from: chain, through: chain.last.index)
-            actions.append(.adopt(after: agreement, through: chain.last.index))
-        } else if chain.last.index <= log.base.index {
-            return
-        } else if committed < chain.base.index {
+            actions.append(.adopt(after: index, through: chain.last.index))
+        case .restore:
             log = chain
-            durable = min(durable, chain.base.index)
+            durable = chain.base.index
             cuts += 1
             actions.append(.restore(chain.base))
             if chain.last.index > chain.base.index {
                 actions.append(.adopt(after: chain.base.index, through: chain.last.index))
             }
-        } else {
-            actions.append(.conflict(at: committed))
-            return
+        case .conflict(let index): return conflict(at: index)
         }
-        advance(committed: chain.last.index)
+        committed = max(committed, min(chain.last.index, log.last.index))
     }
 
     /// The leader of `term` ends, and this member has its whole log.
     mutating func released(_ record: LeaderRecord, by sender: String, _ now: Duration) {
         guard role == .follower else { return }
-        gone.insert(sender)
         saw(record, now)
         // A release ends the promise that was given to that leader, no other one.
         guard promise.term == record.term, term == record.term else { return }
+        releasedBy = sender
         promise.until = now
         leaderHeard = nil
     }
 
     /// What a node does that leads nothing.
     mutating func follow(_ now: Duration) {
-        guard role == .follower, !isStopping, !isReadingChain else { return }
-        guard !hearsLeader(now) else { return }
-        if let leader = record, leader.instanceID != me, !leader.isResigned, now >= nextHello {
+        guard role == .follower, !isStopping, attempt == 0, !hearsLeader(now) else { return }
+        if let address = greetable, now >= nextHello {
             nextHello = now + configuration.heartbeatInterval
             let hello = ReplicaMessage.Hello(
                 nodeID: configuration.nodeID, address: configuration.address, last: log.last)
-            actions.append(.greet(address: leader.address, message(.hello(hello))))
+            actions.append(.greet(address: address, message(.hello(hello))))
         }
-        if mayCampaign(now) {
+        if let time = campaignTime, now >= time {
             campaign(now)
         } else if now >= nextRecordRead, !isReadingRecord {
             isReadingRecord = true
@@ -160,18 +172,23 @@ extension Replica {
         }
     }
 
+    /// Where the leader should be.
+    private var greetable: String? {
+        guard let record, !record.isResigned, record.address != configuration.address else { return nil }
+        return record.address
+    }
+
     private func hearsLeader(_ now: Duration) -> Bool {
         leaderHeard.map { now < $0 + configuration.followerPatience } ?? false
     }
 
-    var followerDeadlines: [Duration] {
-        guard !isReadingChain else { return [] }
+    func followerDeadlines(_ now: Duration) -> [Duration] {
+        guard role == .follower, !isStopping, attempt == 0 else { return [] }
+        if let leaderHeard, hearsLeader(now) { return [leaderHeard + configuration.followerPatience] }
         var result: [Duration] = []
-        if let leaderHeard { result.append(leaderHeard + configuration.followerPatience) }
+        if greetable != nil { result.append(nextHello) }
         if !isReadingRecord { result.append(nextRecordRead) }
-        result.append(nextHello)
-        if let record, record.term >= term, let campaign = campaignTime(record) { result.append(max(campaign, nextSwap)) }
-        if let quiet = leaderHeard { result = result.map { max($0, quiet + configuration.followerPatience) } }
+        if let campaignTime { result.append(campaignTime) }
         return result
     }
 }

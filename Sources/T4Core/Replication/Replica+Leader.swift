@@ -12,114 +12,127 @@ extension Replica {
         guard let lead else { return [] }
         return Set(lead.record.inSyncSet).union(swap?.record.inSyncSet ?? [])
     }
-    var needsChain: Bool { (lead?.record.storeComplete ?? false) || (swap?.record.storeComplete ?? false) }
+
+    /// Whether what is to be committed has to be in the chain: always where there is one copy only, whatever the record says.
+    var needsChain: Bool {
+        if lead?.record.storeComplete ?? false || swap?.record.storeComplete ?? false { return true }
+        switch configuration.durability {
+        case .local: return false
+        case .objectStore: return true
+        case .replicated: return neededSet.count < 2
+        }
+    }
 
     /// Everything that may be committed: what this leader committed, and all that it found when it took over.
     var mayBeCommitted: UInt64 { max(committed, lead?.taken ?? 0) }
 
-    mutating func propose(_ count: UInt64, _ now: Duration) {
+    mutating func propose(_ count: UInt64) {
         guard isServing, count > 0 else { return }
+        actions.append(.append(from: LogPosition(term: term, index: log.last.index + 1)))
         log.append(term: term, count: count)
-        sendEntries(now)
     }
 
     // MARK: Followers
 
     mutating func greeted(_ peer: String, _ hello: ReplicaMessage.Hello, _ now: Duration) {
         gone.remove(peer)
-        guard lead != nil else { return }
-        var state = lead?.peers[peer] ?? Peer(next: 0, now: now)
+        guard let lead else { return }
+        var state = lead.peers[peer] ?? Peer(now: now)
         state.next = max(state.match, min(hello.last.index, log.last.index)) + 1
         state.streams = false
+        state.isAsked = false
         state.readsChain = false
-        state.heard = now
         state.lostAt = nil
-        state.sentAt = nil
-        lead?.peers[peer] = state
-        sendEntries(to: peer, now)
+        self.lead?.peers[peer] = state
     }
 
     mutating func answered(_ answer: ReplicaMessage.AppendAnswer, by peer: String, _ now: Duration) {
         guard var state = lead?.peers[peer] else { return }
-        state.heard = now
         state.lostAt = nil
+        state.isAsked = false
         if let promised = answer.promised { state.promised = max(state.promised ?? promised, promised) }
         if answer.durable > state.match {
             state.match = answer.durable
             state.stalledSince = nil
         }
-        if role != .leading {
-            state.streams = false
-        } else if let refused = answer.refused {
+        if let refused = answer.refused {
             state.next = max(state.match, min(refused, log.last.index)) + 1
             state.streams = false
-            state.sentAt = nil
-        } else {
+        } else if role == .leading {
             state.streams = true
             state.next = max(state.next, state.match + 1)
         }
         lead?.peers[peer] = state
-        sendEntries(to: peer, now)
     }
 
-    private mutating func sendEntries(_ now: Duration) {
-        for peer in lead?.peers.keys.sorted() ?? [] { sendEntries(to: peer, now) }
-    }
-
-    /// Sends what a follower does not have: as much as may be under way, or a first message whose answer is waited for.
-    private mutating func sendEntries(to peer: String, _ now: Duration) {
-        guard role == .leading, let state = lead?.peers[peer], !state.readsChain else { return }
-        if state.streams {
-            while let next = lead?.peers[peer]?.next, next <= log.last.index,
-                next <= state.match + configuration.entriesInFlight, sendAppend(to: peer, now)
-            {}
-        } else if state.sentAt == nil {
-            _ = sendAppend(to: peer, now)
-        }
-    }
-
-    /// One message: entries where the follower is known to have what is before them.
-    private mutating func sendAppend(to peer: String, _ now: Duration, entries: Bool = true) -> Bool {
-        guard var state = lead?.peers[peer] else { return false }
-        guard let before = log.term(at: state.next - 1) else {
-            state.readsChain = true
-            lead?.peers[peer] = state
-            send(.readChain, to: peer)
-            return false
-        }
-        let previous = LogPosition(term: before, index: state.next - 1)
-        var append = ReplicaMessage.Append(previous: previous, entries: [], committed: committed, sentAt: now)
-        if entries, state.streams {
-            let through = min(log.last.index, state.next + configuration.entriesPerMessage - 1)
-            append.entries = log.runs(from: state.next, through: through)
-            state.next = append.through + 1
-        }
-        if state.match < log.last.index, state.stalledSince == nil { state.stalledSince = now }
-        state.sentAt = now
-        lead?.peers[peer] = state
-        send(.append(append), to: peer)
-        return true
-    }
-
-    mutating func sendHeartbeats(_ now: Duration) {
-        guard let due = lead?.nextHeartbeat, now >= due else { return }
-        lead?.nextHeartbeat = now + configuration.heartbeatInterval
-        for peer in lead?.peers.keys.sorted() ?? [] where !gone.contains(peer) {
+    /// Sends each follower what it does not have, and heartbeats.
+    mutating func sendToFollowers(_ now: Duration) {
+        guard let lead else { return }
+        let isDue = now >= lead.nextHeartbeat
+        if isDue { self.lead?.nextHeartbeat = now + configuration.heartbeatInterval }
+        for peer in lead.peers.keys.sorted() where !gone.contains(peer) {
             guard role == .leading else {
                 // It has won, but may not create entries yet: others shall wait for it. Every log has what this says.
-                send(.append(.init(previous: .zero, entries: [], committed: 0, sentAt: now)), to: peer)
+                if isDue { send(.append(heartbeat(behind: .zero, now)), to: peer) }
                 continue
             }
-            // One that reads the chain, or whose answer was lost, is asked again.
-            lead?.peers[peer]?.readsChain = false
-            _ = sendAppend(to: peer, now, entries: false)
+            sendEntries(to: peer, now)
+            guard let state = self.lead?.peers[peer] else { continue }
+            if isDue {
+                // One that reads the chain, or whose answer was lost, is asked again.
+                self.lead?.peers[peer]?.readsChain = false
+                sendEmpty(to: peer, sentAt: now, now)
+            } else if state.streams, state.told < committed {
+                sendEmpty(to: peer, sentAt: nil, now)
+            }
         }
     }
 
-    // MARK: Commits
+    /// As much as may be under way, or a first message whose answer is waited for.
+    private mutating func sendEntries(to peer: String, _ now: Duration) {
+        guard var state = lead?.peers[peer], !state.readsChain else { return }
+        guard state.streams else {
+            if !state.isAsked { sendEmpty(to: peer, sentAt: now, now) }
+            return
+        }
+        while state.next <= log.last.index, state.next <= state.match + configuration.entriesInFlight {
+            guard let before = log.term(at: state.next - 1) else { return askToReadChain(peer) }
+            let through = min(log.last.index, state.next + configuration.entriesPerMessage - 1)
+            var append = heartbeat(behind: LogPosition(term: before, index: state.next - 1), now)
+            append.entries = log.runs(from: state.next, through: through)
+            send(.append(append), to: peer)
+            state.next = through + 1
+            state.told = committed
+            if state.stalledSince == nil { state.stalledSince = now }
+        }
+        lead?.peers[peer] = state
+    }
 
-    mutating func stored(_ through: UInt64) {
-        guard role == .leading, let known = lead?.stored else { return }
+    private mutating func sendEmpty(to peer: String, sentAt: Duration?, _ now: Duration) {
+        guard let state = lead?.peers[peer] else { return }
+        guard let before = log.term(at: state.next - 1) else { return askToReadChain(peer) }
+        var append = heartbeat(behind: LogPosition(term: before, index: state.next - 1), now)
+        append.sentAt = sentAt
+        lead?.peers[peer]?.isAsked = true
+        lead?.peers[peer]?.told = committed
+        send(.append(append), to: peer)
+    }
+
+    private mutating func askToReadChain(_ peer: String) {
+        lead?.peers[peer]?.readsChain = true
+        send(.readChain, to: peer)
+    }
+
+    private func heartbeat(behind previous: LogPosition, _ now: Duration) -> ReplicaMessage.Append {
+        ReplicaMessage.Append(
+            previous: previous, entries: [], committed: role == .leading ? committed : 0, sentAt: now,
+            isStuck: isStuck(now))
+    }
+
+    // MARK: Progress
+
+    mutating func stored(_ through: UInt64, _ term: UInt64) {
+        guard role == .leading, term == self.term, let known = lead?.stored else { return }
         lead?.stored = max(known, min(through, log.last.index))
     }
 
@@ -130,12 +143,20 @@ extension Replica {
         for member in neededSet where member != me { index = min(index, lead.peers[member]?.match ?? 0) }
         if needsChain { index = min(index, lead.stored) }
         guard index > committed else { return }
-        advance(committed: index)
-        // Followers apply what they hear is committed: those who wait for nothing else are told at once.
-        for peer in lead.peers.keys.sorted() {
-            guard let state = self.lead?.peers[peer], state.streams, state.sentAt != now else { continue }
-            _ = sendAppend(to: peer, now, entries: false)
-        }
+        committed = index
+        self.lead?.progressed = now
+    }
+
+    mutating func lookAtProgress(_ now: Duration) {
+        guard role == .leading else { return }
+        if committed == log.last.index { lead?.progressed = now }
+        if let until = servesUntil, now < until { lead?.served = now }
+    }
+
+    /// For some time this leader could not commit what there is, or answer reads: perhaps others see why.
+    private func isStuck(_ now: Duration) -> Bool {
+        guard let lead else { return false }
+        return now >= min(lead.progressed, lead.served) + configuration.leadershipTTL
     }
 
     // MARK: Leadership time
@@ -148,22 +169,30 @@ extension Replica {
             guard let promised = lead.peers[member]?.promised else { return nil }
             until = min(until, promised + configuration.reliable(configuration.electionTimeout))
         }
-        if needsChain { until = min(until, lead.renewedAt + configuration.reliable(configuration.leadershipTTL)) }
+        if lead.record.storeComplete || swap?.record.storeComplete ?? false {
+            until = min(until, lead.renewedAt + configuration.reliable(configuration.leadershipTTL))
+        }
         return until
     }
 
     mutating func read(_ id: UInt64, _ now: Duration) {
-        guard lead != nil, role == .leading, !isStopping else {
+        guard role == .leading, !isStopping else {
             actions.append(.refuseRead(id))
             return
         }
         lead?.reads.append((id, now))
     }
 
-    /// There is leadership time at a moment after these reads arrived.
+    /// Reads are answered once there is leadership time at a moment after they arrived, and refused where that takes too long.
     mutating func answerReads(_ now: Duration) {
-        guard let lead, !lead.reads.isEmpty, let until = servesUntil, now < until else { return }
-        for read in lead.reads { actions.append(.answerRead(read.id, index: committed)) }
-        self.lead?.reads = []
+        guard let lead, !lead.reads.isEmpty else { return }
+        if let until = servesUntil, now < until {
+            for read in lead.reads { actions.append(.answerRead(read.id, index: committed)) }
+            self.lead?.reads = []
+        } else {
+            let late = lead.reads.prefix { now >= $0.arrived + configuration.electionTimeout }
+            for read in late { actions.append(.refuseRead(read.id)) }
+            self.lead?.reads.removeFirst(late.count)
+        }
     }
 }

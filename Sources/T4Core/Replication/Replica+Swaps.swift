@@ -11,13 +11,13 @@ extension Replica {
             guard next.inSyncSet.count == 1, !next.storeComplete else { return sendChange(next, now) }
             // The last copy but the own may go once the chain has everything.
             next.storeComplete = true
-            if isStored(now) { return sendChange(next, now) }
+            if isStored() { return sendChange(next, now) }
         } else if let peer = lead.peers.keys.sorted().first(where: { isReady($0, now) }), !isStopping {
             next.inSyncSet.append(peer)
             return sendChange(next, now)
         } else if lead.record.storeComplete != wantsChain {
             next.storeComplete = wantsChain
-            if !wantsChain || isStored(now) { return sendChange(next, now) }
+            if !wantsChain || isStored() { return sendChange(next, now) }
         }
         if lead.record.storeComplete, now >= lead.renewedAt + configuration.renewalInterval {
             var renewal = lead.record
@@ -35,7 +35,7 @@ extension Replica {
     }
 
     /// Whether everything that may be committed is in the chain; if not, that is hurried.
-    private mutating func isStored(_ now: Duration) -> Bool {
+    private mutating func isStored() -> Bool {
         let end = mayBeCommitted
         guard let lead, lead.stored < end else { return true }
         if lead.flushed < end {
@@ -62,13 +62,13 @@ extension Replica {
         if swap.record.isResigned { finish() }
     }
 
-    /// Whether a member has to go: it said good-bye, its stream is lost, it is silent, or its disk is too slow.
+    /// Whether a member has to go: it said good-bye, its stream is lost, it promises nothing any more, or its disk is too slow.
     private func isLost(_ member: String, _ now: Duration) -> Bool { now >= lossTime(of: member) }
 
     private func lossTime(of member: String) -> Duration {
         guard let lead, !gone.contains(member) else { return .zero }
         guard let peer = lead.peers[member] else { return lead.since + configuration.followerPatience }
-        var time = peer.heard + configuration.followerPatience
+        var time = max(peer.promised ?? peer.since, lead.since) + configuration.followerPatience
         if let stalled = peer.stalledSince { time = min(time, stalled + configuration.followerPatience) }
         if let lost = peer.lostAt { time = min(time, lost + configuration.heartbeatInterval) }
         return time
@@ -81,15 +81,14 @@ extension Replica {
         return now < promised + configuration.followerPatience
     }
 
-    func deadlines(_ lead: Lead) -> [Duration] {
+    var leaderDeadlines: [Duration] {
+        guard let lead else { return [] }
         var result = [lead.nextHeartbeat]
-        guard swap == nil else { return result }
-        guard nextSwap <= lead.nextHeartbeat else { return result }
-        for member in lead.record.inSyncSet where member != me && lead.flushed < mayBeCommitted {
-            result.append(lossTime(of: member))
-        }
-        if lead.record.storeComplete { result.append(lead.renewedAt + configuration.renewalInterval) }
-        return result
+        if let read = lead.reads.first { result.append(read.arrived + configuration.electionTimeout) }
+        guard role == .leading, swap == nil else { return result }
+        var swaps = lead.record.inSyncSet.filter { $0 != me }.map { lossTime(of: $0) }
+        if lead.record.storeComplete { swaps.append(lead.renewedAt + configuration.renewalInterval) }
+        return result + swaps.map { max($0, nextSwap) }
     }
 
     // MARK: Ending in good order
@@ -100,31 +99,36 @@ extension Replica {
         case .follower:
             if let leader { send(.goodbye, to: leader) }
             finish()
-        case .candidate, .replaying, .fencing: return
+        // Whatever is under way is as if the node had died now.
+        case .candidate, .replaying, .fencing: finish()
         case .leading: handOver(now)
         }
     }
 
     private mutating func handOver(_ now: Duration) {
-        guard let lead, swap == nil, committed == log.last.index else { return }
+        guard let lead, swap == nil, now >= nextSwap, committed == log.last.index else { return }
         let others = lead.record.inSyncSet.filter { $0 != me }
         if others.isEmpty {
-            guard !lead.record.storeComplete || isStored(now) else { return }
+            guard !lead.record.storeComplete || isStored() else { return }
             var last = lead.record
             last.sequence += 1
             last.isResigned = true
             sendChange(last, now)
-        } else if let heir = others.first(where: { (lead.peers[$0]?.match ?? 0) == log.last.index && !isLost($0, now) }) {
-            let record = lead.record
-            send(.release(record), to: heir)
-            stepDown(now)
+        } else if let heir = others.first(where: {
+            (lead.peers[$0]?.match ?? 0) == log.last.index && !isLost($0, now)
+        }) {
+            send(.release(lead.record), to: heir)
             finish()
         }
     }
 
-    private mutating func finish() {
+    /// Takes no part any more.
+    mutating func finish() {
+        guard role != .stopped else { return }
         if role == .leading { actions.append(.stepDown) }
+        for read in lead?.reads ?? [] { actions.append(.refuseRead(read.id)) }
         lead = nil
+        swap = nil
         role = .stopped
         actions.append(.stopped)
     }

@@ -15,9 +15,9 @@ package struct Replica: Sendable {
         case replaying
         /// It puts the first object of its term.
         case fencing
-        /// It leads.
+        /// It leads; without leadership time (`servesUntil`) it is paused.
         case leading
-        /// It has ended in good order.
+        /// It takes no part any more.
         case stopped
     }
 
@@ -32,33 +32,43 @@ package struct Replica: Sendable {
     package internal(set) var durable: UInt64
     /// How often something was cut off from the log, see `ReplicaEvent.fsynced`.
     package internal(set) var cuts: UInt64 = 0
-    /// Everything up to here is committed, as far as this node knows.
+    /// Everything up to here is committed, as far as this node knows; its log has all of it, perhaps not fsynced yet.
     package internal(set) var committed: UInt64
+    /// Up to here it was told to apply: what is committed, and durable here, for the engine is a cache of the log.
+    private var applied: UInt64
+    /// When `handle(.tick)` has something to do; nil: never. Always after the time of the last event.
+    package private(set) var nextDeadline: Duration?
 
     /// The newest version of the record that this node has seen, and since when.
     var record: LeaderRecord?
     var recordSince: Duration
-    /// When the record was last read or written.
-    var recordRead: Duration
+    /// When the record was read last.
+    var recordRead: Duration?
     var isReadingRecord = false
     var nextRecordRead: Duration
-    /// The own swap whose outcome is not known.
-    var swap: Swap?
-    /// After a swap that failed the next one waits so long.
-    var nextSwap: Duration
     /// Everything up to here was in the chain when the node started.
     let chainEnd: UInt64
+    /// The own swap whose outcome is not known.
+    var swap: Swap?
+    /// No swap is sent before: after one that failed.
+    var nextSwap: Duration
+    /// Campaigns since something was committed: the more, the longer others are let try.
+    var futileCampaigns = 0
     /// Until when this node does not campaign, and for which term's leader.
     var promise: (until: Duration, term: UInt64)
-    /// When a message of the leader of `term` came last.
+    /// When a message of the leader of `term` came last that could do its work.
     var leaderHeard: Duration?
     /// The leader of `term`, once it was heard.
-    var leader: String?
+    package internal(set) var leader: String?
     /// So far the log is that of the leader of `term`.
     var agreed: UInt64 = 0
     /// When the newest message was sent on which there was a promise.
     var promisedSentAt: Duration?
-    var isReadingChain = false
+    /// The leader that released this member from its promise.
+    var releasedBy: String?
+    /// The request to the store for a chain, a fence or a head that an answer is waited for; 0: none.
+    var attempt: UInt64 = 0
+    private var attempts: UInt64 = 0
     var nextHello: Duration
     /// Instances that said good-bye.
     var gone: Set<String> = []
@@ -66,12 +76,12 @@ package struct Replica: Sendable {
     var lead: Lead?
     var isStopping = false
 
-    var nonces: UInt64
+    private var nonces: UInt64
     var actions: [ReplicaAction] = []
 
     var me: String { configuration.instanceID }
 
-    /// A node that starts: its log is replayed and fsynced, the chain is read, and so is the record.
+    /// A node that starts: its log is replayed and fsynced, the chain is read, and so is the record after that.
     /// - Parameters:
     ///   - log: On disk.
     ///   - chain: Read at the start; what is in it is in `log` too.
@@ -84,13 +94,13 @@ package struct Replica: Sendable {
         self.configuration = configuration
         self.log = log
         self.committed = committed
+        applied = committed
         self.record = record
         durable = log.last.index
         chainEnd = chain.log.last.index
         term = max(log.last.term, chain.headerTerm, record?.term ?? 0)
         nextSwap = now
         recordSince = now
-        recordRead = now
         nextRecordRead = now + configuration.recordInterval
         nextHello = now
         nonces = configuration.seed
@@ -98,6 +108,7 @@ package struct Replica: Sendable {
         // life may have landed after a promise.
         let isOwn = record.map { $0.instanceID == configuration.instanceID && log.hasEntry(ofTerm: $0.term) } ?? true
         promise = (isOwn ? now : now + configuration.electionTimeout, record?.term ?? 0)
+        nextDeadline = now
     }
 
     /// Takes an event.
@@ -112,19 +123,21 @@ package struct Replica: Sendable {
         case .message(let message): receive(message, now)
         case .disconnected(let peer): lead?.peers[peer]?.lost(at: now)
         case .fsynced(let through, let cuts): fsynced(through, cuts, now)
-        case .propose(let count): propose(count, now)
+        case .propose(let count): propose(count)
+        case .logFailed: finish()
         case .read(let id): read(id, now)
         case .swapped(let nonce, let outcome): swapped(nonce, outcome, now)
         case .record(let found):
             isReadingRecord = false
+            recordRead = now
             saw(found, now)
         case .recordUnavailable: isReadingRecord = false
-        case .chain(let view): chainRead(view, now)
-        case .fenced(let outcome): fenced(outcome, now)
-        case .head(let covered): headRead(covered, now)
-        case .stored(let through): stored(through)
+        case .chain(let view, let attempt): chainRead(view, attempt, now)
+        case .fenced(let outcome, let attempt): fenced(outcome, attempt, now)
+        case .head(let covered, let attempt): headRead(covered, attempt, now)
+        case .stored(let through, let term): stored(through, term)
         case .deposed(let other): hear(of: other, now)
-        case .forgotten(let through): log.forget(through: min(through, committed))
+        case .forgotten(let through): log.forget(through: min(through, applied))
         case .stop: isStopping = true
         }
         settle(now)
@@ -136,45 +149,56 @@ package struct Replica: Sendable {
     /// What follows from the time and from what was just learned.
     private mutating func settle(_ now: Duration) {
         retrySwap(now)
+        advanceCommit(now)
+        apply()
         if lead != nil {
-            advanceCommit(now)
             chooseSwap(now)
-            sendHeartbeats(now)
+            lookAtProgress(now)
+            sendToFollowers(now)
             answerReads(now)
         } else {
             follow(now)
         }
         if isStopping { end(now) }
+        nextDeadline = deadlines(now).filter { $0 > now }.min()
     }
 
-    /// When `handle(.tick)` has something to do at the latest.
-    package var nextDeadline: Duration? {
-        var result: [Duration] = []
-        if let swap, let retry = swap.retryAt { result.append(retry) }
-        if let lead {
-            result.append(contentsOf: role == .leading ? deadlines(lead) : [lead.nextHeartbeat])
-        } else if role == .follower {
-            result.append(contentsOf: followerDeadlines)
-        }
-        return result.min()
+    private mutating func apply() {
+        guard role != .stopped, min(committed, durable) > applied else { return }
+        applied = min(committed, durable)
+        futileCampaigns = 0
+        actions.append(.commit(applied))
+    }
+
+    /// What is not due yet. Whatever is due was done, or waits for an event.
+    private func deadlines(_ now: Duration) -> [Duration] {
+        var result = role == .stopped ? [] : lead != nil ? leaderDeadlines : followerDeadlines(now)
+        if let retry = swap?.retryAt { result.append(retry) }
+        return result
     }
 
     // MARK: Terms
 
     /// Takes over a higher term: whoever led a lower one leads no more.
     mutating func hear(of other: UInt64, _ now: Duration) {
-        guard other > term else { return }
+        guard other > term, role != .stopped else { return }
+        stepDown(now)
+        begin(term: other)
+        // A leader of that term replaced the version that the own swap is against.
+        if let swap, swap.record.term <= other { abandonSwap() }
+    }
+
+    /// Nothing is known yet of the leader of that term.
+    mutating func begin(term other: UInt64) {
         term = other
         agreed = 0
         leader = nil
         leaderHeard = nil
         promisedSentAt = nil
-        if lead != nil { stepDown(now) }
-        // A leader of that term replaced the version that the own swap is against.
-        if let swap, swap.record.term <= other { abandonSwap() }
+        attempt = 0
     }
 
-    /// Becomes a follower.
+    /// A leader, or whoever won its term, becomes a follower.
     mutating func stepDown(_ now: Duration) {
         guard let lead else { return }
         if role == .leading { actions.append(.stepDown) }
@@ -182,7 +206,7 @@ package struct Replica: Sendable {
         self.lead = nil
         role = .follower
         swap = nil
-        isReadingChain = false
+        attempt = 0
         nextRecordRead = now
         agreed = 0
     }
@@ -194,15 +218,22 @@ package struct Replica: Sendable {
 
     /// A version of the record was read.
     mutating func saw(_ found: LeaderRecord?, _ now: Duration) {
-        recordRead = now
-        nextRecordRead = now + configuration.recordInterval
-        // An answer may be older than what is known.
-        if let found, let record, (found.term, found.sequence) < (record.term, record.sequence) { return }
+        nextRecordRead = max(nextRecordRead, now + configuration.recordInterval)
+        // Nobody takes an election back that has been held; and an answer may be older than what is known.
+        guard let found else { return }
+        if let record, (found.term, found.sequence) < (record.term, record.sequence) { return }
         if found != record {
             record = found
             recordSince = now
         }
-        if let found { hear(of: found.term, now) }
+        hear(of: found.term, now)
+    }
+
+    /// A number for the next request to the store: answers to earlier ones do not count any more.
+    mutating func newAttempt() -> UInt64 {
+        attempts += 1
+        attempt = attempts
+        return attempts
     }
 
     mutating func nextNonce() -> UInt64 {
@@ -214,6 +245,8 @@ package struct Replica: Sendable {
         return value ^ (value >> 31)
     }
 
+    // MARK: Messages
+
     mutating func send(_ body: ReplicaMessage.Body, to peer: String) {
         actions.append(.send(to: peer, message(body)))
     }
@@ -222,28 +255,27 @@ package struct Replica: Sendable {
         ReplicaMessage(sender: me, term: term, body: body)
     }
 
-    // MARK: Messages
-
     private mutating func receive(_ message: ReplicaMessage, _ now: Duration) {
         guard message.sender != me else { return }
-        if message.term < term {
-            // Whoever leads a lower term learns that it is over.
-            switch message.body {
-            case .append: send(.answer(.init(durable: 0, promised: nil, refused: nil)), to: message.sender)
-            case .hello(let hello): greeted(message.sender, hello, now)
-            case .goodbye: gone.insert(message.sender)
-            case .answer, .readChain, .release: break
-            }
-            return
-        }
         hear(of: message.term, now)
         switch message.body {
-        case .hello(let hello): greeted(message.sender, hello, now)
+        case .hello(let hello): return greeted(message.sender, hello, now)
+        case .goodbye:
+            gone.insert(message.sender)
+            return
+        case .append, .answer, .readChain, .release: break
+        }
+        guard message.term == term else {
+            // Whoever leads a lower term learns that it is over.
+            if case .append = message.body { send(.answer(.init(durable: 0)), to: message.sender) }
+            return
+        }
+        switch message.body {
         case .append(let append): received(append, from: message.sender, now)
         case .answer(let answer): answered(answer, by: message.sender, now)
         case .readChain: readChainToFollow()
         case .release(let record): released(record, by: message.sender, now)
-        case .goodbye: gone.insert(message.sender)
+        case .hello, .goodbye: break
         }
     }
 }

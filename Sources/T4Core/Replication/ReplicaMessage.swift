@@ -4,7 +4,7 @@ package import T4Protocols
 package struct ReplicaMessage: Hashable, Sendable {
     /// The instance that speaks.
     package var sender: String
-    /// The highest term the sender has heard of; messages of lower terms than the receiver's are refused.
+    /// The highest term the sender has heard of. Where that is lower than the receiver's only `hello` and `goodbye` count.
     package var term: UInt64
     /// What it says.
     package var body: Body
@@ -43,8 +43,10 @@ package struct ReplicaMessage: Hashable, Sendable {
         package var entries: [TermRun]
         /// What is committed.
         package var committed: UInt64
-        /// When it was sent, by the leader's clock.
-        package var sentAt: Duration
+        /// When it was sent, by the leader's clock; nil: it only tells what is committed, and is answered where it is refused.
+        package var sentAt: Duration?
+        /// The leader cannot do its work, and whoever finds out more may act.
+        package var isStuck = false
 
         /// How many entries.
         package var count: UInt64 { entries.reduce(0) { $0 + $1.count } }
@@ -60,5 +62,12 @@ package struct ReplicaMessage: Hashable, Sendable {
         package var promised: Duration?
         /// The entry before those sent was not there, and the leader has to go on behind this one at most.
         package var refused: UInt64?
+
+        /// Fills in an answer.
+        package init(durable: UInt64, promised: Duration? = nil, refused: UInt64? = nil) {
+            self.durable = durable
+            self.promised = promised
+            self.refused = refused
+        }
     }
 }

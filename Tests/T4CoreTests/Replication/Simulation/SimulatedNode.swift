@@ -21,11 +21,13 @@ final class SimulatedNode {
     var restarts = true
     /// Entries of the message that is being handled, and of the chain as last read.
     private var received: [SimulatedEntry] = []
-    private var chain: SimulatedStore.Chain?
+    private var chains: [UInt64: SimulatedStore.Chain] = [:]
+    private var chain: SimulatedStore.Chain? { chains.max { $0.key < $1.key }?.value }
     /// Writes of clients that wait, by index; reads that wait, with the index they have to see.
     private var writes: [UInt64: SimulatedEntry] = [:]
     private var reads: [UInt64: (required: UInt64, asker: Int)] = [:]
     private var readCount: UInt64 = 0
+    private var proposed: UInt64 = 0
     private var upload: SimulatedUpload?
 
     init(_ number: Int, _ world: Simulation) {
@@ -57,6 +59,8 @@ final class SimulatedNode {
         life += 1
         isPaused = false
         held = []
+        tickAt = nil
+        chains = [:]
         let life = life
         world.request(self, { [world] in world.store.chain }) { [self] chain in
             guard let chain else { return retryStart(life) }
@@ -73,15 +77,16 @@ final class SimulatedNode {
 
     private func begin(_ chain: SimulatedStore.Chain, _ record: LeaderRecord?) {
         let view = chain.view
-        if let agreement = disk.termLog.agreement(with: view.log) {
-            if agreement < chain.last.index {
-                guard disk.applied <= agreement else { return world.fail("node \(number) has applied what the chain has not") }
-                disk.cut(after: agreement)
-                for entry in chain.entries where entry.index > agreement { disk.append(entry) }
-            }
-        } else if disk.last.index < chain.head.covered.index {
+        switch view.adoption(by: disk.termLog, committed: disk.applied) {
+        case .nothing: break
+        case .append(let index):
+            disk.cut(after: index)
+            for entry in chain.entries where entry.index > index { disk.append(entry) }
+        case .restore:
             disk.restore(chain.head)
             for entry in chain.entries { disk.append(entry) }
+        case .conflict:
+            return world.fail("node \(number) with \(disk.termLog), applied \(disk.applied), conflicts with \(view)")
         }
         disk.synced = disk.last.index
         let committed = max(disk.applied, chain.last.index)
@@ -93,7 +98,8 @@ final class SimulatedNode {
         configuration.entriesInFlight = 16
         replica = Replica(
             configuration, log: disk.termLog, chain: view, committed: committed, record: record, now: clock)
-        world.tell("node \(number) starts: log \(disk.last), committed \(committed), record \(String(describing: record))")
+        world.tell(
+            "node \(number) starts: log \(disk.last), committed \(committed), record \(String(describing: record))")
         handle(.tick)
     }
 
@@ -108,12 +114,17 @@ final class SimulatedNode {
         reads = [:]
         upload = nil
         received = []
+        for other in world.nodes where other.number != number && world.chance(500) {
+            let (instance, life) = (disk.instance, other.life)
+            world.after(world.time(0, 20)) { other.whenRunning(life) { other.handle(.disconnected(instance)) } }
+        }
         disk.crash(keeping: disk.synced + UInt64(world.pick(0...10)))
     }
 
     func loseDisk() {
         crash()
         world.tell("node \(number) loses its disk")
+        world.lostDisks.append(disk)
         disk = SimulatedDisk(instance: world.newInstance())
     }
 
@@ -148,20 +159,21 @@ final class SimulatedNode {
             world.tell("node \(number) \(replica.role) \(replica.term): \(event) -> \(actions)")
         }
         for action in actions { perform(action) }
-        if let replica = self.replica, replica.log.last != disk.last {
-            world.fail("node \(number) has the log \(disk.last), and takes it for \(replica.log.last)")
-        }
+        checkLog()
         scheduleTick()
     }
 
+    /// Time passes for a replica only where it said so.
     private func scheduleTick() {
-        guard let deadline = replica?.nextDeadline else { return }
-        let time = max(world.now + .microseconds(100), (deadline - offset) * 1000 / rate + .microseconds(10))
-        if let tickAt, tickAt <= time, tickAt > world.now { return }
-        tickAt = time
+        guard let replica, let deadline = replica.nextDeadline else { return }
+        guard deadline > clock else { return world.fail("node \(number) has a deadline that is over: \(summary)") }
+        guard deadline != tickAt else { return }
+        tickAt = deadline
         let life = life
-        world.after(time - world.now + world.time(0, 2)) { [self] in
+        let delay = (deadline - clock) * 1000 / rate + .microseconds(1) + world.time(0, 2)
+        world.after(delay) { [self] in
             whenRunning(life) { [self] in
+                guard tickAt == deadline else { return }
                 tickAt = nil
                 handle(.tick)
             }
@@ -199,6 +211,14 @@ final class SimulatedNode {
         case .restore:
             guard let chain else { return world.fail("no chain to restore from") }
             disk.restore(chain.head)
+        case .append(let position):
+            for offset in 0..<proposed {
+                let entry = SimulatedEntry(
+                    term: position.term, index: position.index + offset, value: world.history.newValue())
+                disk.append(entry)
+                writes[entry.index] = entry
+            }
+            sync()
         case .commit(let index): commit(index)
         case .swap(let record, let old): swap(record, old)
         case .readRecord:
@@ -206,9 +226,9 @@ final class SimulatedNode {
             world.request(self, { [world] in world.store.record }) { [self] record in
                 handle(record.map { .record($0) } ?? .recordUnavailable)
             }
-        case .readChain: readChain(life)
-        case .fence(let previous, let last): fence(previous, last)
-        case .readHead: readHead(life)
+        case .readChain(let attempt): readChain(life, attempt)
+        case .fence(let previous, let last, let attempt): fence(previous, last, attempt)
+        case .readHead(let attempt): readHead(life, attempt)
         case .upload(let first, let term):
             upload = SimulatedUpload(term: term, next: first)
             scheduleUpload(life, term)
@@ -216,7 +236,8 @@ final class SimulatedNode {
         case .answerRead(let id, let index):
             guard let read = reads.removeValue(forKey: id) else { return }
             if let wrong = world.history.answerRead(index, required: read.required, by: number) { world.fail(wrong) }
-        case .refuseRead(let id): reads[id] = nil
+        case .refuseRead(let id):
+            if reads.removeValue(forKey: id) == nil { world.fail("node \(number) refuses a read that nobody asked") }
         case .lead(let term):
             if let wrong = world.history.lead(term, by: number) { world.fail(wrong) }
             scheduleCheckpoint(life, term)
@@ -252,44 +273,63 @@ final class SimulatedNode {
         if world.chance(200) { disk.flushed = (disk.applied, disk.digest) }
         for waiting in writes.keys.sorted() where waiting <= index {
             guard let entry = writes.removeValue(forKey: waiting) else { continue }
-            if let wrong = world.history.acknowledge(entry) { world.fail("node \(number): " + wrong) }
+            if let wrong = world.history.acknowledge(entry, by: replica?.term ?? 0) {
+                world.fail("node \(number): " + wrong)
+            }
         }
         if world.chance(20) { forget() }
     }
 
     private func apply(through index: UInt64) {
         while disk.applied < index {
-            guard let entry = disk.entry(disk.applied + 1) else { return world.fail("node \(number) lacks an entry to apply") }
+            guard let entry = disk.entry(disk.applied + 1) else {
+                return world.fail("node \(number) lacks an entry to apply")
+            }
             if let wrong = world.history.commit(entry, by: number) { return world.fail(wrong) }
             disk.apply(through: entry.index)
         }
     }
 
-    /// What is committed is on two disks, or in the store.
+    /// What is committed is where the plan says: in the store, or on every disk of the in-sync set and at least two.
     private func checkDurable(_ index: UInt64) {
-        guard index > world.history.committedMax, world.plan.durability != .local, let entry = disk.entry(index) else { return }
-        let copies = world.nodes.count { $0.disk.synced >= index && $0.disk.entry(index) == entry }
-        if copies < 2, world.store.chain.last.index < index { world.fail("\(entry) is committed on \(copies) disk") }
+        guard index > world.history.committedMax, world.plan.durability != .local, let entry = disk.entry(index)
+        else { return }
+        let isStored = world.store.chain.last.index >= index
+        let holders = (world.nodes.map(\.disk) + world.lostDisks).filter {
+            $0.synced >= index && $0.entry(index) == entry
+        }
+        let set = world.store.record.map { $0.instanceID == disk.instance ? $0.inSyncSet : [disk.instance] } ?? []
+        let isEverywhere = set.allSatisfy { member in holders.contains { $0.instance == member } }
+        let mustBeStored = world.plan.durability == .objectStore || holders.count < 2
+        if !isEverywhere || (mustBeStored && !isStored) {
+            world.fail("\(entry) is committed, stored: \(isStored), with \(holders.map(\.instance)) of \(set)")
+        }
     }
 
     /// Old segments of the log are deleted: those in the chain that the engine has for certain.
     private func forget() {
-        let index = min(disk.flushed.index, world.store.chain.last.index, disk.synced)
+        let index = min(disk.flushed.index, world.store.chain.last.index, disk.synced, replica?.committed ?? 0)
         disk.forget(through: index)
         handle(.forgotten(through: index))
+    }
+
+    /// What the replica takes for its log is its log.
+    private func checkLog() {
+        guard let replica, replica.role != .stopped, world.failure == nil else { return }
+        let log = disk.termLog
+        if replica.log != log { world.fail("node \(number) has the log \(log), and takes it for \(replica.log)") }
+        if replica.durable > disk.synced { world.fail("node \(number) takes more for durable than is: \(summary)") }
+        if let until = replica.servesUntil, clock < until, replica.term < world.history.newestTerm {
+            world.fail("node \(number) may serve, after a later leader acknowledged writes: \(summary)")
+        }
     }
 
     // MARK: Clients
 
     func write(_ count: UInt64) {
         guard let replica, !isPaused, replica.isServing else { return }
-        for _ in 0..<count {
-            let entry = SimulatedEntry(
-                term: replica.term, index: disk.last.index + 1, value: world.history.newValue())
-            disk.append(entry)
-            writes[entry.index] = entry
-        }
-        sync()
+        guard disk.last.index < (replica.committed + 300) else { return }
+        proposed = count
         handle(.propose(count))
     }
 
@@ -312,30 +352,31 @@ final class SimulatedNode {
 
     // MARK: Store
 
-    private func readChain(_ life: Int) {
+    private func readChain(_ life: Int, _ attempt: UInt64) {
         world.request(self, { [world] in world.store.chain }) { [self] found in
             guard let found else {
-                world.after(world.time(20, 100)) { [self] in if life == self.life { readChain(life) } }
+                world.after(world.time(20, 100)) { [self] in if life == self.life { readChain(life, attempt) } }
                 return
             }
-            chain = found
-            handle(.chain(found.view))
+            chains[attempt] = found
+            handle(.chain(found.view, attempt: attempt))
         }
     }
 
-    private func readHead(_ life: Int) {
+    private func readHead(_ life: Int, _ attempt: UInt64) {
         world.request(self, { [world] in world.store.head.covered.index }) { [self] covered in
             guard let covered else {
-                world.after(world.time(20, 100)) { [self] in if life == self.life { readHead(life) } }
+                world.after(world.time(20, 100)) { [self] in if life == self.life { readHead(life, attempt) } }
                 return
             }
-            handle(.head(covered: covered))
+            handle(.head(covered: covered, attempt: attempt))
         }
     }
 
     /// The election: the outcome is unknown where the answer is lost; the same record again is the same swap.
     private func swap(_ record: LeaderRecord, _ old: LeaderRecord?) {
         world.store.electionRequests += 1
+        world.tempt(self)
         enum Answer { case won, refused(LeaderRecord?) }
         let put: () -> Answer = { [world] in
             if world.store.record == record { return .won }
@@ -353,8 +394,9 @@ final class SimulatedNode {
         }
     }
 
-    private func fence(_ previous: LogPosition, _ last: UInt64) {
+    private func fence(_ previous: LogPosition, _ last: UInt64, _ attempt: UInt64) {
         guard let term = replica?.term else { return }
+        world.tempt(self)
         let first = previous.index + 1
         var entries = disk.entries(from: first, through: min(last, disk.last.index))
         if entries.isEmpty {
@@ -364,9 +406,9 @@ final class SimulatedNode {
         }
         put(SimulatedObject(header: term, previous: previous, entries: entries), life) { [self] outcome in
             switch outcome {
-            case .stored(let through): handle(.fenced(.stored(through: through)))
-            case .inChain: handle(.fenced(.taken))
-            case .deposed(let other): handle(.fenced(.deposed(by: other)))
+            case .stored(let through): handle(.fenced(.stored(through: through), attempt: attempt))
+            case .inChain: handle(.fenced(.taken, attempt: attempt))
+            case .deposed(let other): handle(.fenced(.deposed(by: other), attempt: attempt))
             }
         }
     }
@@ -417,7 +459,7 @@ final class SimulatedNode {
     // MARK: Uploads and checkpoints
 
     private func scheduleUpload(_ life: Int, _ term: UInt64) {
-        world.after(world.time(1, 150)) { [self] in
+        world.after(world.time(1, world.isCalm ? 100 : world.uploadTime)) { [self] in
             guard life == self.life, upload?.term == term else { return }
             if !isPaused { pump(everything: false) }
             scheduleUpload(life, term)
@@ -434,12 +476,15 @@ final class SimulatedNode {
             upload?.next = through + 1
             upload?.underWay += 1
             put(object, life) { [self] outcome in
-                guard upload?.term == running.term else { return }
-                upload?.underWay -= 1
+                if upload?.term == running.term { upload?.underWay -= 1 }
                 switch outcome {
                 case .stored(let end):
+                    guard upload?.term == running.term else {
+                        // The answer to what it put in an earlier term.
+                        return handle(.stored(through: end, term: running.term))
+                    }
                     upload?.stored(object.name, end)
-                    handle(.stored(through: upload?.through ?? 0))
+                    handle(.stored(through: upload?.through ?? 0, term: running.term))
                 case .inChain: world.fail("node \(number) finds its name taken in its own chain: \(object)")
                 case .deposed(let other): handle(.deposed(by: other))
                 }

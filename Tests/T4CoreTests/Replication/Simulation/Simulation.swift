@@ -15,8 +15,11 @@ struct SimulationPlan {
     var writeInterval = Duration.milliseconds(8)
     /// In thousandths: of messages lost, repeated and late.
     var loss = 10
-    /// In thousandths: of requests to the store whose answer is lost.
+    /// In thousandths: of requests to the store whose answer is lost, always and at bad times.
     var storeTrouble = 20
+    var storeTroubleAtBadTimes = 500
+    /// How often a leader uploads at most; nil: as the seed says.
+    var uploadTime: Int?
     var hasCheckpoints = true
     var losesDisks = true
     /// Whether every step is told, for a seed that is looked into.
@@ -46,8 +49,13 @@ final class Simulation {
     var cut: Set<[Int]> = []
     /// Nodes that cannot reach the store.
     var cutFromStore: Set<Int> = []
+    /// Disks that are lost: what was on them counts as having been durable.
+    var lostDisks: [SimulatedDisk] = []
     var isCalm = false
-    var faultsHappened = 0
+    var isBadTime = false
+    var readsBefore = 0
+    /// How long a leader lets entries wait before it uploads them, in milliseconds.
+    let uploadTime: Int
     private var trace: [String] = []
     private var instances = 0
 
@@ -55,6 +63,7 @@ final class Simulation {
         self.plan = plan
         self.seed = seed
         random = SeededGenerator(seed: seed)
+        uploadTime = plan.uploadTime ?? [50, 150, 1_000, 6_000][Int(seed / 7 % 4)]
         for number in 0..<plan.nodes { nodes.append(SimulatedNode(number, self)) }
     }
 
@@ -76,7 +85,7 @@ final class Simulation {
     func fail(_ text: String) {
         guard failure == nil else { return }
         failure = SimulationFailure(
-            description: "seed \(seed), at \(now): \(text)\n" + trace.suffix(60).joined(separator: "\n"))
+            description: "seed \(seed), at \(now): \(text)\n" + trace.suffix(4000).joined(separator: "\n"))
     }
 
     func tell(_ text: @autoclosure () -> String) {
@@ -156,7 +165,7 @@ final class Simulation {
             answer(time(50, 500), nil)
             return
         }
-        let isTrouble = !isCalm && chance(plan.storeTrouble)
+        let isTrouble = !isCalm && chance(isBadTime ? plan.storeTroubleAtBadTimes : plan.storeTrouble)
         let landing = isTrouble && chance(500) ? time(100, 8_000) : time(1, 20)
         if isTrouble {
             answer(time(20, 1_000), nil)

@@ -7,7 +7,6 @@ extension Simulation {
         guard let interval = plan.faultInterval else { return }
         after(mean(interval)) { [self] in
             guard !isCalm else { return }
-            faultsHappened += 1
             fault()
             scheduleFault()
         }
@@ -17,7 +16,7 @@ extension Simulation {
         let node = nodes[pick(0...nodes.count - 1)]
         let leader = nodes.first { $0.replica?.role == .leading }
         let victim = chance(400) ? leader ?? node : node
-        switch pick(0...9) {
+        switch pick(0...12) {
         case 0, 1:
             guard victim.isUp else { return }
             victim.crash()
@@ -30,7 +29,8 @@ extension Simulation {
         case 3, 4:
             let other = nodes[pick(0...nodes.count - 1)]
             guard other.number != victim.number else { return }
-            let pairs = chance(500)
+            let pairs =
+                chance(500)
                 ? [[victim.number, other.number]]
                 : [[victim.number, other.number], [other.number, victim.number]]
             tell("cut \(pairs)")
@@ -55,17 +55,35 @@ extension Simulation {
         case 8:
             tell("node \(victim.number) is asked to stop")
             victim.whenRunning(victim.life) { victim.handle(.stop) }
-        default:
-            if plan.losesDisks, mayLose(victim) {
-                victim.loseDisk()
-                after(time(0, 3_000)) { if !victim.isUp { victim.start() } }
-            } else if chance(200) {
-                tell("the power fails")
-                for node in nodes where node.isUp {
-                    node.crash()
-                    after(time(0, 2_000)) { if !node.isUp { node.start() } }
-                }
+        case 9:
+            tell("the store is in trouble")
+            isBadTime = true
+            after(time(100, 3_000)) { [self] in isBadTime = false }
+        case 10:
+            tell("nobody reaches the store")
+            cutFromStore.formUnion(nodes.map(\.number))
+            after(time(100, 6_000)) { [self] in cutFromStore = [] }
+        case 11 where chance(300):
+            tell("the power fails")
+            for node in nodes {
+                if node.isUp { node.crash() }
+                after(time(0, 2_000)) { if !node.isUp { node.start() } }
             }
+        default:
+            guard plan.losesDisks, mayLose(victim) else { return }
+            victim.loseDisk()
+            after(time(0, 3_000)) { if !victim.isUp { victim.start() } }
+        }
+    }
+
+    /// Something that matters is under way to the store: a good moment to die.
+    func tempt(_ node: SimulatedNode) {
+        guard !isCalm, plan.faultInterval != nil, chance(30) else { return }
+        let life = node.life
+        after(time(0, 40)) { [self] in
+            guard life == node.life else { return }
+            node.crash()
+            after(time(0, 1_000)) { if !node.isUp { node.start() } }
         }
     }
 
@@ -80,6 +98,7 @@ extension Simulation {
     func calmDown() {
         tell("calm")
         isCalm = true
+        isBadTime = false
         cut = []
         cutFromStore = []
         for node in nodes {
@@ -89,6 +108,10 @@ extension Simulation {
         }
         after(.seconds(12)) { [self] in
             for node in nodes { node.write(1) }
+        }
+        after(.seconds(14)) { [self] in
+            readsBefore = history.readCount
+            for node in nodes { node.read() }
         }
     }
 
@@ -105,6 +128,9 @@ extension Simulation {
         for node in nodes where (node.disk.applied, node.disk.digest) != (leader.disk.applied, leader.disk.digest) {
             fail("nodes differ after everything was mended: \(nodes.map(\.summary))")
         }
+        guard history.readCount == readsBefore + nodes.count else {
+            return fail("reads are not answered after everything was mended: \(nodes.map(\.summary))")
+        }
         let set = store.record?.inSyncSet ?? []
         guard Set(set) == Set(nodes.map(\.disk.instance)) else {
             return fail("the in-sync set is \(set): \(nodes.map(\.summary))")
@@ -115,7 +141,8 @@ extension Simulation {
 extension SimulatedNode {
     var summary: String {
         guard let replica else { return "\(number): down" }
-        return "\(number) \(disk.instance): \(replica.role) term \(replica.term), log \(disk.last), committed \(replica.committed), "
+        return
+            "\(number) \(disk.instance): \(replica.role) term \(replica.term), log \(disk.last), committed \(replica.committed), "
             + "applied \(disk.applied), digest \(disk.digest % 1000)"
     }
 }

@@ -29,18 +29,24 @@ struct SimulationHistory {
         return nil
     }
 
-    mutating func acknowledge(_ entry: SimulatedEntry) -> String? {
+    /// The newest term whose leader acknowledged a write.
+    private(set) var newestTerm: UInt64 = 0
+
+    mutating func acknowledge(_ entry: SimulatedEntry, by term: UInt64) -> String? {
         guard committed[entry.index] == entry else {
             return "\(entry) is acknowledged, but \(String(describing: committed[entry.index])) is committed"
         }
         acknowledged = max(acknowledged, entry.index)
         acknowledgedCount += 1
+        newestTerm = max(newestTerm, term)
         return nil
     }
 
     mutating func answerRead(_ index: UInt64, required: UInt64, by node: Int) -> String? {
         readCount += 1
-        guard index >= required else { return "node \(node) answers a read at \(index), after \(required) was acknowledged" }
+        guard index >= required else {
+            return "node \(node) answers a read at \(index), after \(required) was acknowledged"
+        }
         guard index <= committedMax else { return "node \(node) answers a read at \(index), which is not committed" }
         return nil
     }
