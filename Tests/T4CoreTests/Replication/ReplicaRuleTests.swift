@@ -1,0 +1,260 @@
+import T4Protocols
+import Testing
+
+@testable import T4Core
+
+/// Goal: rules of docs/decisions/0009-cluster-protocol.md whose breach takes a rare order of events. Method: that order, told to
+/// one replica; names in the comments are those of the ablations of the model.
+@Suite struct ReplicaRuleTests {
+    private static let second = Duration.seconds(1)
+    private static let others = ["b", "c"]
+
+    private func record(
+        term: UInt64, leader: String, set: [String], complete: Bool = false, sequence: UInt64 = 1
+    ) -> LeaderRecord {
+        LeaderRecord(
+            term: term, nodeID: leader, instanceID: leader, address: "at-" + leader, inSyncSet: set,
+            storeComplete: complete, sequence: sequence, nonce: term * 1000 + sequence)
+    }
+
+    private func log(_ runs: (term: UInt64, count: UInt64)...) -> TermLog {
+        var log = TermLog()
+        for run in runs { log.append(term: run.term, count: run.count) }
+        return log
+    }
+
+    /// Replica `a`, started at second 0 with this log, of which the chain has the first entry.
+    private func replica(
+        _ log: TermLog, _ record: LeaderRecord?, durability: ReplicaConfiguration.Durability = .replicated
+    ) -> Replica {
+        let configuration = ReplicaConfiguration(
+            nodeID: "a", instanceID: "a", address: "at-a", durability: durability, seed: 1)
+        return Replica(
+            configuration, log: log, chain: ChainView(log: self.log((1, 1)), headerTerm: 1), committed: 1,
+            record: record, now: .zero)
+    }
+
+    private func append(
+        _ term: UInt64, from sender: String, previous: LogPosition, _ entries: [TermRun] = [], committed: UInt64 = 0,
+        at time: Duration, isStuck: Bool = false
+    ) -> ReplicaEvent {
+        .message(
+            ReplicaMessage(
+                sender: sender, term: term,
+                body: .append(
+                    .init(
+                        previous: previous, entries: entries, committed: committed, sentAt: time, isStuck: isStuck))))
+    }
+
+    private func swap(in actions: [ReplicaAction]) -> LeaderRecord? {
+        for case .swap(let record, _) in actions { return record }
+        return nil
+    }
+
+    private func answers(in actions: [ReplicaAction]) -> [ReplicaMessage.AppendAnswer] {
+        actions.compactMap {
+            if case .send(_, let message) = $0, case .answer(let answer) = message.body { answer } else { nil }
+        }
+    }
+
+    /// Lets the replica win the next term as soon as it may, and read a chain.
+    private func win(_ replica: inout Replica, chain: ChainView) throws -> (actions: [ReplicaAction], at: Duration) {
+        var actions: [ReplicaAction] = []
+        var now = Duration.zero
+        while swap(in: actions) == nil {
+            now = try #require(replica.nextDeadline)
+            actions = replica.handle(.tick, at: now)
+            if actions.contains(.readRecord) { _ = replica.handle(.recordUnavailable, at: now) }
+        }
+        let won = try #require(swap(in: actions))
+        #expect(replica.role == .candidate)
+        actions = replica.handle(.swapped(nonce: won.nonce, .won), at: now)
+        #expect(actions.contains(.readChain(attempt: replica.attempt)))
+        return (replica.handle(.chain(chain, attempt: replica.attempt), at: now), now)
+    }
+
+    private func lead(_ replica: inout Replica, chain: ChainView) throws -> Duration {
+        let (_, now) = try win(&replica, chain: chain)
+        let name = chain.log.last.index + 1
+        _ = replica.handle(.fenced(.stored(through: name), attempt: replica.attempt), at: now)
+        _ = replica.handle(.head(covered: 0, attempt: replica.attempt), at: now)
+        #expect(replica.role == .leading)
+        _ = replica.handle(.fsynced(through: replica.log.last.index, cuts: replica.cuts), at: now)
+        return now
+    }
+
+    private var chain: ChainView { ChainView(log: log((1, 1)), headerTerm: 1) }
+
+    // HEAD
+    @Test func aFenceThatACheckpointCoversIsNone() throws {
+        var replica = replica(log((1, 3)), record(term: 1, leader: "b", set: ["a", "b"]))
+        let now = try win(&replica, chain: chain).at
+        _ = replica.handle(.fenced(.stored(through: 2), attempt: replica.attempt), at: now)
+        let actions = replica.handle(.head(covered: 2, attempt: replica.attempt), at: now)
+        #expect(replica.role == .replaying)
+        #expect(actions.contains(.readChain(attempt: replica.attempt)))
+    }
+
+    // GIVE_UP
+    @Test func aWinnerBehindALatersFenceGivesUp() throws {
+        var replica = replica(log((1, 3)), record(term: 1, leader: "b", set: ["a", "b"]))
+        let actions = try win(&replica, chain: ChainView(log: log((1, 2)), headerTerm: 3)).actions
+        #expect(replica.role == .follower && replica.term == 3)
+        #expect(!actions.contains { if case .fence = $0 { true } else { false } })
+    }
+
+    // S1, UNDECIDED
+    @Test func aSwapOnceUnknownStaysSoWhateverBecomesOfAskingAgain() throws {
+        var replica = replica(log((1, 3)), record(term: 1, leader: "b", set: ["a", "b"]))
+        var actions: [ReplicaAction] = []
+        var now = Duration.zero
+        while swap(in: actions) == nil {
+            now = try #require(replica.nextDeadline)
+            actions = replica.handle(.tick, at: now)
+        }
+        let own = try #require(swap(in: actions))
+        _ = replica.handle(.swapped(nonce: own.nonce, .unknown), at: now)
+        now = try #require(replica.nextDeadline)
+        #expect(swap(in: replica.handle(.tick, at: now)) == own, "it asks with the same record")
+        _ = replica.handle(.swapped(nonce: own.nonce, .failed), at: now)
+        #expect(replica.role == .candidate)
+        let heartbeat = append(1, from: "b", previous: LogPosition(term: 1, index: 3), at: now)
+        let answer = try #require(answers(in: replica.handle(heartbeat, at: now)).first)
+        #expect(answer.durable == 3 && answer.promised == nil, "no promise while it may win")
+    }
+
+    // LED
+    @Test func beingNamedIsNoExemptionWithoutAnEntryOfTheTerm() throws {
+        let named = record(term: 2, leader: "a", set: ["a", "b"])
+        var without = replica(log((1, 3)), named)
+        #expect(swap(in: without.handle(.tick, at: .zero)) == nil)
+        var with = replica(log((1, 3), (2, 1)), named)
+        #expect(swap(in: with.handle(.tick, at: .zero)) != nil)
+    }
+
+    // RELEASE_TERM
+    @Test func aReleaseEndsOnlyThePromiseToThatLeader() throws {
+        var replica = replica(log((1, 3)), record(term: 1, leader: "b", set: ["a", "b", "c"]))
+        let at = Self.second * 2
+        _ = replica.handle(append(2, from: "c", previous: LogPosition(term: 1, index: 3), at: at), at: at)
+        let late = ReplicaMessage(
+            sender: "b", term: 1, body: .release(record(term: 1, leader: "b", set: ["a", "b", "c"])))
+        #expect(swap(in: replica.handle(.message(late), at: at)) == nil)
+        let release = ReplicaMessage(
+            sender: "c", term: 2, body: .release(record(term: 2, leader: "c", set: ["a", "b", "c"])))
+        #expect(swap(in: replica.handle(.message(release), at: at))?.term == 3)
+    }
+
+    // TAKEN
+    @Test func whatANewLeaderFoundMayBeCommitted() throws {
+        var replica = replica(log((1, 3)), record(term: 1, leader: "b", set: ["a", "b"]))
+        var now = try lead(&replica, chain: chain)
+        // Its log ends with entry 4; `b` is gone, and the chain has no more than entry 2.
+        now += Self.second
+        let goodbye = ReplicaMessage(sender: "b", term: replica.term, body: .goodbye)
+        var actions = replica.handle(.message(goodbye), at: now)
+        #expect(actions.contains(.flush(through: 4)))
+        actions += replica.handle(.stored(through: 3, term: replica.term), at: now)
+        #expect(swap(in: actions) == nil, "the last other copy stays until the store has everything")
+        let change = try #require(swap(in: replica.handle(.stored(through: 4, term: replica.term), at: now)))
+        #expect(change.inSyncSet == ["a"] && change.storeComplete)
+    }
+
+    @Test func answersToRequestsOfAnEarlierTermCountNothing() throws {
+        var replica = replica(log((1, 3)), record(term: 1, leader: "b", set: ["a", "b"]))
+        let now = try win(&replica, chain: chain).at
+        let old = replica.attempt
+        let higher = record(term: 4, leader: "b", set: ["a", "b"])
+        _ = replica.handle(
+            .message(ReplicaMessage(sender: "b", term: 4, body: .hello(.init(nodeID: "b", address: "", last: .zero)))),
+            at: now)
+        #expect(replica.role == .follower && replica.term == 4)
+        _ = replica.handle(.record(higher), at: now)
+        var later = now
+        while replica.role == .follower {
+            later = try #require(replica.nextDeadline)
+            let actions = replica.handle(.tick, at: later)
+            if actions.contains(.readRecord) { _ = replica.handle(.record(higher), at: later) }
+            if let own = swap(in: actions) { _ = replica.handle(.swapped(nonce: own.nonce, .won), at: later) }
+        }
+        #expect(replica.role == .replaying && replica.term == 5)
+        _ = replica.handle(.chain(chain, attempt: old), at: later)
+        #expect(replica.role == .replaying, "that chain was read for another term")
+        _ = replica.handle(.chain(chain, attempt: replica.attempt), at: later)
+        #expect(replica.role == .fencing)
+        #expect(replica.handle(.fenced(.stored(through: 2), attempt: old), at: later) == [])
+        #expect(replica.handle(.head(covered: 0, attempt: old), at: later) == [])
+        #expect(replica.role == .fencing)
+    }
+
+    @Test func whatWasStoredUnderAnEarlierTermIsNotTheLogOfThisOne() throws {
+        var replica = replica(log((1, 3)), record(term: 1, leader: "b", set: ["a", "b"]))
+        let now = try lead(&replica, chain: chain)
+        _ = replica.handle(.stored(through: 4, term: replica.term - 1), at: now)
+        #expect(replica.lead?.stored == 2)
+    }
+
+    /// A database of one node with `local` durability gets peers: its record says that the store lacks something.
+    @Test func oneCopyIsNoneWithoutTheChain() throws {
+        for durability in [ReplicaConfiguration.Durability.replicated, .objectStore] {
+            var replica = replica(log((1, 3)), record(term: 1, leader: "a", set: ["a"]), durability: durability)
+            let now = try lead(&replica, chain: chain)
+            #expect(replica.committed == 2, "so much is in the chain")
+            #expect(replica.handle(.stored(through: 4, term: replica.term), at: now).contains(.commit(4)))
+        }
+    }
+
+    /// Both have committed entry 2, which is not the same.
+    @Test func twoHistoriesAreAConflict() {
+        var replica = replica(log((1, 3)), record(term: 1, leader: "b", set: ["a", "b"]))
+        _ = replica.handle(
+            append(1, from: "b", previous: LogPosition(term: 1, index: 3), committed: 3, at: .zero), at: .zero)
+        #expect(replica.committed == 3)
+        let other = append(
+            4, from: "b", previous: LogPosition(term: 1, index: 1), [TermRun(term: 3, count: 4)], at: .zero)
+        #expect(replica.handle(other, at: .zero) == [.conflict(at: 2), .stopped])
+        #expect(replica.role == .stopped)
+    }
+
+    /// A leader that has lost the store, or somebody whom it needs, keeps nobody waiting who can do better.
+    @Test func aStuckLeaderIsPromisedNothingByWhomeverSeesTheRecord() throws {
+        let record = record(term: 1, leader: "b", set: ["a", "b"])
+        var replica = replica(log((1, 3)), record)
+        let end = LogPosition(term: 1, index: 3)
+        var now = Self.second * 5
+        var answer = answers(in: replica.handle(append(1, from: "b", previous: end, at: now), at: now)).first
+        #expect(answer?.promised == now)
+        now += Self.second
+        answer = answers(in: replica.handle(append(1, from: "b", previous: end, at: now, isStuck: true), at: now)).first
+        #expect(answer?.promised == now, "it does not see the record either")
+        #expect(replica.handle(.tick, at: now).contains(.readRecord))
+        _ = replica.handle(.record(record), at: now)
+        let later = now + .milliseconds(100)
+        answer =
+            answers(in: replica.handle(append(1, from: "b", previous: end, at: later, isStuck: true), at: later)).first
+        #expect(answer?.promised == now, "no new one")
+        let end2 = now + Self.second * 2
+        #expect(swap(in: replica.handle(.tick, at: end2))?.term == 2)
+    }
+
+    /// Whatever is due is done, or waits for an event: a deadline is always in the future.
+    @Test func noDeadlineIsOver() {
+        let records = [nil, record(term: 1, leader: "b", set: ["b"]), record(term: 1, leader: "b", set: ["a", "b"])]
+        for record in records {
+            var replica = replica(log((1, 3)), record)
+            var now = Duration.zero
+            for _ in 0..<100 {
+                guard let deadline = replica.nextDeadline else { break }
+                now = max(now, deadline)
+                for action in replica.handle(.tick, at: now) {
+                    if case .swap(let swap, _) = action {
+                        _ = replica.handle(.swapped(nonce: swap.nonce, .failed), at: now)
+                    }
+                    if action == .readRecord { _ = replica.handle(.recordUnavailable, at: now) }
+                }
+                #expect(replica.nextDeadline.map { $0 > now } ?? true)
+            }
+            #expect(now > .seconds(5), "it goes on trying")
+        }
+    }
+}
