@@ -14,6 +14,8 @@ struct Peer: Sendable {
     var readsChain = false
     /// What it was told is committed.
     var told: UInt64 = 0
+    /// Where it is.
+    var address = ""
     /// When it made itself known.
     var since: Duration
     /// When the newest message was sent that it promised on; nil: there is no promise.

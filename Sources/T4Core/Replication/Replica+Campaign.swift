@@ -98,10 +98,12 @@ extension Replica {
             role = .follower
             return
         }
+        let early = early
         begin(term: swap.record.term)
         gone = releasedBy.map { [$0] } ?? []
         releasedBy = nil
         lead = Lead(record: swap.record, renewedAt: swap.sentAt, now: now)
+        for (peer, hello) in early { greeted(peer, hello, now) }
         replay()
     }
 

@@ -143,15 +143,20 @@ extension Replica {
         committed = max(committed, min(chain.last.index, log.last.index))
     }
 
-    /// The leader of `term` ends, and this member has its whole log.
-    mutating func released(_ record: LeaderRecord, by sender: String, _ now: Duration) {
+    /// The leader of `term` ends, and a member has its whole log: this one, or another.
+    mutating func released(_ release: ReplicaMessage.Release, by sender: String, _ now: Duration) {
         guard role == .follower else { return }
-        saw(record, now)
+        saw(release.record, now)
         // A release ends the promise that was given to that leader, no other one.
-        guard promise.term == record.term, term == record.term else { return }
-        releasedBy = sender
-        promise.until = now
+        guard promise.term == release.record.term, term == release.record.term else { return }
         leaderHeard = nil
+        if release.heir == me {
+            releasedBy = sender
+            promise.until = now
+        } else {
+            heirAddress = release.address
+            nextHello = now
+        }
     }
 
     /// What a node does that leads nothing.
@@ -174,6 +179,7 @@ extension Replica {
 
     /// Where the leader should be.
     private var greetable: String? {
+        if let heirAddress { return heirAddress }
         guard let record, !record.isResigned, record.address != configuration.address else { return nil }
         return record.address
     }

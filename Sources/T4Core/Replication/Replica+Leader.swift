@@ -36,9 +36,14 @@ extension Replica {
 
     mutating func greeted(_ peer: String, _ hello: ReplicaMessage.Hello, _ now: Duration) {
         gone.remove(peer)
-        guard let lead else { return }
+        guard let lead else {
+            // Whoever is told that this node will lead may say so before it does.
+            if early.count < Replica.earlyMax { early[peer] = hello }
+            return
+        }
         var state = lead.peers[peer] ?? Peer(now: now)
         state.next = max(state.match, min(hello.last.index, log.last.index)) + 1
+        state.address = hello.address
         state.streams = false
         state.isAsked = false
         state.readsChain = false

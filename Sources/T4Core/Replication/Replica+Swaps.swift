@@ -117,7 +117,9 @@ extension Replica {
         } else if let heir = others.first(where: {
             (lead.peers[$0]?.match ?? 0) == log.last.index && !isLost($0, now)
         }) {
-            send(.release(lead.record), to: heir)
+            let release = ReplicaMessage.Release(
+                record: lead.record, heir: heir, address: lead.peers[heir]?.address ?? "")
+            for peer in lead.peers.keys.sorted() { send(.release(release), to: peer) }
             finish()
         }
     }

@@ -66,6 +66,10 @@ package struct Replica: Sendable {
     var promisedSentAt: Duration?
     /// The leader that released this member from its promise.
     var releasedBy: String?
+    /// Where the next leader will be, while no record says so yet; and who took this node for it before it won.
+    var heirAddress: String?
+    var early: [String: ReplicaMessage.Hello] = [:]
+    static let earlyMax = 64
     /// The request to the store for a chain, a fence or a head that an answer is waited for; 0: none.
     var attempt: UInt64 = 0
     private var attempts: UInt64 = 0
@@ -196,6 +200,8 @@ package struct Replica: Sendable {
         leaderHeard = nil
         promisedSentAt = nil
         attempt = 0
+        heirAddress = nil
+        early = [:]
     }
 
     /// A leader, or whoever won its term, becomes a follower.
@@ -274,7 +280,7 @@ package struct Replica: Sendable {
         case .append(let append): received(append, from: message.sender, now)
         case .answer(let answer): answered(answer, by: message.sender, now)
         case .readChain: readChainToFollow()
-        case .release(let record): released(record, by: message.sender, now)
+        case .release(let release): released(release, by: message.sender, now)
         case .hello, .goodbye: break
         }
     }

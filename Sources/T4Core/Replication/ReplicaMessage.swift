@@ -19,8 +19,8 @@ package struct ReplicaMessage: Hashable, Sendable {
         case answer(AppendAnswer)
         /// From a leader: its log does not reach back far enough, so the chain has to be read.
         case readChain
-        /// From a leader that ends in good order to a member that has its whole log: it may campaign at once.
-        case release(LeaderRecord)
+        /// From a leader that ends in good order: a member that has its whole log may campaign at once.
+        case release(Release)
         /// From a follower that ends in good order.
         case goodbye
     }
@@ -33,6 +33,15 @@ package struct ReplicaMessage: Hashable, Sendable {
         package var address: String
         /// The end of its log.
         package var last: LogPosition
+    }
+
+    /// A leader hands over.
+    package struct Release: Hashable, Sendable {
+        /// The record as it stands.
+        package var record: LeaderRecord
+        /// The instance that is to lead, and where it is; the others are to turn to it.
+        package var heir: String
+        package var address: String
     }
 
     /// Entries for a follower.

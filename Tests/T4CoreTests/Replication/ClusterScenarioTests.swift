@@ -32,18 +32,18 @@ import Testing
         return try #require(time, "no write after \(atMost): \(cluster.nodes.map(\.summary))")
     }
 
-    @Test(arguments: 1...10 as ClosedRange<UInt64>)
+    @Test(arguments: 1...4 as ClosedRange<UInt64>)
     func aQuietClusterAsksTheElectionForNothing(seed: UInt64) throws {
         let cluster = try cluster(seed: seed)
         cluster.runUntil(cluster.now + .seconds(1))
         let (requests, writes) = (cluster.store.electionRequests, cluster.history.acknowledgedCount)
-        cluster.runUntil(cluster.now + .seconds(60))
+        cluster.runUntil(cluster.now + .seconds(20))
         #expect(cluster.store.electionRequests == requests)
-        #expect(cluster.history.acknowledgedCount > writes + 1000)
+        #expect(cluster.history.acknowledgedCount > writes + 300)
         #expect(cluster.failure == nil)
     }
 
-    @Test(arguments: 1...20 as ClosedRange<UInt64>)
+    @Test(arguments: 1...8 as ClosedRange<UInt64>)
     func writesResumeThreeSecondsAfterTheLeadersDeath(seed: UInt64) throws {
         let cluster = try cluster(seed: seed)
         let leader = try #require(cluster.leader)
@@ -56,7 +56,7 @@ import Testing
         #expect(cluster.failure == nil)
     }
 
-    @Test(arguments: 1...20 as ClosedRange<UInt64>, [2, 3, 5])
+    @Test(arguments: 1...6 as ClosedRange<UInt64>, [2, 3, 5])
     func aLeaderThatEndsInGoodOrderIsReplacedAtOnce(seed: UInt64, count: Int) throws {
         let cluster = try cluster(of: count, seed: seed)
         let leader = try #require(cluster.leader)
@@ -68,7 +68,7 @@ import Testing
         #expect(cluster.failure == nil)
     }
 
-    @Test(arguments: 1...10 as ClosedRange<UInt64>)
+    @Test(arguments: 1...4 as ClosedRange<UInt64>)
     func aDeadFollowerStopsWritesForLessThanHalfTheElectionTimeout(seed: UInt64) throws {
         let cluster = try cluster(seed: seed)
         let leader = try #require(cluster.leader)
@@ -79,7 +79,7 @@ import Testing
         #expect(cluster.failure == nil)
     }
 
-    @Test(arguments: 1...10 as ClosedRange<UInt64>)
+    @Test(arguments: 1...4 as ClosedRange<UInt64>)
     func aClusterShrinksToOneAndGrowsAgain(seed: UInt64) throws {
         let cluster = try cluster(seed: seed)
         while cluster.nodes.count(where: \.isUp) > 1 {
@@ -103,13 +103,13 @@ import Testing
         #expect(cluster.run(atMost: .seconds(5)) { $0.store.record?.storeComplete == false } != nil)
         cluster.cutFromStore = [0, 1, 2]
         let writes = cluster.history.acknowledgedCount
-        cluster.runUntil(cluster.now + .seconds(60))
-        #expect(cluster.history.acknowledgedCount > writes + 1000)
+        cluster.runUntil(cluster.now + .seconds(20))
+        #expect(cluster.history.acknowledgedCount > writes + 300)
         #expect(cluster.failure == nil)
     }
 
     /// A leader that none can hear, and that does not know it, answers no read once another one leads.
-    @Test(arguments: 1...20 as ClosedRange<UInt64>)
+    @Test(arguments: 1...8 as ClosedRange<UInt64>)
     func anIsolatedLeaderAnswersNoRead(seed: UInt64) throws {
         let cluster = try cluster(seed: seed)
         let leader = try #require(cluster.leader)
@@ -132,7 +132,7 @@ import Testing
         let leader = try #require(cluster.leader)
         let follower = try #require(cluster.nodes.first { $0.number != leader.number })
         follower.crash()
-        cluster.runUntil(cluster.now + .seconds(120))
+        cluster.runUntil(cluster.now + .seconds(40))
         if hasForgotten {
             #expect(cluster.run(atMost: .seconds(60)) { _ in leader.disk.base.index > follower.disk.last.index } != nil)
         }

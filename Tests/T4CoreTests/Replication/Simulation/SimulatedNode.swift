@@ -219,6 +219,10 @@ final class SimulatedNode {
                 writes[entry.index] = entry
             }
             sync()
+            // Where clients wait for the store, uploads wait for nothing.
+            if replica?.needsChain ?? false {
+                world.after(world.time(0, 5)) { [self] in whenRunning(life) { [self] in pump(everything: true) } }
+            }
         case .commit(let index): commit(index)
         case .swap(let record, let old): swap(record, old)
         case .readRecord:
