@@ -17,27 +17,47 @@ package protocol CommitObserver: AnyObject, Sendable {
     func failed(_ error: any Error)
 }
 
-/// What one fsync made durable: proposals with their decisions, in log order.
+/// What is committed together: entries, in log order, and whom to answer then.
 package struct CommittedGroup: Sendable {
     package var number: UInt64
-    package var decided: [(proposal: Proposal, decision: Decision)]
+    /// What each entry changes; those without changes left out.
+    package var entries: [EntryChanges]
+    /// Who waits, and for what.
+    package var answers: [(proposal: Proposal, result: Result<ProposalResponse, DatabaseError>)]
     /// Position of the group's last entry; nil when it has none.
     package var position: LogPosition?
     /// Commit time of its entries.
     package var time: UInt64
 
+    /// What was decided here: entries and answers.
     package init(
         number: UInt64, decided: [(proposal: Proposal, decision: Decision)], position: LogPosition?, time: UInt64
     ) {
         self.number = number
-        self.decided = decided
+        self.position = position
+        self.time = time
+        entries = []
+        answers = []
+        answers.reserveCapacity(decided.count)
+        for (proposal, decision) in decided {
+            answers.append((proposal, decision.result))
+            guard !decision.changes.isEmpty else { continue }
+            entries.append(EntryChanges(changes: decision.changes, revision: decision.revision))
+        }
+    }
+
+    /// Entries that were decided elsewhere, or long ago: nobody waits here.
+    package init(number: UInt64, entries: [EntryChanges], position: LogPosition, time: UInt64) {
+        self.number = number
+        self.entries = entries
+        answers = []
         self.position = position
         self.time = time
     }
 
     /// Answers everybody with an error, who was not answered before.
     func complete(_ error: DatabaseError) {
-        for (proposal, _) in decided { proposal.complete(.failure(error)) }
+        for (proposal, _) in answers { proposal.complete(.failure(error)) }
     }
 }
 
@@ -241,9 +261,7 @@ package final class ApplyStage: Sendable {
             var applier = Applier(meta: before)
             var marks: [StateTrail.Mark] = []
             for group in groups {
-                for (_, decision) in group.decided where !decision.changes.isEmpty {
-                    applier.add(decision.changes, revision: decision.revision)
-                }
+                for entry in group.entries { applier.add(entry.changes, revision: entry.revision) }
                 newPosition = group.position ?? newPosition
                 if trail != nil, let end = group.position {
                     marks.append(StateTrail.Mark(position: end, meta: applier.meta, time: group.time))
@@ -255,7 +273,7 @@ package final class ApplyStage: Sendable {
             for mark in marks { trail?.applied(mark) }
             if !groups.isEmpty { observer.committed(groups, meta: meta) }
             for group in groups {
-                for (proposal, decision) in group.decided { proposal.complete(decision.result) }
+                for (proposal, result) in group.answers { proposal.complete(result) }
             }
             openGroups = []
             while let work = openMaintenance.first {

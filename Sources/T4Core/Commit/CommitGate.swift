@@ -96,7 +96,7 @@ package final class CommitGate: Sendable {
     private func answerUnknown(_ groups: [CommittedGroup], _ reason: String) {
         let error = DatabaseError(.outcomeUnknown, reason)
         for group in groups {
-            for (proposal, _) in group.decided { proposal.complete(.failure(error)) }
+            for (proposal, _) in group.answers { proposal.complete(.failure(error)) }
         }
     }
 

@@ -104,6 +104,17 @@ package struct StateChange: Sendable {
     }
 }
 
+/// What an entry of the log changes, and the revision it makes; `.none` when it makes none.
+package struct EntryChanges: Sendable {
+    package var changes: [StateChange]
+    package var revision: Revision
+
+    package init(changes: [StateChange], revision: Revision) {
+        self.changes = changes
+        self.revision = revision
+    }
+}
+
 /// A proposal that was decided: its answer, valid once the entry (if any) is committed.
 package struct Decision: Sendable {
     package var result: Result<ProposalResponse, DatabaseError>

@@ -36,8 +36,8 @@ final class Publisher: CommitObserver {
         var changes: [AuthChange] = []
         for group in groups {
             // What is about authentication makes no revision, so that most need no look.
-            for (_, decision) in group.decided where decision.revision == .none {
-                for case .auth(let change) in decision.changes.lazy.map(\.mutation) { changes.append(change) }
+            for entry in group.entries where entry.revision == .none {
+                for case .auth(let change) in entry.changes.lazy.map(\.mutation) { changes.append(change) }
             }
         }
         if !changes.isEmpty { auth.apply(changes) }
@@ -47,12 +47,12 @@ final class Publisher: CommitObserver {
         let compactedBefore = published.compactedRevision
         var revisions: [RevisionEvents] = []
         for group in groups {
-            for (_, decision) in group.decided where !decision.changes.isEmpty {
+            for entry in group.entries {
                 var events: [Event] = []
-                for change in decision.changes {
+                for change in entry.changes {
                     statistics.applied(change.mutation)
                     switch change.mutation {
-                    case .put, .delete: events.append(Event(change, revision: decision.revision))
+                    case .put, .delete: events.append(Event(change, revision: entry.revision))
                     case .grant(let lease): leases.granted(lease)
                     case .revoke(let lease): leases.revoked(lease.id)
                     case .compact, .auth: break
@@ -61,7 +61,7 @@ final class Publisher: CommitObserver {
                     }
                 }
                 if !events.isEmpty {
-                    revisions.append(RevisionEvents(revision: decision.revision, events: events))
+                    revisions.append(RevisionEvents(revision: entry.revision, events: events))
                 }
             }
         }

@@ -65,8 +65,13 @@ struct PipelineTests {
         let metas = Mutex<[MetaRow]>([])
         /// Each time that space ran out (false) or returned (true).
         let space = Monitor<[Bool]>([])
+        /// What was committed, with what it replaced.
+        let changes = Mutex<[String]>([])
         func willApply(_ groups: [CommittedGroup]) {}
-        func committed(_ groups: [CommittedGroup], meta: MetaRow) { metas.withLock { $0.append(meta) } }
+        func committed(_ groups: [CommittedGroup], meta: MetaRow) {
+            metas.withLock { $0.append(meta) }
+            changes.withLock { $0 += groups.flatMap(\.entries).map { "\($0)" } }
+        }
         func spaceRanOut(_ error: EngineError) { roomChanged(isShort: true) }
         func spaceReturned() { roomChanged(isShort: false) }
         func roomChanged(isShort: Bool) {
