@@ -1,6 +1,5 @@
 import RPC
 import Synchronization
-import T4Core
 import T4Protocols
 import Testing
 

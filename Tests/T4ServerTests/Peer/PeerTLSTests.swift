@@ -1,6 +1,5 @@
 import Foundation
 import RPC
-import T4Core
 import T4Protocols
 import TestCertificates
 import Testing

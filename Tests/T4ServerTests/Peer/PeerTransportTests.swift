@@ -1,5 +1,4 @@
 import RPC
-import T4Core
 import T4Protocols
 import Testing
 

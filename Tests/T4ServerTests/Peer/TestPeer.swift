@@ -1,7 +1,6 @@
 import Logging
 import RPC
 import Synchronization
-import T4Core
 import T4Protocols
 import Testing
 

@@ -19,7 +19,9 @@ package struct PeerMessage: Hashable, Sendable {
             precondition(
                 EntryRun.terms(entries) == append.entries, "an append of \(append.entries) that carries other entries")
             precondition(
-                entries.first.map { $0.position.index == append.previous.index &+ 1 } ?? true,
+                entries.isEmpty
+                    || entries[0].position.index == append.previous.index + 1
+                        && entries[entries.count - 1].position.index == append.through,
                 "an append behind \(append.previous) that carries other entries")
         } else {
             precondition(entries.isEmpty, "only an append carries entries")
