@@ -81,7 +81,8 @@ package final class PeerQuestion: Sendable {
         if claim() { call.respond(PeerEnvelope.refusal(code, text, seed: seed)) }
     }
 
-    private func claim() -> Bool { !isAnswered.exchange(true, ordering: .relaxed) }
+    /// Once, and while there is somebody to hear it: the event loop may be gone with the call.
+    private func claim() -> Bool { !isAnswered.exchange(true, ordering: .relaxed) && !call.isClosed }
 }
 
 /// Why a question has no answer.

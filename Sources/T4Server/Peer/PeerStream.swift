@@ -82,7 +82,7 @@ final class PeerStream: ServerStreamHandler, ClientStreamHandler, @unchecked Sen
             call.finish(status)
             hub.ended(self, nil)
         }
-        if let call = call as? ClientCall { call.cancel() }
+        if let call = call as? ClientCall, !call.isClosed { call.cancel() }
     }
 
     // MARK: Receiving
@@ -139,7 +139,8 @@ final class PeerStream: ServerStreamHandler, ClientStreamHandler, @unchecked Sen
             inbox.isPaused = false
             return true
         }
-        if resumes { call.resumeReading() }
+        // The event loop may be gone with the call.
+        if resumes, !call.isClosed { call.resumeReading() }
     }
 
     // MARK: The end

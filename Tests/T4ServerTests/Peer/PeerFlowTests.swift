@@ -13,7 +13,7 @@ import Testing
     private static let inbox = 512 * 1024
 
     @Test func aSlowReader() async throws {
-        try await withPeers(["a", "b", "c"], recorder: { PeerRecorder(keeps: $0 == "b") }) { _, configuration in
+        try await withPeers(["a", "b", "c"], recorders: ["b": PeerRecorder(keeps: true)]) { _, configuration in
             configuration.queueBytesMax = Self.queue
             configuration.inboxBytesMax = Self.inbox
         } _: { peers in
@@ -52,7 +52,8 @@ import Testing
             await a.recorder.wait { $0.numbers == [5] }
             async let answer = a.transport.readIndex([1], of: "b", timeout: .seconds(1200))
             await b.recorder.wait { !$0.questions.isEmpty }.questions[0].answer([2])
-            #expect(try await answer == [2])
+            let answered = try await answer
+            #expect(answered == [2])
             b.recorder.forgetQuestions()
             // Once it gets on all is there that was taken, in order.
             b.recorder.release()
@@ -67,7 +68,7 @@ import Testing
 
     /// Of a message of many pieces those are sent that fit.
     @Test func theBeginningOfAnAppendIsSent() async throws {
-        try await withPeers(["a", "b"], recorder: { PeerRecorder(keeps: $0 == "b") }) { _, configuration in
+        try await withPeers(["a", "b"], recorders: ["b": PeerRecorder(keeps: true)]) { _, configuration in
             configuration.queueBytesMax = Self.queue
             configuration.inboxBytesMax = Self.inbox
             configuration.pieceBytes = 4 * Self.size
@@ -91,25 +92,28 @@ import Testing
 
     @Test(arguments: [true, false]) func aDeadConnection(_ firstDials: Bool) async throws {
         try await withPeers(["a", "b"]) { _, configuration in
-            configuration.keepalive = .milliseconds(400)
+            configuration.keepalive = .seconds(2)
         } _: { peers in
             let (from, to) = firstDials ? (peers[0], peers[1]) : (peers[1], peers[0])
             let relay = try Relay(to: to.transport.port)
             defer { relay.stop() }
-            from.transport.greet("127.0.0.1:\(relay.port)", .hello(of: from.own.instanceID))
-            await to.recorder.wait { !$0.messages.isEmpty }
-            #expect(to.transport.send(.numbered(1, from: to.own.instanceID), to: from.own.instanceID) == .queued)
-            await from.recorder.wait { $0.numbers == [1] }
+            // On a busy machine it may be taken for dead before it is.
+            await eventually("a stream") {
+                from.transport.greet("127.0.0.1:\(relay.port)", .hello(of: from.own.instanceID))
+                return !from.transport.peers.isEmpty && !to.transport.peers.isEmpty
+            }
+            let lost = (from.recorder.heard.lost.count, to.recorder.heard.lost.count)
             relay.freeze()
-            #expect(await from.recorder.wait { !$0.lost.isEmpty }.lost == [to.own.instanceID])
-            #expect(await to.recorder.wait { !$0.lost.isEmpty }.lost == [from.own.instanceID])
+            await from.recorder.wait { $0.lost.count > lost.0 }
+            await to.recorder.wait { $0.lost.count > lost.1 }
+            #expect(from.transport.peers.isEmpty && to.transport.peers.isEmpty)
         }
     }
 
     /// Somebody takes the connection and never says a word.
     @Test func nobodySpeaks() async throws {
         try await withPeers(["a"]) { _, configuration in
-            configuration.keepalive = .milliseconds(400)
+            configuration.keepalive = .seconds(2)
         } _: { peers in
             let a = peers[0]
             let relay = try Relay(to: a.transport.port)

@@ -31,7 +31,7 @@ import Testing
             case .forward(let kind): question.answer([UInt8(kind)] + question.request)
             }
         }
-        try await withPeers(["a", "b"], recorder: { _ in echo }) { peers in
+        try await withPeers(["a", "b"], recorders: ["a": echo, "b": echo]) { peers in
             let (a, b) = (peers[0], peers[1])
             await a.connect(to: b)
             // The one who has dialled asks, and the other one.

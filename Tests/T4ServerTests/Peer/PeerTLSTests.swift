@@ -49,7 +49,8 @@ import Testing
                 #expect(await a.recorder.wait { $0.entries.count == 2 }.entries == entries)
                 async let answer = b.transport.readIndex([1], of: "a", timeout: .seconds(1200))
                 await a.recorder.wait { !$0.questions.isEmpty }.questions[0].answer([2])
-                #expect(try await answer == [2])
+                let answered = try await answer
+                #expect(answered == [2])
             }
         }
     }
@@ -76,7 +77,7 @@ import Testing
             // It may dial, for its certificate is of the right CA, but is not believed to be who it says.
             try await withPeers([good, try tls(nameless, files.authority())]) { peers in
                 #expect(await !isLetIn(peers[0], peers[1]))
-                #expect(peers[0].log.containing("certificate verify failed").count == 1, "\(peers[0].log.all)")
+                #expect(peers[0].log.containing("cannot be reached").count == 1, "\(peers[0].log.all)")
             }
         }
     }

@@ -22,18 +22,22 @@ final class Relay: Sendable {
 
     init(to target: Int) throws {
         self.target = target
-        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        guard listener >= 0 else { throw Failure(call: "socket", code: errno) }
-        var address = Relay.address(0)
-        let isBound = Relay.with(&address) { bind(listener, $0, $1) } == 0 && listen(listener, 16) == 0
-        guard isBound else { throw Failure(call: "bind", code: errno) }
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        guard Relay.with(&address, { pointer, _ in getsockname(listener, pointer, &size) }) == 0 else {
-            throw Failure(call: "getsockname", code: errno)
-        }
-        port = Int(UInt16(bigEndian: address.sin_port))
+        (listener, port) = try Relay.listen()
         let thread = SystemThread(name: "relay") { self.accept() }
         state.withLock { $0.threads.append(thread) }
+    }
+
+    private static func listen() throws -> (Int32, Int) {
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        guard listener >= 0 else { throw Failure(call: "socket", code: errno) }
+        var address = address(0)
+        let isBound = with(&address) { bind(listener, $0, $1) } == 0 && Glibc.listen(listener, 16) == 0
+        guard isBound else { throw Failure(call: "bind", code: errno) }
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        guard with(&address, { pointer, _ in getsockname(listener, pointer, &size) }) == 0 else {
+            throw Failure(call: "getsockname", code: errno)
+        }
+        return (listener, Int(UInt16(bigEndian: address.sin_port)))
     }
 
     /// From now on no byte is passed on.
@@ -85,7 +89,7 @@ final class Relay: Sendable {
             var sent = 0
             while sent < count {
                 let now = bytes.withUnsafeBytes {
-                    send(to, $0.baseAddress! + sent, count - sent, Int32(MSG_NOSIGNAL.rawValue))
+                    send(to, $0.baseAddress! + sent, count - sent, Int32(MSG_NOSIGNAL))
                 }
                 guard now > 0 else { break }
                 sent += now

@@ -157,7 +157,7 @@ struct TestPeer: Sendable {
 
 /// Runs nodes of these instances and stops them at the end.
 func withPeers(
-    _ instances: [String], recorder: (String) -> PeerRecorder = { _ in PeerRecorder() },
+    _ instances: [String], recorders: [String: PeerRecorder] = [:],
     _ change: (String, inout PeerConfiguration) -> Void = { _, _ in },
     _ body: ([TestPeer]) async throws -> Void
 ) async throws {
@@ -165,7 +165,8 @@ func withPeers(
     func stop() async { for peer in peers { await peer.transport.stop() } }
     do {
         for instance in instances {
-            peers.append(try await TestPeer.start(instance, recorder: recorder(instance)) { change(instance, &$0) })
+            let recorder = recorders[instance] ?? PeerRecorder()
+            peers.append(try await TestPeer.start(instance, recorder: recorder) { change(instance, &$0) })
         }
         try await body(peers)
     } catch {
