@@ -49,6 +49,14 @@ package struct TestCertificates: Sendable {
             ["subjectAltName=DNS:localhost,IP:127.0.0.1", "extendedKeyUsage=serverAuth"], key: key)
     }
 
+    /// A certificate of a node of a cluster, for 127.0.0.1 and localhost: it dials and is dialled.
+    @discardableResult
+    package func makePeer(_ name: String, signer: String = "ca") async throws -> Pair {
+        try await make(
+            name, "/CN=\(name)", signer,
+            ["subjectAltName=DNS:localhost,IP:127.0.0.1", "extendedKeyUsage=serverAuth,clientAuth"])
+    }
+
     /// A certificate of a client.
     /// - Parameter subject: `/CN=name` if nil.
     @discardableResult

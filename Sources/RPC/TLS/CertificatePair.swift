@@ -48,10 +48,18 @@ struct CertificatePair {
     }
 }
 
+/// A version of TLS.
+public enum RPCTLSVersion: Sendable, Hashable {
+    /// TLS 1.2.
+    case tls12
+    /// TLS 1.3.
+    case tls13
+}
+
 extension TLSConfiguration {
     /// What servers and clients have in common.
-    mutating func setUp() {
-        minimumTLSVersion = .tlsv12
+    mutating func setUp(minimum: RPCTLSVersion) {
+        minimumTLSVersion = minimum == .tls13 ? .tlsv13 : .tlsv12
         shutdownTimeout = .seconds(1)
         // BoringSSL's own list has no Ed25519, which others use.
         verifySignatureAlgorithms = [

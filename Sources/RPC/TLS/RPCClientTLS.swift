@@ -2,7 +2,7 @@ import NIOCore
 import NIOSSL
 import NIOTLS
 
-/// How a client speaks TLS 1.2 or 1.3: whom it trusts, and what it shows.
+/// How a client speaks TLS 1.2 or 1.3, or 1.3 alone: whom it trusts, and what it shows.
 ///
 /// The server's certificate must be signed by somebody it trusts and be for the host that is connected to, a name or an IP
 /// address.
@@ -13,12 +13,14 @@ public final class RPCClientTLS: Sendable {
     /// - Parameters:
     ///   - authority: CAs that are trusted, in PEM format; nil for those of the operating system.
     ///   - certificate: The client's certificate with those above it, in PEM format, and its key; nil to show none.
+    ///   - minimum: The lowest version that is spoken.
     /// - Throws: The first thing that is wrong with a file.
     public init(
-        authority: CredentialFile?, certificate: (certificate: CredentialFile, key: CredentialFile)?
+        authority: CredentialFile?, certificate: (certificate: CredentialFile, key: CredentialFile)?,
+        minimum: RPCTLSVersion = .tls12
     ) throws(CredentialFileError) {
         var configuration = TLSConfiguration.makeClientConfiguration()
-        configuration.setUp()
+        configuration.setUp(minimum: minimum)
         configuration.applicationProtocols = ["h2"]
         if let authority {
             configuration.trustRoots = .certificates(

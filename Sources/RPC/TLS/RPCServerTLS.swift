@@ -4,7 +4,7 @@ import NIOPosix
 import NIOSSL
 import Synchronization
 
-/// The certificates with which a server speaks TLS 1.2 or 1.3; read again for each new connection, so that files may be
+/// The certificates with which a server speaks TLS 1.2 or 1.3, or 1.3 alone; read again for each new connection, so that files may be
 /// replaced while the server runs.
 ///
 /// Files that cannot be used leave what was there before: that is told once in the log, and so is their mending.
@@ -26,6 +26,7 @@ public final class RPCServerTLS: Sendable {
     private let certificate: CredentialFile
     private let key: CredentialFile
     private let clientAuthority: CredentialFile?
+    private let minimum: RPCTLSVersion
     private let logger: Logger
     private let now: @Sendable () -> Int64
     private let state: Mutex<State>
@@ -36,29 +37,34 @@ public final class RPCServerTLS: Sendable {
     ///   - key: Its private key in PEM format, not encrypted.
     ///   - clientAuthority: CAs in PEM format, one of which must have signed the certificate of each client. Nil: clients
     ///     need none, and none is looked at.
+    ///   - minimum: The lowest version that is spoken.
     ///   - logger: For changes of the files.
     /// - Throws: The first thing that is wrong: a file cannot be read, is not what it should be, the key belongs to another
     ///   certificate, the certificate is out of date, or every CA is.
     public convenience init(
-        certificate: CredentialFile, key: CredentialFile, clientAuthority: CredentialFile?, logger: Logger
+        certificate: CredentialFile, key: CredentialFile, clientAuthority: CredentialFile?,
+        minimum: RPCTLSVersion = .tls12, logger: Logger
     ) throws(CredentialFileError) {
-        try self.init(certificate: certificate, key: key, clientAuthority: clientAuthority, logger: logger) {
-            CertificateClock.now
-        }
+        try self.init(
+            certificate: certificate, key: key, clientAuthority: clientAuthority, minimum: minimum, logger: logger
+        ) { CertificateClock.now }
     }
 
     /// - Parameter now: Seconds since 1970.
     package init(
-        certificate: CredentialFile, key: CredentialFile, clientAuthority: CredentialFile?, logger: Logger,
+        certificate: CredentialFile, key: CredentialFile, clientAuthority: CredentialFile?,
+        minimum: RPCTLSVersion = .tls12, logger: Logger,
         now: @escaping @Sendable () -> Int64
     ) throws(CredentialFileError) {
         self.certificate = certificate
         self.key = key
         self.clientAuthority = clientAuthority
+        self.minimum = minimum
         self.logger = logger
         self.now = now
         let content = try RPCServerTLS.read(certificate, key, clientAuthority)
-        let made = try RPCServerTLS.make(content, certificate, key, clientAuthority, now: now())
+        let made = try RPCServerTLS.make(
+            content, certificate, key, clientAuthority, minimum, now: now())
         state = Mutex(State(context: made.context, content: content))
         logger.info(
             clientAuthority != nil ? "TLS is on, and clients need a certificate" : "TLS is on",
@@ -80,7 +86,8 @@ public final class RPCServerTLS: Sendable {
                     if state.problem != nil { logger.notice("the TLS files in use are back") }
                     state.problem = nil
                 } else {
-                    let made = try RPCServerTLS.make(content, certificate, key, clientAuthority, now: now())
+                    let made = try RPCServerTLS.make(
+                        content, certificate, key, clientAuthority, minimum, now: now())
                     state = State(context: made.context, content: content)
                     logger.notice("new TLS files are in use", metadata: metadata(made.expires))
                 }
@@ -107,13 +114,13 @@ public final class RPCServerTLS: Sendable {
 
     private static func make(
         _ content: Content, _ certificate: CredentialFile, _ key: CredentialFile, _ clientAuthority: CredentialFile?,
-        now: Int64
+        _ minimum: RPCTLSVersion, now: Int64
     ) throws(CredentialFileError) -> (context: NIOSSLContext, expires: Int64) {
         let pair = try CertificatePair(
             certificate, certificateBytes: content.certificate, key, keyBytes: content.key, now: now)
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: pair.chain, privateKey: pair.key)
-        configuration.setUp()
+        configuration.setUp(minimum: minimum)
         // The first one that the client knows too.
         configuration.applicationProtocols = ["h2", "http/1.1"]
         if let clientAuthority, let bytes = content.clientAuthority {

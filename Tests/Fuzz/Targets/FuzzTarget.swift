@@ -8,7 +8,7 @@ struct FuzzTarget: Sendable, CustomStringConvertible {
 
     var description: String { name }
 
-    static let all = [http2, requests, log, tables, manifests, etcd, toml, json, token]
+    static let all = [http2, requests, log, peers, tables, manifests, etcd, toml, json, token]
 }
 
 /// A promise that does not hold.

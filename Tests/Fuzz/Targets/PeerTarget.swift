@@ -1,0 +1,71 @@
+@testable import T4Core
+@testable import T4Server
+
+/// What nodes say to each other. The first byte chooses the kind; checksums are made right first, or no change would get
+/// beyond them. Of a message the second byte says how long its piece is, and frames of entries follow.
+extension FuzzTarget {
+    static let peers = FuzzTarget(name: "peers") { input in
+        guard let choice = input.first else { return }
+        let rest = Array(input.dropFirst())
+        let seed = PeerSeed(OneSegment.database)
+        do {
+            switch choice % 4 {
+            case 0:
+                let size = min(Int(rest.first ?? 0), max(0, rest.count - 1))
+                let bytes =
+                    piece(Array(rest.dropFirst().prefix(size)), seed)
+                    + mended(Array(rest.dropFirst(1 + size)), seed)
+                let message = try PeerMessage(bytes, from: "a", seed: seed)
+                try unchanged(message.encoded(seed: seed), bytes)
+                for part in message.split(bytesMax: 64) {
+                    let read = try PeerMessage(part.encoded(seed: seed), from: "a", seed: seed)
+                    try FuzzFailure.unless(read == part, "a part of an append changes")
+                }
+            case 1:
+                let bytes = piece(rest, .none)
+                try unchanged(try PeerIdentity.read(bytes).encoded(), bytes)
+            case 2:
+                let bytes = piece(rest, seed)
+                try unchanged(try PeerEnvelope(bytes, seed: seed).encoded(seed: seed), bytes)
+            default:
+                let bytes = piece(rest, seed)
+                switch try PeerEnvelope.readAnswer(bytes, seed: seed) {
+                case .success(let answer): try unchanged(PeerEnvelope.answer(answer, seed: seed), bytes)
+                case .failure(.refused(let code, let text)):
+                    try unchanged(PeerEnvelope.refusal(code, text, seed: seed), bytes)
+                case .failure(let other): throw FuzzFailure("an answer says \(other)")
+                }
+            }
+        } catch let error as PeerCodingError {
+            try FuzzFailure.unless(!error.description.isEmpty, "an error without words")
+        } catch let error as PeerRefusal {
+            try FuzzFailure.unless(!error.description.isEmpty, "an error without words")
+        }
+    }
+
+    private static func piece(_ content: [UInt8], _ seed: PeerSeed) -> [UInt8] {
+        var writer = PeerWriter()
+        writer.put(raw: content)
+        return writer.sealed(seed)
+    }
+
+    /// Frames with right checksums.
+    private static func mended(_ frames: [UInt8], _ seed: PeerSeed) -> [UInt8] {
+        var bytes = frames
+        var offset = 0
+        while bytes.count - offset >= LogFormat.frameHeaderSize {
+            let word: UInt32 = bytes.littleEndian(at: offset)
+            guard let size = FrameHeader.payloadSize(ofLengthWord: word),
+                bytes.count - offset - LogFormat.frameHeaderSize >= size
+            else { break }
+            let sum = FrameHeader.checksum(bytes, at: offset, payloadSize: size, seed: seed.state)
+            bytes.setLittleEndian(sum, at: offset + 4)
+            offset += LogFormat.frameHeaderSize + size
+        }
+        return bytes
+    }
+
+    private static func unchanged(_ written: [UInt8], _ read: [UInt8]) throws {
+        try FuzzFailure.unless(written == read, "not written as it was read: \(read)")
+    }
+}
