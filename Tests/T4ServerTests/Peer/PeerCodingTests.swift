@@ -191,7 +191,8 @@ import Testing
                     sentAt: .seconds(-2) - .nanoseconds(1))))
         let head =
             [2] + little(5, 8) + little(4, 8) + little(6, 8) + little(6, 8)
-            + little(UInt64(bitPattern: -2), 8) + little(UInt64(bitPattern: -1_000_000_000), 8) + little(1, 4)
+            + [1] + little(UInt64(bitPattern: -2), 8) + little(UInt64(bitPattern: -1_000_000_000), 8)
+            + [0] + little(1, 4)
         let payload = little(5, 8) + little(7, 8) + little(11, 8) + little(12, 8) + [2, 1, 2, 3]
         let length = little(36, 4)
         let frame = length + sum(id + length + payload) + payload

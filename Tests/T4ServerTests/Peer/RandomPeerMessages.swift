@@ -22,7 +22,9 @@ extension SeededGenerator {
             let previous = LogPosition(term: UInt64.random(in: 0...term, using: &self), index: min(count(), .max - 100))
             entries = run(behind: previous, term: term)
             body = .append(
-                .init(previous: previous, entries: EntryRun.terms(entries), committed: count(), sentAt: time()))
+                .init(
+                    previous: previous, entries: EntryRun.terms(entries), committed: count(),
+                    sentAt: Bool.random(using: &self) ? time() : nil, isStuck: Bool.random(using: &self)))
         case 2:
             body = .answer(
                 .init(
@@ -30,12 +32,12 @@ extension SeededGenerator {
                     refused: Bool.random(using: &self) ? count() : nil))
         case 3: body = .readChain
         case 4:
-            body = .release(
-                LeaderRecord(
-                    term: count(), nodeID: text(), instanceID: text(), address: text(),
-                    inSyncSet: (0..<Int.random(in: 0..<4, using: &self)).map { _ in text() },
-                    storeComplete: Bool.random(using: &self), sequence: count(), nonce: next(),
-                    isResigned: Bool.random(using: &self)))
+            let record = LeaderRecord(
+                term: count(), nodeID: text(), instanceID: text(), address: text(),
+                inSyncSet: (0..<Int.random(in: 0..<4, using: &self)).map { _ in text() },
+                storeComplete: Bool.random(using: &self), sequence: count(), nonce: next(),
+                isResigned: Bool.random(using: &self))
+            body = .release(.init(record: record, heir: text(), address: text()))
         default: body = .goodbye
         }
         return PeerMessage(ReplicaMessage(sender: text(), term: term, body: body), entries: entries)

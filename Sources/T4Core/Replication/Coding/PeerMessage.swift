@@ -81,7 +81,9 @@ package struct PeerMessage: Hashable, Sendable {
             begin(.append, &writer)
             writer.put(append.previous)
             writer.put(append.committed)
-            writer.put(append.sentAt)
+            writer.put(UInt8(append.sentAt == nil ? 0 : 1))
+            if let sentAt = append.sentAt { writer.put(sentAt) }
+            writer.put(UInt8(append.isStuck ? 1 : 0))
             writer.put(UInt32(entries.count))
         case .answer(let answer):
             begin(.answer, &writer)
@@ -91,9 +93,11 @@ package struct PeerMessage: Hashable, Sendable {
             writer.put(UInt8(answer.refused == nil ? 0 : 1))
             if let refused = answer.refused { writer.put(refused) }
         case .readChain: begin(.readChain, &writer)
-        case .release(let record):
+        case .release(let release):
             begin(.release, &writer)
-            writer.put(record)
+            writer.put(release.record)
+            writer.put(release.heir)
+            writer.put(release.address)
         case .goodbye: begin(.goodbye, &writer)
         }
         var bytes = writer.sealed(seed)
@@ -125,7 +129,7 @@ package struct PeerMessage: Hashable, Sendable {
         case .append:
             var append = ReplicaMessage.Append(
                 previous: try reader.position(), entries: [], committed: try reader.number(),
-                sentAt: try reader.duration())
+                sentAt: try reader.flag("sent") ? try reader.duration() : nil, isStuck: try reader.flag("stuck"))
             let count: UInt32 = try reader.number()
             guard append.previous.term <= term else {
                 throw .contradiction("an append in term \(term) behind \(append.previous)")
@@ -143,7 +147,9 @@ package struct PeerMessage: Hashable, Sendable {
             let refused: UInt64? = try reader.flag("refusal") ? try reader.number() : nil
             body = .answer(.init(durable: durable, promised: promised, refused: refused))
         case .readChain: body = .readChain
-        case .release: body = .release(try reader.record())
+        case .release:
+            body = .release(
+                .init(record: try reader.record(), heir: try reader.text(), address: try reader.text()))
         case .goodbye: body = .goodbye
         }
         try reader.finish()
