@@ -25,10 +25,13 @@ struct LogTruncation {
     /// - Throws: `.invalidArgument` where the log begins behind `index`; nothing was changed then.
     func run(after index: UInt64, begin: () -> Void) throws(LogError) -> Outcome {
         let indexes = try directory.firstIndexes()
-        guard let first = indexes.first else { throw LogError(.corrupted, "the segments are gone", path: directory.path) }
+        guard let first = indexes.first else {
+            throw LogError(.corrupted, "the segments are gone", path: directory.path)
+        }
         let start = try directory.cursor(firstIndex: first, databaseID: databaseID).header.previous
         guard index >= start.index else {
-            throw LogError(.invalidArgument, "the log cannot be cut behind entry \(index), as it begins behind \(start)")
+            throw LogError(
+                .invalidArgument, "the log cannot be cut behind entry \(index), as it begins behind \(start)")
         }
         begin()
         for firstIndex in indexes.reversed() where firstIndex > index {

@@ -41,7 +41,8 @@ import Testing
             switch Int.random(in: 0..<30, using: &random) {
             case 0: try step(next) { _ = try log.writer.seal() }
             case 1...4:
-                let first = max(start, next.last.index - min(next.last.index, UInt64.random(in: 0...60, using: &random)))
+                let back = min(next.last.index, UInt64.random(in: 0...60, using: &random))
+                let first = max(start, next.last.index - back)
                 next.cut(after: first)
                 try step(next) { try log.writer.truncate(after: first) }
                 // What takes the place of something has a higher term, so that it can be told apart.
@@ -69,8 +70,9 @@ import Testing
     ) -> String? {
         switch answer {
         case .begins(let start):
-            let isKnown = start.index <= removable && start.index >= first && logs.contains { $0.term(at: start.index) == start.term }
-            return isKnown ? nil : "begins behind \(start) where \(first) was asked for and \(removable) might be removed"
+            let isKnown = logs.contains { $0.term(at: start.index) == start.term }
+            return isKnown && start.index >= first && start.index <= removable
+                ? nil : "begins behind \(start), asked for \(first), while \(removable) might be removed"
         case .entries(let entries):
             for (number, entry) in entries.enumerated() {
                 guard entry == self.entry(first + UInt64(number), term: entry.position.term) else {

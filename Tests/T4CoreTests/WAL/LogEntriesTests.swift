@@ -29,7 +29,9 @@ import Testing
         #expect(try log.entries.entries(from: 200, maxBytes: 1) == .entries(Array(all[199...])))
         #expect(try log.entries.entries(from: 201, maxBytes: 1) == .entries([]))
         #expect(try log.entries.entries(from: 300, maxBytes: 1) == .entries([]))
-        #expect(try log.entries.entries(from: 160, through: 165, maxBytes: 4 * Self.size) == .entries(Array(all[159..<163])))
+        #expect(
+            try log.entries.entries(from: 160, through: 165, maxBytes: 4 * Self.size)
+                == .entries(Array(all[159..<163])))
         #expect(try log.entries.entries(from: 160, through: 159, maxBytes: 100) == .entries([]))
         #expect(fileSystem.count(.open) == 0)
         // Where memory takes over a read of segments ends.
@@ -74,11 +76,9 @@ import Testing
         #expect(try log.entries.entries(from: 1, through: 190, maxBytes: 100_000) == .entries(Array(all[..<190])))
         try log.writer.truncate(after: 185)
         try log.writer.append(LogFixture.entries(186...191, term: 3, bodySize: 7))
-        #expect(
-            try log.entries.entries(from: 191, maxBytes: 1) == .entries(LogFixture.entries(191...191, term: 3, bodySize: 7)))
-        #expect(
-            try log.entries.entries(from: 185, maxBytes: 100_000)
-                == .entries([all[184]] + LogFixture.entries(186...191, term: 3, bodySize: 7)))
+        let later = LogFixture.entries(186...191, term: 3, bodySize: 7)
+        #expect(try log.entries.entries(from: 191, maxBytes: 1) == .entries([later[5]]))
+        #expect(try log.entries.entries(from: 185, maxBytes: 100_000) == .entries([all[184]] + later))
     }
 
     @Test func saysWhereTheLogBegins() throws {

@@ -43,7 +43,8 @@ import Testing
         #expect(try LogFixture.recover(fileSystem) == Array(entries.prefix(index)) + next)
         let reader = LogReader(directory: LogFixture.directory, databaseID: nil, fileSystem: fileSystem)
         // 15 is the end of the log, so nothing was cut.
-        #expect(try reader.segments().map(\.header.firstIndex) == (kept.map(UInt64.init) + (index < 15 ? [UInt64(index + 1)] : [])))
+        let begun = index < 15 ? [index + 1] : []
+        #expect(try reader.segments().map(\.header.firstIndex) == (kept + begun).map(UInt64.init))
         #expect(try reader.segments().last?.header.term == (index < 15 ? max(last.term, 2) : 3))
     }
 
