@@ -116,7 +116,8 @@ package final class LogWriter {
     ///
     /// When it returns, that is on disk, and so is everything up to the cut. Dying in it leaves the log as it was, or a
     /// beginning of it that holds everything up to the cut that was synced. The segment with the cut is sealed; `onSeal` is
-    /// told of it, also if it was sealed before.
+    /// told of it, also if it was sealed before. A log of which nothing is left has no file: until the next entry is synced,
+    /// only the caller knows where it begins (`Log.open`, `startingAfter`).
     /// - Parameter index: Not before the beginning of the log. At its end this is `sync`.
     /// - Throws: `.invalidArgument`, nothing was changed and the writer stays usable; everything else ends it.
     package func truncate(after index: UInt64) throws(LogError) {
