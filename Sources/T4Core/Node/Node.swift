@@ -184,8 +184,7 @@ public final class Node: Sendable {
             onDamage: raiseCorruption)
         if let link, let uploader, let writer = opened.writer {
             let pruner = LogPruner(
-                wal: LogDirectory(path: directory.wal, fileSystem: configuration.logFiles), engine: engine,
-                stage: stage, uploader: uploader)
+                log: opened.log.entries, engine: engine, stage: stage, uploader: uploader)
             let trail = link.trail
             let joiner = ChainJoiner(
                 link.merger(opened.identity.database, wal: directory.wal, term: term), uploader: uploader, trail: trail)

@@ -6,6 +6,10 @@ package enum Log {
     package struct Opened {
         /// Appends behind `end`.
         package var writer: LogWriter
+        /// Reads entries back, also while the writer goes on.
+        package var entries: LogEntries
+        /// The terms of all entries.
+        package var terms: TermLog
         /// The position before the oldest entry there is.
         package var start: LogPosition
         /// The last entry; everything up to it is on disk for good.
@@ -38,10 +42,7 @@ package enum Log {
         let recovery = LogRecovery(directory: place, databaseID: databaseID, configuration: configuration)
         let recovered = try recovery.run(startingAfter: startingAfter)
         let (end, lastTime, sealed) = (recovered.end, recovered.lastTime, recovered.sealed)
-        var start = end
-        if let first = try place.firstIndexes().first {
-            start = try place.cursor(firstIndex: first, databaseID: databaseID).header.previous
-        }
+        let (terms, start) = (recovered.terms, recovered.terms.base)
         var wasStopped = false
         let reader = LogReader(directory: directory, databaseID: databaseID, fileSystem: fileSystem)
         let summary = try reader.read(from: index) { entry in
@@ -54,12 +55,15 @@ package enum Log {
         }
         let writer = LogWriter(
             recovered, directory: place, databaseID: databaseID, configuration: configuration)
-        return Opened(writer: writer, start: start, end: end, lastTime: lastTime, sealedSegments: sealed)
+        return Opened(
+            writer: writer, entries: writer.entries, terms: terms, start: start, end: end, lastTime: lastTime,
+            sealedSegments: sealed)
     }
 
     /// Removes the segments whose entries all lie below `index`, oldest first; the newest segment always stays.
     ///
-    /// May run while a writer has the log open. Dying in the middle leaves a log without gaps.
+    /// For a log that may be open for writing there is `LogEntries.removeSegments`: this one must not run while the end of
+    /// the log is cut off. Dying in the middle leaves a log without gaps.
     /// - Returns: How many were removed.
     package static func removeSegments(
         below index: UInt64, in directory: String, fileSystem: any LogFileSystem = POSIXFileSystem()

@@ -6,6 +6,9 @@ package struct LogConfiguration: Hashable, Sendable {
     package var preallocationSizeMin = 1 << 20
     /// Free bytes on disk that `hasRoom` leaves untouched, for the engine and for what is under way.
     package var freeSizeMin = 64 << 20
+    /// Recent entries that are kept in memory for followers, in bytes, each counted with its body and 96 more; with 0 none
+    /// is, which suits a node without followers.
+    package var recentSizeMax = 0
     /// Prepares the next segment on a thread of its own; if false, when it is needed.
     package var preparesInBackground = true
 

@@ -8,6 +8,8 @@ package protocol LogFileSystem: Sendable {
     func list(_ directory: String) throws(LogError) -> [String]
     /// Opens a file that exists, for reading only. `.notFound` where there is none.
     func open(_ path: String) throws(LogError) -> any LogFile
+    /// Opens a file that exists, for reading and writing. `.notFound` where there is none.
+    func openForWriting(_ path: String) throws(LogError) -> any LogFile
     /// Makes a new, empty file open for reading and writing; an existing one of that name is an error.
     func create(_ path: String) throws(LogError) -> any LogFile
     /// Gives a file another name in the same directory, replacing a file of that name at once. Durable after
@@ -33,7 +35,7 @@ package protocol LogFile: AnyObject, Sendable {
     func write(_ bytes: RawSpan, at offset: UInt64) throws(LogError)
     /// Returns when everything written, and the size, is on disk. After an error nothing may be assumed of any byte.
     func syncData() throws(LogError)
-    /// Cuts the file.
+    /// Cuts the file; on disk after the next `syncData`.
     func truncate(to size: UInt64) throws(LogError)
 }
 

@@ -3,7 +3,8 @@ package import T4Protocols
 /// Reads a log without changing anything, also one that another process is writing.
 ///
 /// Entries come in order and each is checked. The end is where the first entry stands that is not whole: behind a log
-/// in use that is the entry being written just now. Damage before the end is an error that names file and offset.
+/// in use that is the entry being written just now. Damage before the end is an error that names file and offset. While the
+/// end of a log is cut off it may look damaged; a node reads its own log through `LogEntries` then.
 package struct LogReader: Sendable {
     /// What a read came to.
     package struct Summary: Hashable, Sendable {

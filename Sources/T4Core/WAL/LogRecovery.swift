@@ -28,9 +28,13 @@ struct LogRecovery {
         var sealed: [LogSegment] = []
         var end: LogPosition
         var lastTime: UInt64 = 0
+        var terms: TermLog
         var open: OpenSegment?
 
-        init(end: LogPosition) { self.end = end }
+        init(end: LogPosition) {
+            self.end = end
+            terms = TermLog(base: end)
+        }
     }
 
     /// Checks the chain of segments, repairs the tail, and returns when it is on disk.
@@ -46,6 +50,8 @@ struct LogRecovery {
             let cursor = try directory.cursor(firstIndex: index, databaseID: databaseID)
             if let before = result.sealed.last {
                 try LogDirectory.checkLink(cursor, after: result.end, term: before.header.term)
+            } else {
+                result.terms = TermLog(base: cursor.header.previous)
             }
             if index == indexes.last {
                 try recoverLast(cursor, &result)
@@ -53,6 +59,7 @@ struct LogRecovery {
                 let header = cursor.header
                 let path = cursor.path
                 let footer = try directory.footer(of: cursor)
+                try add(footer, header, path, to: &result.terms)
                 result.sealed.append(LogSegment(path: path, header: header, footer: footer))
                 result.end = footer.tally.lastPosition
                 result.lastTime = footer.tally.lastTime
@@ -63,11 +70,33 @@ struct LogRecovery {
         return result
     }
 
+    /// Adds the terms of a sealed segment. The header has the term of the first entry and the footer that of the last, so
+    /// only a segment in which the term changes has to be read.
+    private func add(
+        _ footer: SegmentFooter, _ header: SegmentHeader, _ path: String, to terms: inout TermLog
+    ) throws(LogError) {
+        let last = footer.tally.lastPosition
+        guard last.index >= header.firstIndex, last.term >= header.previous.term else {
+            throw .damaged(
+                "the footer ends with \(last), the header begins behind \(header.previous)", path: path,
+                offset: footer.offset)
+        }
+        if last.term == header.term {
+            terms.append(term: last.term, count: last.index - header.previous.index)
+            return
+        }
+        var cursor = try directory.cursor(firstIndex: header.firstIndex, databaseID: databaseID)
+        while case .entry(let entry) = try cursor.next(withBody: false) { terms.append(term: entry.position.term) }
+        guard terms.last == last else {
+            throw cursor.damaged("the entries end with \(terms.last), the footer says \(last)")
+        }
+    }
+
     private func recoverLast(_ cursor: consuming SegmentCursor, _ result: inout Result) throws(LogError) {
         var footer: SegmentFooter?
         scan: while true {
             switch try cursor.next(withBody: false) {
-            case .entry: continue
+            case .entry(let entry): result.terms.append(term: entry.position.term)
             case .footer(let found):
                 footer = found
                 break scan

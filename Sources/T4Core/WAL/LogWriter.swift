@@ -14,6 +14,8 @@ package final class LogWriter {
     package private(set) var lastTime: UInt64
     /// Called on the writer's thread with each segment it sealed, after it is on disk.
     package var onSeal: ((LogSegment) -> Void)?
+    /// Reads entries back, from any thread.
+    package let entries: LogEntries
     /// Told how long each sync of a batch took.
     var syncTimes: LatencyHistogram?
 
@@ -46,7 +48,12 @@ package final class LogWriter {
         lastTime = recovered.lastTime
         headerTerm = recovered.sealed.last?.header.term ?? 0
         preparer = SegmentPreparer(directory, inBackground: configuration.preparesInBackground)
+        var segments = recovered.sealed.map(\.header.firstIndex)
+        let terms = recovered.terms
         open = recovered.open.take()
+        if let firstIndex = open?.header.firstIndex { segments.append(firstIndex) }
+        entries = LogEntries(
+            directory, databaseID: databaseID, terms: terms, segments: segments, configuration: configuration)
         if let header = open?.header {
             seed = header.checksumSeed
             headerTerm = header.term
@@ -82,6 +89,7 @@ package final class LogWriter {
                 (lastPosition, lastTime) = (entry.position, entry.time)
             }
             try writeBuffer()
+            self.entries.appended(entries)
         } catch {
             throw fail(error)
         }
@@ -102,6 +110,39 @@ package final class LogWriter {
         let begin = clock.now
         try sync()
         syncTimes.observe(clock.now - begin)
+    }
+
+    /// Cuts off everything behind the entry of that index; the next entry goes behind it, into a new segment.
+    ///
+    /// When it returns, that is on disk, and so is everything up to the cut. Dying in it leaves the log as it was, or a
+    /// beginning of it that holds everything up to the cut that was synced. The segment with the cut is sealed; `onSeal` is
+    /// told of it, also if it was sealed before. A log of which nothing is left has no file: until the next entry is synced,
+    /// only the caller knows where it begins (`Log.open`, `startingAfter`).
+    /// - Parameter index: Not before the beginning of the log. At its end this is `sync`.
+    /// - Throws: `.invalidArgument`, nothing was changed and the writer stays usable; everything else ends it.
+    package func truncate(after index: UInt64) throws(LogError) {
+        try guardUsable()
+        guard index < lastPosition.index else {
+            guard index == lastPosition.index else {
+                throw LogError(.invalidArgument, "the log cannot be cut behind \(index): it ends with \(lastPosition)")
+            }
+            return try sync()
+        }
+        do {
+            let truncation = LogTruncation(directory: directory, databaseID: databaseID)
+            let outcome = try entries.cut(after: index) { begin throws(LogError) in
+                try truncation.run(after: index) {
+                    begin()
+                    open = nil
+                    hasUnsynced = false
+                }
+            }
+            (lastPosition, syncedPosition) = (outcome.end, outcome.end)
+            (lastTime, headerTerm) = (outcome.lastTime, outcome.headerTerm)
+            if let segment = outcome.resealed { onSeal?(segment) }
+        } catch {
+            throw error.code == .invalidArgument ? error : fail(error)
+        }
     }
 
     /// Ends the open segment: syncs, writes its footer and syncs again. The next entry starts a new one.
@@ -242,6 +283,7 @@ package final class LogWriter {
             offset: UInt64(bytes.count), filled: prepared.size)
         seed = header.checksumSeed
         headerTerm = header.term
+        entries.began(segment: header.firstIndex)
         requestSegment()
     }
 

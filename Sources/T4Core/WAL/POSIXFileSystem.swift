@@ -37,6 +37,10 @@ package struct POSIXFileSystem: LogFileSystem {
         try POSIXFile(path, flags: O_RDONLY)
     }
 
+    package func openForWriting(_ path: String) throws(LogError) -> any LogFile {
+        try POSIXFile(path, flags: O_RDWR)
+    }
+
     package func create(_ path: String) throws(LogError) -> any LogFile {
         try POSIXFile(path, flags: O_RDWR | O_CREAT | O_EXCL)
     }

@@ -14,14 +14,24 @@ struct SegmentCursor: ~Copyable {
         case bad(String)
     }
 
+    /// Where a read stands.
+    struct Place: Sendable {
+        /// Offset of the next frame.
+        var offset: UInt64
+        /// The entry before it, and its time.
+        var last: LogPosition
+        var lastTime: UInt64
+    }
+
     let path: String
     let header: SegmentHeader
     /// Where the next frame starts; the end of what was read and checked so far.
     private(set) var offset = UInt64(SegmentHeader.byteCount)
     /// What the entries so far add up to.
     private(set) var tally: SegmentTally
-    /// Over everything before `offset`, the footer excepted.
+    /// Over everything before `offset`, the footer excepted; not kept up after `skip`.
     private(set) var hash = SHA256()
+    private var isHashing = true
 
     private let file: any LogFile
     private let seed: UInt32
@@ -55,7 +65,7 @@ struct SegmentCursor: ~Copyable {
             return .bad("the checksum of the entry does not match")
         }
         try check(frame)
-        hash.update(window.span.bytes.extracting(start..<start + frame.size))
+        if isHashing { hash.update(window.span.bytes.extracting(start..<start + frame.size)) }
         tally.add(position: frame.position, time: frame.time, revision: frame.revision)
         offset += UInt64(frame.size)
         let bodyStart = start + LogFormat.frameHeaderSize + LogFormat.payloadSizeMin
@@ -63,6 +73,17 @@ struct SegmentCursor: ~Copyable {
         return .entry(
             LogEntry(
                 position: frame.position, time: frame.time, revision: frame.revision, kind: frame.kind, body: body))
+    }
+
+    /// Where this cursor stands.
+    var place: Place { Place(offset: offset, last: tally.lastPosition, lastTime: tally.lastTime) }
+
+    /// Goes to a place where a cursor on this segment stood. From then on entries are checked as ever, but neither `hash` nor
+    /// the whole tally is known, so there is no `.footer` any more: it is `.bad`.
+    mutating func skip(to place: Place) {
+        offset = place.offset
+        (tally.lastPosition, tally.lastTime) = (place.last, place.lastTime)
+        isHashing = false
     }
 
     /// Forgets what was read ahead, for files that another process still writes.
@@ -94,6 +115,7 @@ struct SegmentCursor: ~Copyable {
     }
 
     private mutating func footer() throws(LogError) -> Item {
+        guard isHashing else { return .bad("the segment ends") }
         guard try load(SegmentFooter.byteCount) else { return .bad("the file ends inside the footer") }
         let start = Int(offset - windowStart)
         let bytes = Array(window[start..<start + SegmentFooter.byteCount])

@@ -75,6 +75,7 @@ struct OneSegment: LogFileSystem {
 
     func open(_ path: String) throws(LogError) -> any LogFile { File(bytes: bytes) }
     func createDirectory(_ path: String) throws(LogError) { throw OneSegment.refusal }
+    func openForWriting(_ path: String) throws(LogError) -> any LogFile { throw OneSegment.refusal }
     func create(_ path: String) throws(LogError) -> any LogFile { throw OneSegment.refusal }
     func rename(_ path: String, to newPath: String) throws(LogError) { throw OneSegment.refusal }
     func remove(_ path: String) throws(LogError) { throw OneSegment.refusal }

@@ -151,6 +151,8 @@ final class SimulatedFileSystem: LogFileSystem {
         }
     }
 
+    func openForWriting(_ path: String) throws(LogError) -> any LogFile { try open(path) }
+
     func open(_ path: String) throws(LogError) -> any LogFile {
         let inode = try run(.open, path) { state in state.names[path] }
         guard let inode else { throw LogError(.notFound, "open: no such file", path: path) }

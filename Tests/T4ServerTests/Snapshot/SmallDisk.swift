@@ -11,6 +11,7 @@ final class SmallDisk: LogFileSystem {
     func createDirectory(_ path: String) throws(LogError) { try system.createDirectory(path) }
     func list(_ directory: String) throws(LogError) -> [String] { try system.list(directory) }
     func open(_ path: String) throws(LogError) -> any LogFile { try system.open(path) }
+    func openForWriting(_ path: String) throws(LogError) -> any LogFile { try system.openForWriting(path) }
     func create(_ path: String) throws(LogError) -> any LogFile { try system.create(path) }
     func rename(_ path: String, to newPath: String) throws(LogError) { try system.rename(path, to: newPath) }
     func remove(_ path: String) throws(LogError) { try system.remove(path) }

@@ -2,7 +2,7 @@ import T4Protocols
 
 /// Removes segments of the local log that nothing needs any more (Rule E1).
 struct LogPruner: Sendable {
-    let wal: LogDirectory
+    let log: LogEntries
     let engine: any LocalEngine
     let stage: ApplyStage
     let uploader: LogUploader
@@ -16,7 +16,7 @@ struct LogPruner: Sendable {
             try sync()
             kept = try min(kept, engine.durablePosition.index)
         }
-        return try Log.removeSegments(below: kept + 1, in: wal.path, fileSystem: wal.fileSystem)
+        return try log.removeSegments(below: kept + 1)
     }
 
     /// Lets the applying thread sync the engine, and waits for it.
