@@ -123,10 +123,11 @@ final class PeerHub: Sendable {
 
     /// A node has said who it is: takes the stream to it, or refuses.
     ///
-    /// Of two streams between the same two processes that stays which the node with the lower instance has dialled, and of two in
-    /// the same direction the newer one. What still comes on the other one is heard.
+    /// Of two streams between the same two processes that stays which the node with the lower instance has dialled, which closes the
+    /// other; and of two in the same direction the newer one. What still comes on the other one is heard.
     func accept(_ stream: PeerStream, _ other: PeerIdentity) throws(PeerRefusal) {
-        let (closing, greeting) = try state.withLock { state throws(PeerRefusal) -> (PeerStream?, ReplicaMessage?) in
+        let (closing, greeting, taken) = try state.withLock {
+            state throws(PeerRefusal) -> (PeerStream?, ReplicaMessage?, PeerStream) in
             guard let own = state.own else { throw .stopping }
             try own.check(other)
             var closing: PeerStream?
@@ -137,6 +138,12 @@ final class PeerHub: Sendable {
                     // The other process knows that the one before is lost.
                     state.events.append(.disconnected(other.instanceID))
                     closing = current.stream
+                } else if isDialled, other.instanceID < own.instanceID {
+                    // The other node has taken this stream before it heard that this one has taken its own. It closes this one
+                    // as soon as it hears that: if this one did, it might hear that first, and take it for a loss.
+                    stream.noteAccepted()
+                    let greeting = stream.dialled.flatMap { state.dials.removeValue(forKey: $0)?.greeting }
+                    return (nil, greeting, current.stream)
                 } else {
                     guard isDialled == (own.instanceID < other.instanceID) else { throw .connected }
                     // The one who has dialled hears last that both are there.
@@ -154,15 +161,16 @@ final class PeerHub: Sendable {
             } else {
                 state.dials[other.address]?.greeting = nil
             }
-            return (closing, greeting)
+            return (closing, greeting, stream)
         }
+        if let greeting { _ = taken.send(PeerMessage(greeting)) }
+        guard taken === stream else { return }
         logger.info(
             "a node is connected",
             metadata: [
                 "node": "\(other.nodeID)", "instance": "\(other.instanceID)", "address": "\(other.address)",
                 "dialled": "\(stream.dialled != nil)",
             ])
-        if let greeting { _ = stream.send(PeerMessage(greeting)) }
         closing?.close(PeerRefusal.connected.status)
         deliver()
     }

@@ -1,4 +1,5 @@
 import Logging
+import Synchronization
 import T4BuiltIns
 import T4Conformance
 import T4Core

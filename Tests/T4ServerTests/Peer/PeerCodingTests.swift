@@ -102,7 +102,9 @@ import Testing
         func read(_ entries: [LogEntry], term: UInt64 = 9, count: Int? = nil) throws {
             var writer = PeerWriter()
             writer.put(UInt8(2))
-            for number in [term, 3, 6, 0, 0, 0] { writer.put(number) }
+            for number in [term, 3, 6, 0] { writer.put(number) }
+            // No time, not stuck.
+            for flag in [0, 0] as [UInt8] { writer.put(flag) }
             writer.put(UInt32(count ?? entries.count))
             var bytes = writer.sealed(Self.seed)
             EntryRun.append(entries, seed: Self.seed, to: &bytes)

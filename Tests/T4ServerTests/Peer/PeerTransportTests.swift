@@ -84,6 +84,32 @@ import Testing
         }
     }
 
+    @Test func aLostNodeIsReportedOnBothSides() async throws {
+        try await withPeers(["a", "b", "c"]) { peers in
+            let (a, b, c) = (peers[0], peers[1], peers[2])
+            await a.connect(to: b)
+            await c.connect(to: a)
+            // One whom it has dialled, one who has dialled it.
+            await b.transport.stop()
+            #expect(await a.recorder.wait { !$0.lost.isEmpty }.lost == ["b"])
+            #expect(a.transport.send(.numbered(0, from: "a"), to: "b") == .notConnected)
+            #expect(a.transport.send(.numbered(1, from: "a"), to: "c") == .queued)
+            await eventually("the other one is still connected") { c.recorder.heard.numbers == [1] }
+            // The one that ends is not told of itself.
+            #expect(b.recorder.heard.lost.isEmpty)
+            await c.transport.stop()
+            #expect(await a.recorder.wait { $0.lost.count == 2 }.lost == ["b", "c"])
+            // A node that comes back is dialled again; another process has taken the place of the first.
+            let again = try await TestPeer.start("b") { $0.listenPort = b.transport.port }
+            await eventually("it is back") {
+                a.transport.greet(b.address, .hello(of: "a"))
+                return a.transport.peers == [again.own]
+            }
+            await again.recorder.wait { !$0.messages.isEmpty }
+            await again.transport.stop()
+        }
+    }
+
     /// The stream breaks without an end of either node.
     @Test func aBrokenConnectionIsReportedOnBothSides() async throws {
         try await withPeers(["a", "b"]) { peers in
