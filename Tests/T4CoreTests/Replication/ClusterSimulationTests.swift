@@ -13,7 +13,7 @@ import Testing
     private static let environment = ProcessInfo.processInfo.environment
     private static let seed = environment["T4_TEST_SEED"].flatMap { UInt64($0) }
     private static let rounds =
-        environment["T4_TEST_ROUNDS"].flatMap { UInt64($0) } ?? (environment["T4_TEST_SLOW"] == "1" ? 10_000 : 40)
+        environment["T4_TEST_ROUNDS"].flatMap { UInt64($0) } ?? (environment["T4_TEST_SLOW"] == "1" ? 10_000 : 200)
 
     private func plan(_ seed: UInt64) -> SimulationPlan {
         var plan = SimulationPlan()
