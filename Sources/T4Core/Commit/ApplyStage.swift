@@ -39,6 +39,7 @@ package struct CommittedGroup: Sendable {
         entries = []
         answers = []
         answers.reserveCapacity(decided.count)
+        entries.reserveCapacity(decided.count)
         for (proposal, decision) in decided {
             answers.append((proposal, decision.result))
             guard !decision.changes.isEmpty else { continue }

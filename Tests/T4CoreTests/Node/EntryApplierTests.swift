@@ -64,7 +64,7 @@ import Testing
         let leader = try await history(&random)
         var entries = leader.log.state.withLock { $0.entries }[...]
         let follower = try Follower()
-        let applier = try EntryApplier(engine: follower.engine, stage: follower.stage, after: 0)
+        let applier = EntryApplier(engine: follower.engine, stage: follower.stage, after: 0)
         while !entries.isEmpty {
             let piece = entries.prefix(Int.random(in: 1...9, using: &random))
             entries = entries.dropFirst(piece.count)
@@ -82,7 +82,7 @@ import Testing
         var random = SeededGenerator(seed: 1)
         let entries = try await history(&random).log.state.withLock { $0.entries }
         let follower = try Follower()
-        let applier = try EntryApplier(engine: follower.engine, stage: follower.stage, after: 0)
+        let applier = EntryApplier(engine: follower.engine, stage: follower.stage, after: 0)
         #expect(throws: EngineError.self) { try applier.apply([entries[0], entries[2]]) }
         #expect(try follower.engine.appliedPosition == .zero, "nor what came before it")
         follower.stop()
@@ -91,7 +91,7 @@ import Testing
     /// The entry that begins a term changes nothing, and counts as applied.
     @Test func theEntryOfATermIsApplied() throws {
         let follower = try Follower()
-        let applier = try EntryApplier(engine: follower.engine, stage: follower.stage, after: 0)
+        let applier = EntryApplier(engine: follower.engine, stage: follower.stage, after: 0)
         let position = LogPosition(term: 3, index: 1)
         try applier.apply([LogEntry(position: position, time: 5, revision: .none, kind: .term, body: [])])
         #expect(follower.stage.waitUntilApplied(1))
@@ -101,7 +101,7 @@ import Testing
 
     @Test func anEngineThatFailsRefusesWhatComesAfter() throws {
         let follower = try Follower(plan: FaultPlan([.init(.apply, calls: 1...Int.max)]))
-        let applier = try EntryApplier(engine: follower.engine, stage: follower.stage, after: 0)
+        let applier = EntryApplier(engine: follower.engine, stage: follower.stage, after: 0)
         let entries = (1...2 as ClosedRange<UInt64>).map {
             LogEntry(
                 position: LogPosition(term: 1, index: $0), time: 5, revision: .none, kind: .term, body: [])

@@ -102,11 +102,11 @@ import Testing
                 from.transport.greet("127.0.0.1:\(relay.port)", .hello(of: from.own.instanceID))
                 return !from.transport.peers.isEmpty && !to.transport.peers.isEmpty
             }
-            let lost = (from.recorder.heard.lost.count, to.recorder.heard.lost.count)
             relay.freeze()
-            await from.recorder.wait { $0.lost.count > lost.0 }
-            await to.recorder.wait { $0.lost.count > lost.1 }
-            #expect(from.transport.peers.isEmpty && to.transport.peers.isEmpty)
+            await eventually("both take it for dead") {
+                from.transport.peers.isEmpty && to.transport.peers.isEmpty
+                    && !from.recorder.heard.lost.isEmpty && !to.recorder.heard.lost.isEmpty
+            }
         }
     }
 
@@ -124,7 +124,7 @@ import Testing
                 a.transport.greet(address, .hello(of: "a"))
                 await eventually("it gives up") { !a.transport.hub.isDialling(address) }
             }
-            #expect(a.log.containing("a node does not take this one").count == 1, "\(a.log.all)")
+            #expect(!a.log.containing("a node does not take this one").isEmpty, "\(a.log.all)")
         }
     }
 }
