@@ -7,6 +7,21 @@ import NIOTLS
 /// The server's certificate must be signed by somebody it trusts and be for the host that is connected to, a name or an IP
 /// address.
 public final class RPCClientTLS: Sendable {
+    /// Files as they were read.
+    struct Content: Equatable {
+        var authority: [UInt8]?
+        var certificate: [UInt8]?
+        var key: [UInt8]?
+
+        init(
+            _ authority: CredentialFile?, _ certificate: (certificate: CredentialFile, key: CredentialFile)?
+        ) throws(CredentialFileError) {
+            self.authority = try authority?.read()
+            self.certificate = try certificate?.certificate.read()
+            key = try certificate?.key.read()
+        }
+    }
+
     private let context: NIOSSLContext
 
     /// Reads the files; blocks.
@@ -15,21 +30,27 @@ public final class RPCClientTLS: Sendable {
     ///   - certificate: The client's certificate with those above it, in PEM format, and its key; nil to show none.
     ///   - minimum: The lowest version that is spoken.
     /// - Throws: The first thing that is wrong with a file.
-    public init(
+    public convenience init(
         authority: CredentialFile?, certificate: (certificate: CredentialFile, key: CredentialFile)?,
         minimum: RPCTLSVersion = .tls12
+    ) throws(CredentialFileError) {
+        try self.init(Content(authority, certificate), authority, certificate, minimum: minimum)
+    }
+
+    init(
+        _ content: Content, _ authority: CredentialFile?,
+        _ certificate: (certificate: CredentialFile, key: CredentialFile)?, minimum: RPCTLSVersion
     ) throws(CredentialFileError) {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.setUp(minimum: minimum)
         configuration.applicationProtocols = ["h2"]
-        if let authority {
-            configuration.trustRoots = .certificates(
-                try PEM(file: authority, bytes: try authority.read()).authorities())
+        if let authority, let bytes = content.authority {
+            configuration.trustRoots = .certificates(try PEM(file: authority, bytes: bytes).authorities())
         }
-        if let certificate {
+        if let certificate, let bytes = content.certificate, let key = content.key {
             let pair = try CertificatePair(
-                certificate.certificate, certificateBytes: try certificate.certificate.read(), certificate.key,
-                keyBytes: try certificate.key.read(), now: CertificateClock.now)
+                certificate.certificate, certificateBytes: bytes, certificate.key, keyBytes: key,
+                now: CertificateClock.now)
             configuration.certificateChain = pair.chain
             configuration.privateKey = pair.key
             context = try pair.context(configuration)

@@ -2,10 +2,9 @@ public import Logging
 import NIOCore
 import NIOPosix
 import NIOSSL
-import Synchronization
 
-/// The certificates with which a server speaks TLS 1.2 or 1.3, or 1.3 alone; read again for each new connection, so that files may be
-/// replaced while the server runs.
+/// The certificates with which a server speaks TLS 1.2 or 1.3, or 1.3 alone; read again for each new connection, so that
+/// files may be replaced while the server runs.
 ///
 /// Files that cannot be used leave what was there before: that is told once in the log, and so is their mending.
 public final class RPCServerTLS: Sendable {
@@ -16,20 +15,9 @@ public final class RPCServerTLS: Sendable {
         var clientAuthority: [UInt8]?
     }
 
-    private struct State {
-        var context: NIOSSLContext
-        var content: Content
-        /// Why the files are not used as they are now; nil where they are.
-        var problem: CredentialFileError?
-    }
+    private typealias Made = (context: NIOSSLContext, expires: Int64)
 
-    private let certificate: CredentialFile
-    private let key: CredentialFile
-    private let clientAuthority: CredentialFile?
-    private let minimum: RPCTLSVersion
-    private let logger: Logger
-    private let now: @Sendable () -> Int64
-    private let state: Mutex<State>
+    private let files: ReloadedFiles<Content, Made>
 
     /// Reads the files; blocks.
     /// - Parameters:
@@ -56,66 +44,31 @@ public final class RPCServerTLS: Sendable {
         minimum: RPCTLSVersion = .tls12, logger: Logger,
         now: @escaping @Sendable () -> Int64
     ) throws(CredentialFileError) {
-        self.certificate = certificate
-        self.key = key
-        self.clientAuthority = clientAuthority
-        self.minimum = minimum
-        self.logger = logger
-        self.now = now
-        let content = try RPCServerTLS.read(certificate, key, clientAuthority)
-        let made = try RPCServerTLS.make(
-            content, certificate, key, clientAuthority, minimum, now: now())
-        state = Mutex(State(context: made.context, content: content))
+        let metadata = { @Sendable (made: Made) -> Logger.Metadata in
+            ["certificate": "\(certificate.path)", "expires": "\(CertificateClock.text(made.expires))"]
+        }
+        files = try ReloadedFiles(logger: logger) { () throws(CredentialFileError) in
+            Content(
+                certificate: try certificate.read(), key: try key.read(), clientAuthority: try clientAuthority?.read())
+        } make: { content throws(CredentialFileError) in
+            try RPCServerTLS.make(content, certificate, key, clientAuthority, minimum, now: now())
+        } metadata: {
+            metadata($0)
+        }
         logger.info(
             clientAuthority != nil ? "TLS is on, and clients need a certificate" : "TLS is on",
-            metadata: metadata(made.expires))
+            metadata: metadata(files.latest))
     }
 
     /// The context for a connection that begins now. The files are read on a thread of their own.
     func context(for eventLoop: any EventLoop) -> EventLoopFuture<NIOSSLContext> {
-        NIOThreadPool.singleton.runIfActive(eventLoop: eventLoop) { self.currentContext() }
-    }
-
-    /// Looks at the files and makes a context of them if they have changed. Blocks.
-    private func currentContext() -> NIOSSLContext {
-        // Read under the lock, so that nobody who has read earlier comes later.
-        state.withLock { state in
-            do throws(CredentialFileError) {
-                let content = try RPCServerTLS.read(certificate, key, clientAuthority)
-                if content == state.content {
-                    if state.problem != nil { logger.notice("the TLS files in use are back") }
-                    state.problem = nil
-                } else {
-                    let made = try RPCServerTLS.make(
-                        content, certificate, key, clientAuthority, minimum, now: now())
-                    state = State(context: made.context, content: content)
-                    logger.notice("new TLS files are in use", metadata: metadata(made.expires))
-                }
-            } catch {
-                if error != state.problem {
-                    logger.error("new TLS files cannot be used, the old ones stay in use: \(error)")
-                }
-                state.problem = error
-            }
-            return state.context
-        }
-    }
-
-    private func metadata(_ expires: Int64) -> Logger.Metadata {
-        ["certificate": "\(certificate.path)", "expires": "\(CertificateClock.text(expires))"]
-    }
-
-    private static func read(
-        _ certificate: CredentialFile, _ key: CredentialFile, _ clientAuthority: CredentialFile?
-    ) throws(CredentialFileError) -> Content {
-        Content(
-            certificate: try certificate.read(), key: try key.read(), clientAuthority: try clientAuthority?.read())
+        NIOThreadPool.singleton.runIfActive(eventLoop: eventLoop) { self.files.current().context }
     }
 
     private static func make(
         _ content: Content, _ certificate: CredentialFile, _ key: CredentialFile, _ clientAuthority: CredentialFile?,
         _ minimum: RPCTLSVersion, now: Int64
-    ) throws(CredentialFileError) -> (context: NIOSSLContext, expires: Int64) {
+    ) throws(CredentialFileError) -> Made {
         let pair = try CertificatePair(
             certificate, certificateBytes: content.certificate, key, keyBytes: content.key, now: now)
         var configuration = TLSConfiguration.makeServerConfiguration(
