@@ -1,3 +1,5 @@
+import RPC
+
 /// Where a server answers.
 struct Endpoint: Sendable {
     var host: String
@@ -10,13 +12,7 @@ struct Endpoint: Sendable {
             address = address.dropFirst(scheme.count)
         }
         if address.hasSuffix("/") { address.removeLast() }
-        guard let colon = address.lastIndex(of: ":"), let port = Int(address[address.index(after: colon)...]),
-            (1...65535).contains(port)
-        else { return nil }
-        var host = address[..<colon]
-        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
-        guard !host.isEmpty else { return nil }
-        self.host = String(host)
-        self.port = port
+        guard let address = HostPort(address) else { return nil }
+        (host, port) = (address.host, address.port)
     }
 }

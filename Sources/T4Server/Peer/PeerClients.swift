@@ -58,7 +58,7 @@ final class PeerClients: Sendable {
     }
 
     private func connect(_ text: String) async -> Result<RPCClient, Unreachable> {
-        guard let address = PeerAddress(text) else {
+        guard let address = HostPort(text) else {
             return .failure(Unreachable(description: "\"\(text)\" is no address: write HOST:PORT"))
         }
         do {

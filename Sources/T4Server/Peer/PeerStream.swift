@@ -114,7 +114,7 @@ final class PeerStream: ServerStreamHandler, ClientStreamHandler, @unchecked Sen
             identity = nil
             let address = other?.address ?? dialled ?? (call as? ServerCall)?.remoteAddress ?? "unknown"
             if !error.isOrdinary {
-                hub.tell(of: other?.instanceID ?? PeerAddress.host(address), "a node is refused", error, at: address)
+                hub.tell(of: other?.instanceID ?? HostPort.host(of: address), "a node is refused", error, at: address)
             }
             if dialled == nil, error.isMutual { hub.introduce(on: self) }
             close(error.status)

@@ -59,7 +59,7 @@ package final class PeerTransport: Sendable {
         let server = try await RPCServer.start(
             host: configuration.listenHost, port: configuration.listenPort, threads: 1,
             configuration: configuration.serving, router: router, logger: logger)
-        let listened = PeerAddress.text(host: server.host, port: server.port)
+        let listened = HostPort(host: server.host, port: server.port).description
         let address = configuration.address.isEmpty ? listened : configuration.address
         hub.open(
             PeerIdentity(
