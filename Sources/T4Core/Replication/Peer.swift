@@ -45,9 +45,10 @@ struct Lead: Sendable {
     var renewedAt: Duration
     /// When the term was won, or leading began.
     var since: Duration
-    /// When there was nothing to commit, or something was committed, last; and when there was leadership time.
-    var progressed: Duration
-    var served: Duration
+    /// When there was nothing to commit, or something was committed, last; and when there was leadership time. Not before
+    /// `since`.
+    var progressed = Duration.zero
+    var served = Duration.zero
     /// The first entry of the first object of the term.
     var fenceName: UInt64?
     /// The last entry of that object, once it is stored.
@@ -68,8 +69,6 @@ struct Lead: Sendable {
         self.record = record
         self.renewedAt = renewedAt
         since = now
-        progressed = now
-        served = now
         nextHeartbeat = now
     }
 
@@ -78,8 +77,6 @@ struct Lead: Sendable {
         taken = end
         self.stored = stored
         since = now
-        progressed = now
-        served = now
         nextHeartbeat = now
         for (instance, peer) in peers { peers[instance]?.next = min(peer.next, end + 1) }
     }

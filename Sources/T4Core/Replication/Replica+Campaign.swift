@@ -44,7 +44,7 @@ extension Replica {
         let next = LeaderRecord(
             term: (record?.term ?? term) + 1, nodeID: configuration.nodeID, instanceID: me,
             address: configuration.address, inSyncSet: isMember ? record?.inSyncSet ?? [me] : [me],
-            storeComplete: isComplete, sequence: 1, nonce: nextNonce())
+            storeComplete: isComplete, sequence: 1, nonce: nonces.next())
         role = .candidate
         promisedSentAt = nil
         send(swap: next, replacing: record, now)

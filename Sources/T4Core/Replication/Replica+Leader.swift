@@ -161,7 +161,7 @@ extension Replica {
     /// For some time this leader could not commit what there is, or answer reads: perhaps others see why.
     private func isStuck(_ now: Duration) -> Bool {
         guard let lead else { return false }
-        return now >= min(lead.progressed, lead.served) + configuration.leadershipTTL
+        return now >= max(lead.since, min(lead.progressed, lead.served)) + configuration.leadershipTTL
     }
 
     // MARK: Leadership time

@@ -48,7 +48,7 @@ extension Replica {
     private mutating func sendChange(_ record: LeaderRecord, _ now: Duration) {
         guard let lead else { return }
         var next = record
-        next.nonce = nextNonce()
+        next.nonce = nonces.next()
         // No outsider can have seen a record yet that would let it take over.
         if !lead.record.storeComplete, next.storeComplete { self.lead?.renewedAt = now }
         send(swap: next, replacing: lead.record, now)

@@ -80,7 +80,7 @@ package struct Replica: Sendable {
     var lead: Lead?
     var isStopping = false
 
-    private var nonces: UInt64
+    var nonces: SplitMix64
     var actions: [ReplicaAction] = []
 
     var me: String { configuration.instanceID }
@@ -107,7 +107,7 @@ package struct Replica: Sendable {
         recordSince = now
         nextRecordRead = now + configuration.recordInterval
         nextHello = now
-        nonces = configuration.seed
+        nonces = SplitMix64(seed: configuration.seed)
         // It may have forgotten a promise to another, but not to itself. That it is named is not enough: the swap of a former
         // life may have landed after a promise.
         let isOwn = record.map { $0.instanceID == configuration.instanceID && log.hasEntry(ofTerm: $0.term) } ?? true
@@ -242,15 +242,6 @@ package struct Replica: Sendable {
         return attempts
     }
 
-    mutating func nextNonce() -> UInt64 {
-        // SplitMix64 (Steele, Lea, Flood 2014).
-        nonces &+= 0x9e37_79b9_7f4a_7c15
-        var value = nonces
-        value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-        return value ^ (value >> 31)
-    }
-
     // MARK: Messages
 
     mutating func send(_ body: ReplicaMessage.Body, to peer: String) {
@@ -264,24 +255,17 @@ package struct Replica: Sendable {
     private mutating func receive(_ message: ReplicaMessage, _ now: Duration) {
         guard message.sender != me else { return }
         hear(of: message.term, now)
+        let isCurrent = message.term == term
         switch message.body {
-        case .hello(let hello): return greeted(message.sender, hello, now)
-        case .goodbye:
-            gone.insert(message.sender)
-            return
-        case .append, .answer, .readChain, .release: break
-        }
-        guard message.term == term else {
-            // Whoever leads a lower term learns that it is over.
-            if case .append = message.body { send(.answer(.init(durable: 0)), to: message.sender) }
-            return
-        }
-        switch message.body {
-        case .append(let append): received(append, from: message.sender, now)
-        case .answer(let answer): answered(answer, by: message.sender, now)
-        case .readChain: readChainToFollow()
-        case .release(let release): released(release, by: message.sender, now)
-        case .hello, .goodbye: break
+        case .hello(let hello): greeted(message.sender, hello, now)
+        case .goodbye: gone.insert(message.sender)
+        case .append(let append) where isCurrent: received(append, from: message.sender, now)
+        case .answer(let answer) where isCurrent: answered(answer, by: message.sender, now)
+        case .readChain where isCurrent: readChainToFollow()
+        case .release(let release) where isCurrent: released(release, by: message.sender, now)
+        // Whoever leads a lower term learns that it is over.
+        case .append: send(.answer(.init(durable: 0)), to: message.sender)
+        case .answer, .readChain, .release: break
         }
     }
 }

@@ -1,3 +1,5 @@
+import T4Core
+
 /// The keys of a benchmark: a fixed prefix and eight digits.
 struct BenchKeys {
     static let prefix = "t4-bench/"
@@ -176,27 +178,5 @@ struct BenchRequests {
             }
             bytes.append(UInt8(rest))
         }
-    }
-}
-
-/// Random numbers that are cheap and the same in every run.
-struct SplitMix64: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    @inline(__always)
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed &>> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed &>> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed &>> 31)
-    }
-
-    /// A number below a bound of at most 2^32, near enough to evenly spread.
-    @inline(__always)
-    mutating func below(_ bound: Int) -> Int {
-        Int(truncatingIfNeeded: ((next() &>> 32) &* UInt64(truncatingIfNeeded: bound)) &>> 32)
     }
 }

@@ -1,4 +1,5 @@
 import RPC
+import T4Core
 
 /// Keeps a fixed number of calls in flight: each answer starts the next call.
 // Unchecked: everything that changes is touched on the connections' event loop only.

@@ -1,4 +1,5 @@
 import RPC
+import T4Core
 
 /// Measures how fast events reach watchers.
 ///

@@ -5,9 +5,6 @@ package enum EntryRun {
     /// Bytes that an entry takes.
     package static func size(_ entry: LogEntry) -> Int { LogFormat.frameSize(entry) }
 
-    /// The largest entry that there can be, in bytes of its frame.
-    package static let entryBytesMax = LogFormat.frameHeaderSize + LogFormat.payloadSizeMax
-
     /// The terms of entries.
     package static func terms(_ entries: some Sequence<LogEntry>) -> [TermRun] {
         var runs: [TermRun] = []
