@@ -7,11 +7,11 @@ package enum Log {
         /// Appends behind `end`.
         package var writer: LogWriter
         /// Reads entries back, also while the writer goes on.
-        package var entries: LogEntries
+        package var entries: LogEntries { writer.entries }
         /// The terms of all entries.
         package var terms: TermLog
         /// The position before the oldest entry there is.
-        package var start: LogPosition
+        package var start: LogPosition { terms.base }
         /// The last entry; everything up to it is on disk for good.
         package var end: LogPosition
         /// Commit time of the last entry, nanoseconds since 1970; 0 in an empty log.
@@ -42,7 +42,7 @@ package enum Log {
         let recovery = LogRecovery(directory: place, databaseID: databaseID, configuration: configuration)
         let recovered = try recovery.run(startingAfter: startingAfter)
         let (end, lastTime, sealed) = (recovered.end, recovered.lastTime, recovered.sealed)
-        let (terms, start) = (recovered.terms, recovered.terms.base)
+        let terms = recovered.terms
         var wasStopped = false
         let reader = LogReader(directory: directory, databaseID: databaseID, fileSystem: fileSystem)
         let summary = try reader.read(from: index) { entry in
@@ -50,33 +50,35 @@ package enum Log {
             wasStopped = step == .stop
             return step
         }
-        if !wasStopped && end != start && summary.end != end {
+        if !wasStopped && end != terms.base && summary.end != end {
             throw LogError(.corrupted, "the log ended with \(end) and then with \(summary.end)", path: directory)
         }
         let writer = LogWriter(
             recovered, directory: place, databaseID: databaseID, configuration: configuration)
         return Opened(
-            writer: writer, entries: writer.entries, terms: terms, start: start, end: end, lastTime: lastTime,
-            sealedSegments: sealed)
+            writer: writer, terms: terms, end: end, lastTime: lastTime, sealedSegments: sealed)
     }
 
     /// Removes the segments whose entries all lie below `index`, oldest first; the newest segment always stays.
     ///
     /// For a log that may be open for writing there is `LogEntries.removeSegments`: this one must not run while the end of
     /// the log is cut off. Dying in the middle leaves a log without gaps.
+    /// - Parameter begin: Called before the first one goes, with the first index of the oldest one that stays.
     /// - Returns: How many were removed.
     package static func removeSegments(
-        below index: UInt64, in directory: String, fileSystem: any LogFileSystem = POSIXFileSystem()
+        below index: UInt64, in directory: String, fileSystem: any LogFileSystem = POSIXFileSystem(),
+        begin: (_ kept: UInt64) throws(LogError) -> Void = { _ in }
     ) throws(LogError) -> Int {
         let place = LogDirectory(path: directory, fileSystem: fileSystem)
         let indexes = try place.firstIndexes()
-        var removed = 0
-        for (current, next) in zip(indexes, indexes.dropFirst()) where next <= index {
+        let removed = Array(zip(indexes, indexes.dropFirst())).prefix { $0.1 <= index }
+        guard let kept = removed.last?.1 else { return 0 }
+        try begin(kept)
+        for (current, _) in removed {
             try fileSystem.remove(place.segmentPath(firstIndex: current))
             // One by one: a later removal must not get to disk before an earlier one.
             try fileSystem.syncDirectory(directory)
-            removed += 1
         }
-        return removed
+        return removed.count
     }
 }

@@ -86,18 +86,16 @@ package final class LogEntries: Sendable {
     package func removeSegments(below index: UInt64) throws(LogError) -> Int {
         try removing.withLock { (_: inout Void) throws(LogError) in
             let directory = files.directory
-            let indexes = try directory.firstIndexes()
-            guard let kept = indexes.enumerated().last(where: { $0.offset == 0 || $0.element <= index })?.element,
-                kept != indexes.first
-            else { return 0 }
-            let start = try directory.cursor(firstIndex: kept, databaseID: files.databaseID).header.previous
-            // Readers have to know before files are gone.
-            state.withLock { state in
-                state.start = start
-                state.segments.removeAll { $0 < kept }
-                state.removals += 1
+            return try Log.removeSegments(below: index, in: directory.path, fileSystem: directory.fileSystem) {
+                kept throws(LogError) in
+                let start = try directory.cursor(firstIndex: kept, databaseID: files.databaseID).header.previous
+                // Readers have to know before files are gone.
+                state.withLock { state in
+                    state.start = start
+                    state.segments.removeAll { $0 < kept }
+                    state.removals += 1
+                }
             }
-            return try Log.removeSegments(below: kept, in: directory.path, fileSystem: directory.fileSystem)
         }
     }
 
