@@ -194,7 +194,8 @@ let package = Package(
         .testTarget(
             name: "RPCTests",
             dependencies: [
-                "RPC", "RawHTTP2", "TestCertificates", "CNGHTTP2", .product(name: "NIOCore", package: "swift-nio"),
+                "RPC", "RawHTTP2", "T4Conformance", "TestCertificates", "CNGHTTP2",
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOTLS", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"), .product(name: "Logging", package: "swift-log"),
             ],

@@ -51,14 +51,18 @@ struct OneSegment: LogFileSystem {
 
     /// The header, and the frames behind it with right checksums.
     static func mended(behind header: SegmentHeader, _ frames: [UInt8]) -> [UInt8] {
-        var bytes = header.encoded() + frames
-        var offset = SegmentHeader.byteCount
+        mended(header.encoded() + frames, from: SegmentHeader.byteCount, seed: header.checksumSeed)
+    }
+
+    /// Bytes with frames from there on, whose checksums are made right.
+    static func mended(_ bytes: [UInt8], from start: Int, seed: UInt32) -> [UInt8] {
+        var (bytes, offset) = (bytes, start)
         while bytes.count - offset >= LogFormat.frameHeaderSize {
             let word: UInt32 = bytes.littleEndian(at: offset)
             guard let size = FrameHeader.payloadSize(ofLengthWord: word),
                 bytes.count - offset - LogFormat.frameHeaderSize >= size
             else { break }
-            let sum = FrameHeader.checksum(bytes, at: offset, payloadSize: size, seed: header.checksumSeed)
+            let sum = FrameHeader.checksum(bytes, at: offset, payloadSize: size, seed: seed)
             bytes.setLittleEndian(sum, at: offset + 4)
             offset += LogFormat.frameHeaderSize + size
         }

@@ -14,7 +14,7 @@ extension FuzzTarget {
                 let size = min(Int(rest.first ?? 0), max(0, rest.count - 1))
                 let bytes =
                     piece(Array(rest.dropFirst().prefix(size)), seed)
-                    + mended(Array(rest.dropFirst(1 + size)), seed)
+                    + OneSegment.mended(Array(rest.dropFirst(1 + size)), from: 0, seed: seed.state)
                 let message = try PeerMessage(bytes, from: "a", seed: seed)
                 try unchanged(message.encoded(seed: seed), bytes)
                 for part in message.split(bytesMax: 64) {
@@ -47,22 +47,6 @@ extension FuzzTarget {
         var writer = PeerWriter()
         writer.put(raw: content)
         return writer.sealed(seed)
-    }
-
-    /// Frames with right checksums.
-    private static func mended(_ frames: [UInt8], _ seed: PeerSeed) -> [UInt8] {
-        var bytes = frames
-        var offset = 0
-        while bytes.count - offset >= LogFormat.frameHeaderSize {
-            let word: UInt32 = bytes.littleEndian(at: offset)
-            guard let size = FrameHeader.payloadSize(ofLengthWord: word),
-                bytes.count - offset - LogFormat.frameHeaderSize >= size
-            else { break }
-            let sum = FrameHeader.checksum(bytes, at: offset, payloadSize: size, seed: seed.state)
-            bytes.setLittleEndian(sum, at: offset + 4)
-            offset += LogFormat.frameHeaderSize + size
-        }
-        return bytes
     }
 
     private static func unchanged(_ written: [UInt8], _ read: [UInt8]) throws {

@@ -3,6 +3,7 @@ import NIOCore
 import NIOSSL
 import RPC
 import RawHTTP2
+import T4Conformance
 import TestCertificates
 import Testing
 

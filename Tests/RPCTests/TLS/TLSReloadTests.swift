@@ -1,6 +1,7 @@
 import Foundation
 import NIOCore
 import RPC
+import T4Conformance
 import TestCertificates
 import Testing
 

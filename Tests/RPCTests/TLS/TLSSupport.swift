@@ -1,36 +1,7 @@
 import Foundation
-import Logging
 import RPC
-import Synchronization
+import T4Conformance
 import TestCertificates
-
-/// Lines of a log, for tests that look for them.
-final class LogLines: Sendable {
-    private let lines = Mutex<[String]>([])
-
-    var all: [String] { lines.withLock { $0 } }
-    func containing(_ text: String) -> [String] { all.filter { $0.contains(text) } }
-
-    var logger: Logger {
-        Logger(label: "test") { _ in Handler(lines: self) }
-    }
-
-    private struct Handler: LogHandler {
-        let lines: LogLines
-        var metadata: Logger.Metadata = [:]
-        var logLevel = Logger.Level.trace
-
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) {
-            let text = (event.metadata ?? [:]).sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
-            lines.lines.withLock { $0.append("\(event.level) \(event.message)\(text)") }
-        }
-    }
-}
 
 extension TestCertificates.Pair {
     var files: (certificate: CredentialFile, key: CredentialFile) {

@@ -1,5 +1,6 @@
 import Foundation
 import NIOSSL
+import T4Conformance
 import TestCertificates
 import Testing
 

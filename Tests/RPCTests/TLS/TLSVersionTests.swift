@@ -2,6 +2,7 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 import RPC
+import T4Conformance
 import TestCertificates
 import Testing
 

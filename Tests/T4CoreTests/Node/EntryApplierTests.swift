@@ -16,9 +16,7 @@ import Testing
         private let thread: SystemThread
 
         init(plan: FaultPlan = .none) throws {
-            let memory = try BackendRegistry.builtIn.makeEngine(
-                "memory", settings: NoSettings(),
-                context: EngineContext(directory: "/nonexistent", isReadOnly: false, logger: Logger(label: "test")))
+            let memory = try CheckpointHistory.makeEngine()
             engine = FaultyEngine(memory, plan: plan)
             let stage = ApplyStage(engine: engine, meta: .initial, position: .zero, observer: observer)
             self.stage = stage
@@ -74,7 +72,7 @@ import Testing
         follower.stop()
         #expect(follower.observer.changes.withLock { $0 } == leader.observer.changes.withLock { $0 })
         #expect(follower.observer.metas.withLock { $0.last } == leader.observer.metas.withLock { $0.last })
-        #expect(try rows(follower.engine) == rows(leader.engine))
+        #expect(try dump(follower.engine.snapshot()) == dump(leader.engine.snapshot()))
         #expect(try follower.engine.appliedPosition == leader.engine.appliedPosition)
     }
 
@@ -110,14 +108,5 @@ import Testing
         #expect(throws: EngineError.self) { try applier.apply([entries[1]]) }
         #expect(follower.observer.failures.withLock { $0.count } == 1)
         follower.stop()
-    }
-
-    private func rows(_ engine: any LocalEngine) throws -> [[UInt8]] {
-        var rows: [[UInt8]] = []
-        try engine.snapshot().scan(.all, order: .ascending) { key, value in
-            rows.append(key.copyBytes() + [0xFF] + value.copyBytes())
-            return .next
-        }
-        return rows
     }
 }

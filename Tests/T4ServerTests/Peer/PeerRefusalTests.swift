@@ -1,5 +1,6 @@
 import RPC
 import Synchronization
+import T4Conformance
 import T4Protocols
 import Testing
 

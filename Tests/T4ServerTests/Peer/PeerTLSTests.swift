@@ -1,5 +1,6 @@
 import Foundation
 import RPC
+import T4Conformance
 import T4Protocols
 import TestCertificates
 import Testing
@@ -12,7 +13,8 @@ import Testing
 @Suite struct PeerTLSTests {
     private func file(_ path: String) -> CredentialFile { CredentialFile(setting: "peer_tls", path: path) }
 
-    private func tls(_ pair: TestCertificates.Pair, _ authority: String, _ log: PeerLog = PeerLog()) throws -> PeerTLS {
+    private func tls(_ pair: TestCertificates.Pair, _ authority: String, _ log: LogLines = LogLines()) throws -> PeerTLS
+    {
         try PeerTLS(
             certificate: file(pair.certificate), key: file(pair.key), authority: file(authority), logger: log.logger)
     }
@@ -119,7 +121,7 @@ import Testing
             // Both trust what is in this file.
             let trusted = files.path("trusted.crt")
             try replace(trusted, with: files.authority())
-            let log = PeerLog()
+            let log = LogLines()
             try await withPeers([try tls(a, trusted, log), try tls(b, trusted, log)]) { peers in
                 let (a, b) = (peers[0], peers[1])
                 #expect(await isLetIn(a, b))

@@ -1,4 +1,5 @@
 import RPC
+import T4Conformance
 import T4Protocols
 import Testing
 

@@ -1,6 +1,6 @@
-import Logging
 import RPC
 import Synchronization
+import T4Conformance
 import T4Protocols
 import Testing
 
@@ -97,35 +97,13 @@ final class PeerRecorder: PeerDelegate {
     }
 }
 
-/// The lines of a log.
-final class PeerLog: Sendable {
-    private let lines = Mutex<[String]>([])
-
-    var all: [String] { lines.withLock { $0 } }
-    func containing(_ text: String) -> [String] { all.filter { $0.contains(text) } }
-    var logger: Logger { Logger(label: "test") { _ in Handler(log: self) } }
-
-    private struct Handler: LogHandler {
-        let log: PeerLog
-        var metadata: Logger.Metadata = [:]
-        var logLevel = Logger.Level.trace
-
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) { log.lines.withLock { $0.append("\(event.level) \(event.message)") } }
-    }
-}
-
 /// A transport on a free port.
 struct TestPeer: Sendable {
     static let database = DatabaseID(low: 1, high: 2)
 
     let transport: PeerTransport
     let recorder: PeerRecorder
-    let log: PeerLog
+    let log: LogLines
 
     var address: String { transport.address }
     var own: PeerIdentity { transport.hub.own! }
@@ -142,7 +120,7 @@ struct TestPeer: Sendable {
         configuration.connectTimeout = .seconds(600)
         configuration.keepalive = .seconds(1200)
         change(&configuration)
-        let log = PeerLog()
+        let log = LogLines()
         let transport = try await PeerTransport.start(configuration, delegate: recorder, logger: log.logger)
         return TestPeer(transport: transport, recorder: recorder, log: log)
     }

@@ -4,25 +4,25 @@ import T4Protocols
 
 /// What a node asks of election and object store.
 extension SimulatedNode {
+    /// Asks the store again and again, until there is an answer or this life is over.
+    private func ask<Answer>(
+        _ life: Int, _ read: @escaping (SimulatedStore) -> Answer, _ done: @escaping (Answer) -> Void
+    ) {
+        world.request(self, { [world] in read(world.store) }) { [self] answer in
+            if let answer { return done(answer) }
+            world.after(world.time(20, 100)) { [self] in if life == self.life { ask(life, read, done) } }
+        }
+    }
+
     func readChain(_ life: Int, _ attempt: UInt64) {
-        world.request(self, { [world] in world.store.chain }) { [self] found in
-            guard let found else {
-                world.after(world.time(20, 100)) { [self] in if life == self.life { readChain(life, attempt) } }
-                return
-            }
+        ask(life, { $0.chain }) { [self] found in
             chains[attempt] = found
             handle(.chain(found.view, attempt: attempt))
         }
     }
 
     func readHead(_ life: Int, _ attempt: UInt64) {
-        world.request(self, { [world] in world.store.head.covered.index }) { [self] covered in
-            guard let covered else {
-                world.after(world.time(20, 100)) { [self] in if life == self.life { readHead(life, attempt) } }
-                return
-            }
-            handle(.head(covered: covered, attempt: attempt))
-        }
+        ask(life, { $0.head.covered.index }) { [self] in handle(.head(covered: $0, attempt: attempt)) }
     }
 
     /// The election: the outcome is unknown where the answer is lost; the same record again is the same swap.
