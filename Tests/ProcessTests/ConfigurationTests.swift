@@ -94,7 +94,7 @@ struct ConfigurationTests {
                 second.contains("error the configuration stays as it was: \(file.path):3:1: log.fromat: unknown key"),
                 "\(second)")
             #expect(!second.contains("changed from"))
-            #expect(try await client.put("a", "1") == 2)
+            #expect(try await server.tellingIfLost { try await client.put("a", "1") } == 2)
 
             // Back to what the node was started with, but for the level and the format.
             let third = try await reload(

@@ -45,10 +45,13 @@ struct CurlClient: HTTPClient {
                 return (WebAnswer(said.bytes)?.body.count { $0 == "\n" } ?? 0) >= lineCount ? said.bytes : nil
             }
             await process.destroy()
+            if let answer = WebAnswer(bytes, method: method) { return answer }
             // What curl says where there is no answer: the stream was reset, and why.
-            let said = "HTTP/2 0 no answer\r\n\r\n\(process.errors.value)"
-            guard let answer = WebAnswer(bytes, method: method) ?? WebAnswer(said.utf8) else {
-                throw ProcessFailure("no answer to \(method) \(path): \(process.errors.value)")
+            let complaint = try await process.errors.wait(for: "all that curl has to say", within: .seconds(600)) {
+                $0.ended ? "\($0)" : nil
+            }
+            guard let answer = WebAnswer("HTTP/2 0 no answer\r\n\r\n\(complaint)".utf8) else {
+                throw ProcessFailure("no answer to \(method) \(path): \(complaint)")
             }
             return answer
         } catch {

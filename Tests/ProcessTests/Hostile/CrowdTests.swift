@@ -22,7 +22,7 @@ struct CrowdTests {
             try await withTemporaryDirectory { folder in
                 let server = try await ServerUnderTest.start(
                     .t4(engine: "memory"), dataDirectory: folder.appending(path: "data"),
-                    options: ["--threads", "1"] + ServerUnderTest.patience + options, descriptors: descriptors)
+                    options: ["--threads", "1"] + options, descriptors: descriptors)
                 let bystander = try await Bystander(server)
                 try await bystander.goOn()
                 try await body(server, bystander)

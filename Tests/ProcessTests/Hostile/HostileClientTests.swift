@@ -23,7 +23,7 @@ struct HostileClientTests {
             try await withTemporaryDirectory { folder in
                 let server = try await ServerUnderTest.start(
                     .t4(engine: "memory"), dataDirectory: folder.appending(path: "data"),
-                    options: Self.limits + ServerUnderTest.patience + attack.options)
+                    options: Self.limits + attack.options)
                 let bystander = try await Bystander(server)
                 try await bystander.goOn()
                 let before = try ServerMemory(of: server.process).resident

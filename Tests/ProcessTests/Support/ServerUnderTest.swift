@@ -18,7 +18,7 @@ final class ServerUnderTest: Sendable {
 
     /// Options with which t4 cuts nobody off because the machine is slow: clients, or the server itself, that get little
     /// of it look like clients that take their time.
-    static let patience = ["--handshake-timeout", "10m", "--request-timeout", "10m"]
+    private static let patience = ["--handshake-timeout", "10m", "--request-timeout", "10m"]
 
     let kind: Kind
     /// Host and port, as in `127.0.0.1:4711`.
@@ -80,7 +80,8 @@ final class ServerUnderTest: Sendable {
         case .t4(let engine):
             var arguments = ["run", "--data-dir", dataDirectory.path, "--listen", "127.0.0.1:0"]
             if let engine { arguments += ["--engine", engine] }
-            arguments = [try TestEnvironment.t4Binary()] + arguments + options
+            // The last of two counts.
+            arguments = [try TestEnvironment.t4Binary()] + arguments + patience + options
             if let descriptors {
                 arguments = ["/bin/sh", "-c", "ulimit -n \(descriptors); exec \"$0\" \"$@\""] + arguments
             }
@@ -111,6 +112,15 @@ final class ServerUnderTest: Sendable {
         return try await process.wait(within: limit)
     }
 
+    /// Makes calls whose failure is to show what the server said.
+    func tellingIfLost<Result>(_ calls: () async throws -> Result) async throws -> Result {
+        do {
+            return try await calls()
+        } catch {
+            throw CallFailed(cause: error, process: process)
+        }
+    }
+
     /// Ends the server without warning: kill -9.
     func crash() async {
         await process.destroy()
@@ -125,4 +135,12 @@ struct StartFailed: Error, CustomStringConvertible {
     var description: String {
         "\(kind) ended before it was ready\nstdout:\n\(process.output.value)\nstderr:\n\(process.errors.value)"
     }
+}
+
+/// A call failed, with everything that the server said.
+struct CallFailed: Error, CustomStringConvertible {
+    let cause: any Error
+    let process: ChildProcess
+
+    var description: String { "\(cause)\nstderr of the server:\n\(process.errors.value)" }
 }
