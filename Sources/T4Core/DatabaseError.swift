@@ -36,6 +36,8 @@ public struct DatabaseError: Error, Hashable, Sendable, CustomStringConvertible 
         case tooManyRequests
         /// The object store does not answer and writes have to be in it: nothing was written, try again later.
         case storeUnavailable
+        /// Nobody leads the cluster at the moment, as far as this node knows: nothing was written, try again.
+        case noLeader
         /// The node is stopping or has failed: nothing was written.
         case stopped
         /// The request may or may not have been written: read before repeating it.

@@ -50,6 +50,7 @@ enum EtcdErrors {
         case .tooManyRequests: status(.resourceExhausted, "too many requests")
         // Nothing was written, so that clients may repeat it at once.
         case .storeUnavailable: status(.unavailable, "object store unavailable")
+        case .noLeader: status(.unavailable, "no leader")
         case .stopped: stopped
         // Clients must not repeat a write whose outcome nobody knows: this text is not among those they retry.
         case .outcomeUnknown: status(.unavailable, "request timed out")

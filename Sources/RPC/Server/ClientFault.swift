@@ -42,7 +42,7 @@ enum ClientFault: Int, CaseIterable, Sendable {
     }
 }
 
-/// Tells of clients' faults in the log: each kind once in a while only, with how often it came meanwhile, so that
+/// Tells of clients' faults in the log: each kind once in an interval only, with how often it came meanwhile, so that
 /// nobody fills a disk by misbehaving.
 final class ClientFaultLog: Sendable {
     private struct Entry {
@@ -50,12 +50,14 @@ final class ClientFaultLog: Sendable {
         var untold = 0
     }
 
-    private static let interval = TimeAmount.seconds(10)
-
+    private let interval: TimeAmount
     private let logger: Logger
     private let entries = Mutex([Entry](repeating: Entry(), count: ClientFault.allCases.count))
 
-    init(logger: Logger) { self.logger = logger }
+    init(logger: Logger, interval: Duration) {
+        self.logger = logger
+        self.interval = .nanoseconds(interval.nanoseconds)
+    }
 
     /// - Parameter detail: What is known of this one.
     func note(_ fault: ClientFault, from address: String?, detail: String? = nil) {
@@ -65,7 +67,7 @@ final class ClientFaultLog: Sendable {
                 entries[fault.rawValue].untold += 1
                 return nil
             }
-            defer { entries[fault.rawValue] = Entry(quietUntil: now + Self.interval) }
+            defer { entries[fault.rawValue] = Entry(quietUntil: now + interval) }
             return entries[fault.rawValue].untold
         }
         guard let untold else { return }

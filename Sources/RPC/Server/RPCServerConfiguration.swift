@@ -64,6 +64,8 @@ public struct RPCServerConfiguration: Sendable {
     /// of a stream, once begun. A call that takes longer fails with DEADLINE_EXCEEDED, and headers that do end the
     /// connection; up to a quarter of the time later. 60 s.
     public var requestTimeout: Duration = .seconds(60)
+    /// Each kind of fault of clients is told of in the log once in so long. 10 s.
+    package var faultLogInterval: Duration = .seconds(10)
 
     /// What TLS is spoken with; nil: none, connections are plain. With TLS no connection is.
     public var tls: RPCServerTLS?

@@ -15,7 +15,7 @@ final class ServerShared: Sendable {
     init(configuration: RPCServerConfiguration, router: RPCRouter, counters: [LoopCounters], logger: Logger) {
         self.configuration = configuration
         self.counters = counters
-        faults = ClientFaultLog(logger: logger)
+        faults = ClientFaultLog(logger: logger, interval: configuration.faultLogInterval)
         settings = configuration.connectionSettings
         routes = RouteTable(router)
         metadataKeys = MetadataKeys(configuration.metadataKeys)

@@ -25,24 +25,6 @@ package final class LogUploader: Sendable {
         package init() {}
     }
 
-    /// Why the log can no longer be uploaded by this process.
-    package struct Failure: Error, Sendable, CustomStringConvertible {
-        package var description: String
-    }
-
-    /// What an operator wants to know.
-    package struct Status: Hashable, Sendable {
-        /// The last entry that is in the store, with everything before it.
-        package var end: LogPosition
-        /// The last entry that was added.
-        package var last: LogPosition
-        /// Entries and bytes that are not in the store yet.
-        package var backlogCount: UInt64 = 0
-        package var backlogSize = 0
-        /// Why the last attempt did not succeed; nil after one that did.
-        package var outage: String?
-    }
-
     /// Entries that were added together. An object never ends inside of one.
     package struct Batch: Sendable {
         /// The first index and the last entry.
@@ -128,6 +110,7 @@ package final class LogUploader: Sendable {
     private let trail: StateTrail?
     let readBack: ReadBack
     private let onOutage: @Sendable (_ isOut: Bool) -> Void
+    private let onStored: @Sendable (LogPosition) -> Void
     private let onFailure: @Sendable (Failure) -> Void
     private let state: Monitor<State>
 
@@ -139,11 +122,13 @@ package final class LogUploader: Sendable {
     ///   - trail: Hears where objects end.
     ///   - readBack: For entries that were not kept in memory; called on the thread of `run`.
     ///   - onOutage: Called when uploads begin to fail, and when one succeeds again.
+    ///   - onStored: Called with the last entry that is in the store with everything before it; perhaps not in order.
     ///   - onFailure: Called once when somebody else has continued the chain, or when `readBack` threw.
     package init(
         store: any ObjectStore, databaseID: DatabaseID, term: UInt64, end: LogPosition, endTerm: UInt64? = nil,
         settings: Settings = Settings(), timer: BackoffTimer = .system, logger: Logger, trail: StateTrail? = nil,
         readBack: @escaping ReadBack, onOutage: @escaping @Sendable (_ isOut: Bool) -> Void = { _ in },
+        onStored: @escaping @Sendable (LogPosition) -> Void = { _ in },
         onFailure: @escaping @Sendable (Failure) -> Void
     ) {
         self.store = store
@@ -155,6 +140,7 @@ package final class LogUploader: Sendable {
         self.trail = trail
         self.readBack = readBack
         self.onOutage = onOutage
+        self.onStored = onStored
         self.onFailure = onFailure
         state = Monitor(State(end: end, endTerm: endTerm ?? end.term, last: end))
     }
@@ -428,7 +414,9 @@ package final class LogUploader: Sendable {
             throw Failure(description: "\(key) is not what this node wrote: \(error)")
         }
         if object.header.term > term {
-            throw Failure(description: "a node with term \(object.header.term) writes the log in the object store")
+            throw Failure(
+                description: "a node with term \(object.header.term) writes the log in the object store",
+                deposedBy: object.header.term)
         }
         guard let chainTerm else { return .later }
         guard object.header.previous == previous, object.header.term >= chainTerm else {
@@ -459,7 +447,7 @@ package final class LogUploader: Sendable {
     }
 
     private func finish(_ number: UInt64, _ outcome: Outcome) {
-        state.withLock { state in
+        let end = state.withLock { state in
             if let index = state.flights.firstIndex(where: { $0.number == number }) {
                 state.flights[index].outcome = outcome
                 state.pacing.ended(after: timer.clock.now - state.flights[index].begin)
@@ -476,8 +464,10 @@ package final class LogUploader: Sendable {
                 trail?.uploaded(to: first.end)
                 state.flights.removeFirst()
             }
+            return state.end
         }
         state.broadcast()
+        onStored(end)
     }
 
     private func fail(_ failure: Failure) {

@@ -165,6 +165,9 @@ package final class ApplyStage: Sendable {
         waitAsCommitThread { $0.isFull || $0.applied >= group }
     }
 
+    /// Waits until the engine has space, if it has none. False when the stage has failed.
+    package func waitForSpace() -> Bool { waitAsCommitThread { !$0.isFull } }
+
     private func waitAsCommitThread(until isReady: (State) -> Bool) -> Bool {
         state.wait { state in
             state.commitWaits = !state.hasFailed && !isReady(state)

@@ -1,8 +1,19 @@
 import T4Protocols
 
+/// Where groups that are on disk pass on their way to be applied, in order.
+package protocol GroupGate: AnyObject, Sendable {
+    /// Takes a group whose entries are on disk. Only the commit thread calls it.
+    /// - Parameter inline: The calling thread may apply it.
+    func pass(_ group: CommittedGroup, _ entries: [LogEntry], inline: Bool)
+    /// Waits until another group may be held back. False when none will ever pass again.
+    func waitForRoom() -> Bool
+    /// Another node decides from now on.
+    var isOver: Bool { get }
+}
+
 /// Hands groups that are on disk to the uploader of the log, and holds them back, where writes wait for the object store,
 /// until they are there. Groups pass in order.
-package final class CommitGate: Sendable {
+package final class CommitGate: GroupGate {
     private struct Held {
         var group: CommittedGroup
         /// Bytes of its entries; 0 when it has none.
@@ -43,7 +54,9 @@ package final class CommitGate: Sendable {
         self.onFailure = onFailure
     }
 
-    /// Takes a group whose entries are on disk. Only the commit thread calls it.
+    /// Nobody else decides: where this node can go on no more, it has failed.
+    package var isOver: Bool { false }
+
     package func pass(_ group: CommittedGroup, _ entries: [LogEntry], inline: Bool) {
         guard waits else {
             if !entries.isEmpty { uploader.add(entries) }

@@ -27,15 +27,17 @@ package final class CommitThread: @unchecked Sendable {
     private let log: any EntryLog
     private let queue: ProposalQueue
     private let stage: ApplyStage
-    private let gate: CommitGate?
+    private let gate: (any GroupGate)?
     private let observer: any CommitObserver
     private let clock: Clock
     private let limits: Limits
     private let evaluator: Evaluator
     private var position: LogPosition
     private var time: UInt64
-    private var group: UInt64 = 0
+    private var group: UInt64
     private var hasFailed = false
+    /// The log is another node's now.
+    private var isSuperseded = false
     private let elapsed: any ElapsedClock
     /// The last group met a disk with too little space.
     private var isShort = false
@@ -44,11 +46,12 @@ package final class CommitThread: @unchecked Sendable {
     ///   - gate: Where groups pass on their way to `stage`; nil without an object store.
     ///   - position: Of the last entry in the log; entries go on behind it, under its term.
     ///   - time: Of that entry.
+    ///   - group: The last one that was passed to `stage`.
     ///   - quota: How large the database may get; nil for no limit. Nobody else may use it.
     package init(
-        engine: any LocalEngine, log: any EntryLog, queue: ProposalQueue, stage: ApplyStage, gate: CommitGate? = nil,
-        observer: any CommitObserver, position: LogPosition, time: UInt64, clock: Clock,
-        elapsed: any ElapsedClock = BootClock(), limits: Limits = Limits(), quota: SpaceQuota? = nil
+        engine: any LocalEngine, log: any EntryLog, queue: ProposalQueue, stage: ApplyStage, gate: (any GroupGate)? = nil,
+        observer: any CommitObserver, position: LogPosition, time: UInt64, group: UInt64 = 0,
+        clock: Clock, elapsed: any ElapsedClock = BootClock(), limits: Limits = Limits(), quota: SpaceQuota? = nil
     ) throws(EngineError) {
         self.engine = engine
         self.log = log
@@ -58,18 +61,26 @@ package final class CommitThread: @unchecked Sendable {
         self.observer = observer
         self.position = position
         self.time = time
+        self.group = group
         self.clock = clock
         self.elapsed = elapsed
         self.limits = limits
         evaluator = try Evaluator(StateReader(engine.snapshot()), quota: quota)
     }
 
-    /// Works until the queue is closed and empty, or something fails.
+    /// Works until the queue is closed and empty, or held, or something fails. What is not decided then waits in the queue if this
+    /// node leads no more.
     package func run() {
-        while let proposals = queue.takeAll() {
+        while !isSuperseded, let proposals = queue.takeAll() {
             var rest = proposals[...]
             while !rest.isEmpty {
+                if isSuperseded {
+                    queue.putBack(rest)
+                    break
+                }
                 guard !hasFailed, gate?.waitForRoom() ?? true, stage.waitForRoom(depth: limits.depth) else {
+                    isSuperseded = gate?.isOver ?? false
+                    if isSuperseded { continue }
                     return refuse(rest)
                 }
                 if stage.isFull {
@@ -184,6 +195,11 @@ package final class CommitThread: @unchecked Sendable {
             do {
                 _ = try log.sealIfOlder(than: limits.segmentAgeMax, now: now)
                 try log.appendAndSync(entries)
+            } catch let error where error.code == .superseded {
+                // Nothing of it is anywhere: whoever leads decides it anew.
+                isSuperseded = true
+                proposals = decided.map(\.proposal) + proposals
+                return
             } catch {
                 // It may or may not be on disk; the positions must never be used again.
                 let unknown = DatabaseError(.outcomeUnknown, "the log could not be written: \(error)")

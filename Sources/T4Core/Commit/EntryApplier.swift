@@ -6,7 +6,7 @@ package import T4Protocols
 /// Used by one thread, which passes nothing else to the stage meanwhile.
 package final class EntryApplier {
     private let engine: any LocalEngine
-    private let stage: ApplyStage
+    let stage: ApplyStage
     /// The group passed last.
     package private(set) var number: UInt64
 

@@ -22,6 +22,8 @@ package final class ProposalQueue: Sendable {
         var byteCount = 0
         /// Set once: why nothing more is taken.
         var closed: DatabaseError?
+        /// Nobody may commit just now; what comes waits.
+        var isHeld = false
         /// Why nothing is taken for the time being.
         var paused: [Pauser: DatabaseError] = [:]
 
@@ -47,7 +49,7 @@ package final class ProposalQueue: Sendable {
         }
         let outcome: Outcome = state.withLock { state in
             if let refusal = state.refusal { return .refused(refusal) }
-            if takesOver {
+            if takesOver, !state.isHeld {
                 if state.reserved > 0 {
                     state.reserved -= 1
                 } else if state.committer == .nobody, state.waiting.isEmpty {
@@ -88,11 +90,12 @@ package final class ProposalQueue: Sendable {
         if wakes { state.signal() }
     }
 
-    /// Everything that waits, at least one; nil once the queue is closed and empty. Only the commit thread calls it, when
+    /// Everything that waits, at least one; nil once the queue is closed and empty, or held. Only the commit thread calls it, when
     /// it is done with what it got before.
     package func takeAll() -> [Proposal]? {
         state.wait { state in
             if state.committer == .thread { state.committer = .nobody }
+            if state.isHeld { return .some(nil) }
             guard state.committer == .nobody else { return nil }
             if state.waiting.isEmpty { return state.closed == nil ? nil : .some(nil) }
             state.committer = .thread
@@ -116,6 +119,23 @@ package final class ProposalQueue: Sendable {
             if state.closed == nil { state.closed = error }
         }
         state.broadcast()
+    }
+
+    /// Sends whoever commits away, or lets somebody commit again. What comes meanwhile waits.
+    package func hold(_ isHeld: Bool) {
+        state.withLock { $0.isHeld = isHeld }
+        state.broadcast()
+    }
+
+    /// What was taken and could not be decided waits again, before everything that came since.
+    package func putBack(_ proposals: some Collection<Proposal>) {
+        let refusal: DatabaseError? = state.withLock { state in
+            if let refusal = state.refusal { return refusal }
+            state.waiting.insert(contentsOf: proposals, at: 0)
+            state.byteCount += proposals.reduce(0) { $0 + $1.byteCount }
+            return nil
+        }
+        if let refusal { for proposal in proposals { proposal.complete(.failure(refusal)) } }
     }
 
     /// Refuses proposals, also those that wait, with `error` until the same one resumes.

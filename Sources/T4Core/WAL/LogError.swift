@@ -4,6 +4,7 @@ package struct LogError: Error, Sendable, CustomStringConvertible {
     package struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Value: String {
             case noSpace, ioFailed, notFound, corrupted, wrongDatabase, unsupported, invalidArgument, failed, stopped
+            case superseded
         }
         private let value: Value
         private init(_ value: Value) { self.value = value }
@@ -24,6 +25,8 @@ package struct LogError: Error, Sendable, CustomStringConvertible {
         package static let invalidArgument = Code(.invalidArgument)
         /// The writer failed or was closed earlier; `cause` tells why. Nothing was written.
         package static let failed = Code(.failed)
+        /// This node leads no more, so that the entries are not to be; nothing was written.
+        package static let superseded = Code(.superseded)
         /// The visitor of a replay threw; `cause` is its error.
         package static let stopped = Code(.stopped)
 

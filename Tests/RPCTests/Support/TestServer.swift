@@ -165,9 +165,10 @@ struct WeakCall<Call: RPCCall>: Sendable {
 }
 
 extension RPCServerConfiguration {
-    /// Cuts nobody off because the machine is slow.
+    /// Cuts nobody off because the machine is slow, and tells of each kind of fault once.
     static var patient: RPCServerConfiguration {
         var configuration = RPCServerConfiguration()
+        configuration.faultLogInterval = .seconds(86_400)
         configuration.handshakeTimeout = .seconds(600)
         configuration.requestTimeout = .seconds(600)
         return configuration

@@ -1,0 +1,101 @@
+package import T4Protocols
+
+/// What a node of a cluster does only while it leads: it decides proposals, and uploads the log.
+package final class LeaderDuties: Leading {
+    /// What it works with.
+    package struct Parts: Sendable {
+        package var engine: any LocalEngine
+        package var log: ClusterLog
+        package var queue: ProposalQueue
+        package var stage: ApplyStage
+        package var observer: any CommitObserver
+        package var clock: Clock
+        package var limits: CommitThread.Limits
+        package var quota: (@Sendable () -> SpaceQuota)?
+        /// Makes what uploads the log from behind the term's first object on; nil without an object store.
+        package var makeUploader: (@Sendable (LeadershipBeginning, Replicator) -> LogUploader)?
+
+        /// Puts the parts together.
+        package init(
+            engine: any LocalEngine, log: ClusterLog, queue: ProposalQueue, stage: ApplyStage,
+            observer: any CommitObserver, clock: Clock = .system, limits: CommitThread.Limits = CommitThread.Limits()
+        ) {
+            self.engine = engine
+            self.log = log
+            self.queue = queue
+            self.stage = stage
+            self.observer = observer
+            self.clock = clock
+            self.limits = limits
+        }
+    }
+
+    private struct Serving: Sendable {
+        var gate: LeadershipGate
+        var thread: SystemThread
+    }
+
+    private let parts: Parts
+    private let replicator: Replicator
+    private let uploader: LogUploader?
+    private let uploadThread: SystemThread?
+    private let serving = Monitor<Serving?>(nil)
+    /// Bytes of entries that are uploaded together, of those that were there at the take-over.
+    private static let tailBytesMax = 1 << 20
+
+    /// Begins to upload. Proposals wait until `serve`.
+    package init(_ beginning: LeadershipBeginning, _ replicator: Replicator, _ parts: Parts) throws {
+        self.parts = parts
+        self.replicator = replicator
+        let uploader = parts.makeUploader.map { $0(beginning, replicator) }
+        self.uploader = uploader
+        if let uploader { try LeaderDuties.addTail(behind: beginning.fenced.index, through: beginning.last.index, parts.log.entries, uploader) }
+        uploadThread = uploader.map { uploader in SystemThread(name: "t4-upload") { uploader.run() } }
+        uploader?.flush()
+    }
+
+    /// Has what was found uploaded.
+    private static func addTail(
+        behind index: UInt64, through last: UInt64, _ entries: LogEntries, _ uploader: LogUploader
+    ) throws {
+        var next = index + 1
+        while next <= last {
+            guard
+                case .entries(let found) = try entries.entries(from: next, through: last, maxBytes: tailBytesMax),
+                let end = found.last
+            else { throw LogError(.corrupted, "entry \(next) is neither in the store nor in the log") }
+            uploader.add(
+                LogUploader.Batch(
+                    first: next, last: end.position, size: found.reduce(0) { $0 + LogFormat.frameSize($1) }))
+            next = end.position.index + 1
+        }
+    }
+
+    package func serve(behind last: LogPosition, time: UInt64, group: UInt64) throws {
+        let gate = LeadershipGate(uploader: uploader, stage: parts.stage, after: group) { [replicator] answer in
+            if replicator.hasLeadershipTime { return answer(true) }
+            replicator.read { answer($0 != nil) }
+        }
+        let commit = try CommitThread(
+            engine: parts.engine, log: LeaderLog(replicator, parts.log), queue: parts.queue, stage: parts.stage,
+            gate: gate, observer: parts.observer, position: last, time: time, group: group, clock: parts.clock,
+            limits: parts.limits, quota: parts.quota.map { $0() })
+        parts.queue.hold(false)
+        serving.withLock { $0 = Serving(gate: gate, thread: SystemThread(name: "t4-commit") { commit.run() }) }
+    }
+
+    package func committed(through index: UInt64) { serving.withLock { $0 }?.gate.committed(through: index) }
+
+    package func flush() { uploader?.flush() }
+
+    package func end() -> UInt64? {
+        parts.queue.hold(true)
+        let serving = serving.withLock { $0 }
+        serving?.gate.end()
+        serving?.thread.join()
+        if let returned = serving?.gate.takeReturned(), !returned.isEmpty { parts.queue.putBack(returned) }
+        uploader?.stop()
+        uploadThread?.join()
+        return serving?.gate.number
+    }
+}

@@ -1,0 +1,206 @@
+package import T4Protocols
+
+/// What a node does only while it leads.
+package protocol Leading: AnyObject, Sendable {
+    /// Everything that was found at the take-over is applied: writes are taken from now on.
+    /// - Parameters:
+    ///   - last: The last entry of the log, under whose term entries go on behind it.
+    ///   - time: Of that entry or later.
+    ///   - group: The last group that was passed to be applied.
+    func serve(behind last: LogPosition, time: UInt64, group: UInt64) throws
+    /// The replica has committed up to this entry; comes again and again, at any time, from any thread.
+    func committed(through index: UInt64)
+    /// Uploads what waits soon.
+    func flush()
+    /// It is over. Nothing is passed to be applied once this returns, and what is not committed is answered as unknown.
+    /// - Returns: The last group that was passed to be applied; nil if none was.
+    func end() -> UInt64?
+}
+
+/// Where a leadership begins.
+package struct LeadershipBeginning: Hashable, Sendable {
+    /// The term that was won.
+    package var term: UInt64
+    /// The last entry that was found, or the one that begins the term.
+    package var last: LogPosition
+    /// The last entry of the term's first object, which is in the store.
+    package var fenced: LogPosition
+}
+
+/// Applies what is committed, and begins and ends leaderships, in the order in which a replica says so.
+///
+/// What was found at a take-over is applied as on any follower; what is decided here after that goes its own way.
+final class RoleThread: Sendable {
+    /// What the thread is told.
+    enum Order: Sendable {
+        case commit(UInt64)
+        case lead(LeadershipBeginning)
+        case stepDown
+
+        var isCommit: Bool {
+            if case .commit = self { return true }
+            return false
+        }
+
+        var endsLeadership: Bool {
+            if case .stepDown = self { return true }
+            return false
+        }
+    }
+
+    private struct State {
+        var orders: [Order] = []
+        /// The highest index of any order to commit, also where a leadership was told.
+        var committed: UInt64
+        /// Knows itself what is committed.
+        var leading: (any Leading)?
+        var isStopping = false
+    }
+
+    private let entries: LogEntries
+    private let engine: any LocalEngine
+    private let stage: ApplyStage
+    private let state: Monitor<State>
+    /// Bytes of entries that are applied as one group.
+    private static let groupBytesMax = 1 << 20
+
+    /// - Parameter stage: Stands where `engine` does, with no group passed yet.
+    init(entries: LogEntries, engine: any LocalEngine, stage: ApplyStage) throws(EngineError) {
+        self.entries = entries
+        self.engine = engine
+        self.stage = stage
+        state = Monitor(State(committed: try engine.appliedPosition.index))
+    }
+
+    /// Tells what a replica has decided, in its order.
+    /// - Returns: Who is to be told what is committed, once the caller holds no lock any more.
+    func add(_ order: Order) -> (any Leading)? {
+        let leading: (any Leading)? = state.withLock { state in
+            switch order {
+            case .commit(let index):
+                state.committed = max(state.committed, index)
+                if let leading = state.leading { return leading }
+            case .stepDown: state.leading = nil
+            case .lead: break
+            }
+            state.orders.append(order)
+            return nil
+        }
+        if leading == nil { state.signal() }
+        return leading
+    }
+
+    /// Hurries the uploads of a leadership.
+    func flush() { state.withLock { $0.leading }?.flush() }
+
+    /// Lets `run` return, and ends the leadership.
+    func stop() {
+        state.withLock { $0.isStopping = true }
+        state.signal()
+    }
+
+    /// Does what it is told, until `stop` or a failure.
+    /// - Parameters:
+    ///   - time: Commit time of the last entry of the log, or later.
+    ///   - makeLeading: Makes what a node does only while it leads; what it says is uploaded from then on.
+    func run(time: () -> UInt64, makeLeading: (LeadershipBeginning) throws -> any Leading) throws {
+        var role = Role(applier: try applier(after: 0))
+        do {
+            while let order = take() { try obey(order, &role, time, makeLeading) }
+        } catch {
+            _ = role.leading?.end()
+            throw error
+        }
+        _ = role.leading?.end()
+    }
+
+    private struct Role {
+        var applier: Applying
+        var leading: (any Leading)?
+        /// Until everything that was found is applied.
+        var beginning: LeadershipBeginning?
+    }
+
+    private func applier(after group: UInt64) throws -> Applying {
+        Applying(
+            entries: entries, applier: EntryApplier(engine: engine, stage: stage, after: group),
+            index: try engine.appliedPosition.index)
+    }
+
+    private func obey(
+        _ order: Order, _ role: inout Role, _ time: () -> UInt64,
+        _ makeLeading: (LeadershipBeginning) throws -> any Leading
+    ) throws {
+        switch order {
+        case .commit(let index): try role.applier.apply(through: index)
+        case .lead(let beginning):
+            role.beginning = beginning
+            role.leading = try makeLeading(beginning)
+        case .stepDown:
+            let group = role.leading?.end() ?? role.applier.applier.number
+            role.leading = nil
+            role.beginning = nil
+            guard stage.waitUntilApplied(group) else { throw EngineError(.closed, "the local engine has failed") }
+            role.applier = try applier(after: group)
+            // What was committed at the end was perhaps not passed on any more.
+            try role.applier.apply(through: state.withLock { $0.committed })
+        }
+        guard let beginning = role.beginning, let leading = role.leading, role.applier.index >= beginning.last.index
+        else { return }
+        role.beginning = nil
+        try leading.serve(behind: beginning.last, time: time(), group: role.applier.applier.number)
+        tell(leading)
+    }
+
+    /// From now on it hears itself what is committed.
+    private func tell(_ leading: any Leading) {
+        let index: UInt64? = state.withLock { state in
+            // Ended meanwhile.
+            if state.orders.contains(where: \.endsLeadership) { return nil }
+            state.leading = leading
+            state.orders.removeAll(where: \.isCommit)
+            return state.committed
+        }
+        if let index { leading.committed(through: index) }
+    }
+
+    private func take() -> Order? {
+        state.wait { state in
+            if state.isStopping { return .some(nil) }
+            return state.orders.isEmpty ? nil : state.orders.removeFirst()
+        }
+    }
+
+    /// Entries of the log on their way into the engine.
+    private struct Applying {
+        let entries: LogEntries
+        let applier: EntryApplier
+        /// The last one passed.
+        var index: UInt64
+
+        /// - Returns: False where nothing of them is applied, for the engine had no space.
+        private func apply(_ found: [LogEntry]) throws(EngineError) -> Bool {
+            do throws(EngineError) {
+                try applier.apply(found)
+                return true
+            } catch {
+                guard error.code == .noSpace, applier.stage.waitForSpace() else { throw error }
+                return false
+            }
+        }
+
+        mutating func apply(through last: UInt64) throws {
+            while index < last {
+                guard
+                    case .entries(let found) = try entries.entries(
+                        from: index + 1, through: last, maxBytes: RoleThread.groupBytesMax),
+                    let end = found.last
+                else {
+                    throw LogError(
+                        .corrupted, "entry \(index + 1) is committed, and the engine does not have it, nor does the log")
+                }
+                if try apply(found) { index = end.position.index }
+            }
+        }
+    }
+}
