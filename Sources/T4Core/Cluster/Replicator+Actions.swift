@@ -84,7 +84,7 @@ extension Replicator {
     private func adopt(after index: UInt64, through last: UInt64, _ cuts: UInt64, _ state: inout State) {
         guard let reading = state.reading else { preconditionFailure("a chain that was not read") }
         state.lastTime = max(state.lastTime, reading.time)
-        let adoption = Adoption(chain: parts.chain, reading: reading, after: index, last: last)
+        let adoption = ChainAdoption(chain: parts.chain, reading: reading, after: index, last: last)
         parts.log.add(ClusterLog.Order(.fill { append in try adoption.run(append) }, cuts: cuts))
     }
 
@@ -100,50 +100,5 @@ extension Replicator {
         effects.tasks.append {
             await self.fence(attempt, term, behind: reading, through: last, with: beginning)
         }
-    }
-}
-
-/// Entries of the chain on their way into the log, as they were when it was read.
-private struct Adoption: Sendable {
-    let chain: any ReplicaChain
-    let reading: ChainReading
-    let after: UInt64
-    let last: UInt64
-    /// Entries that are written together.
-    private static let pieceMax = 1024
-
-    init(chain: any ReplicaChain, reading: ChainReading, after: UInt64, last: UInt64) {
-        self.chain = chain
-        self.reading = reading
-        self.after = after
-        self.last = last
-    }
-
-    func run(_ append: ([LogEntry]) throws -> Void) throws {
-        if let kept = reading.entries, let first = kept.first, first.position.index <= after + 1 {
-            return try append(kept.filter { $0.position.index > after && $0.position.index <= last })
-        }
-        var next = after + 1
-        while next <= last {
-            let piece = try piece(from: next)
-            try append(piece)
-            next += UInt64(piece.count)
-        }
-    }
-
-    private func piece(from first: UInt64) throws -> [LogEntry] {
-        var piece: [LogEntry] = []
-        try chain.visit(after: first - 1) { entry in
-            let index = first + UInt64(piece.count)
-            guard entry.position.index == index, reading.view.log.term(at: index) == entry.position.term else {
-                throw LogError(.corrupted, "the log in the store has changed at entry \(index)")
-            }
-            piece.append(entry)
-            return piece.count == Adoption.pieceMax || index == last ? .stop : .next
-        }
-        guard !piece.isEmpty else {
-            throw LogError(.corrupted, "the log in the store ends before entry \(first), which was there")
-        }
-        return piece
     }
 }

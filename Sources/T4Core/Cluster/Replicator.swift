@@ -47,6 +47,8 @@ package final class Replicator: Sendable {
         package var wall: Clock
         package var timer: BackoffTimer
         package var logger: Logger
+        /// Called when another node leads, or this one does, or no more. Must not block.
+        package var onChange: @Sendable (Standing) -> Void = { _ in }
         /// Called once, when the replica has ended: nil in good order.
         package var onEnd: @Sendable (End?) -> Void
 
@@ -74,14 +76,23 @@ package final class Replicator: Sendable {
 
     /// How this node stands in its cluster.
     package struct Standing: Hashable, Sendable {
-        package var role = Replica.Role.follower
-        package var term: UInt64 = 0
+        /// What it is doing, and in which term.
+        package var role: Replica.Role
+        package var term: UInt64
         /// The instance that leads, as far as this node knows.
         package var leader: String?
+        /// The election record as it was seen last.
         package var record: LeaderRecord?
-        package var isServing = false
-        package var committed: UInt64 = 0
-        package var last = LogPosition.zero
+        /// Whether it takes writes.
+        package var isServing: Bool
+
+        init(_ replica: Replica) {
+            role = replica.role
+            term = replica.term
+            leader = replica.lead != nil ? replica.me : replica.leader
+            record = replica.record
+            isServing = replica.isServing
+        }
     }
 
     struct State {
@@ -103,6 +114,8 @@ package final class Replicator: Sendable {
         var wakesAt: Duration?
         var end: End?
         var hasEnded = false
+        /// As it was told last.
+        var standing: Standing
     }
 
     /// Things to do once the lock is released.
@@ -138,7 +151,7 @@ package final class Replicator: Sendable {
         self.parts = parts
         roles = try RoleThread(entries: parts.log.entries, engine: parts.engine, stage: parts.stage)
         outbox = Outbox(parts.log.entries, parts.transport)
-        state = Mutex(State(replica: replica, lastTime: time))
+        state = Mutex(State(replica: replica, lastTime: time, standing: Standing(replica)))
     }
 
     /// Starts to take part.
@@ -198,15 +211,7 @@ package final class Replicator: Sendable {
     var isStopping: Bool { stopping.load(ordering: .acquiring) }
 
     /// How this node stands.
-    package var standing: Standing {
-        state.withLock { state in
-            let replica = state.replica
-            return Standing(
-                role: replica.role, term: replica.term,
-                leader: replica.lead != nil ? replica.me : replica.leader, record: replica.record,
-                isServing: replica.isServing, committed: replica.committed, last: replica.log.last)
-        }
-    }
+    package var standing: Standing { state.withLock { Standing($0.replica) } }
 
     /// Whether a linearizable read may be answered here at this moment. Costs a look at the clock.
     package var hasLeadershipTime: Bool {
@@ -284,6 +289,11 @@ package final class Replicator: Sendable {
         }
         servesUntil.store(
             state.replica.servesUntil.map { max($0.nanoseconds, 1) } ?? 0, ordering: .releasing)
+        let standing = Standing(state.replica)
+        if standing != state.standing {
+            state.standing = standing
+            effects.works.append { [parts] in parts.onChange(standing) }
+        }
         if let deadline = state.replica.nextDeadline, deadline < state.wakesAt ?? .seconds(Int64.max / 2) {
             effects.wakes = true
         }

@@ -167,7 +167,8 @@ final class RoleThread: Sendable {
     private func take() -> Order? {
         state.wait { state in
             if state.isStopping { return .some(nil) }
-            return state.orders.isEmpty ? nil : state.orders.removeFirst()
+            if state.orders.isEmpty { return nil }
+            return .some(state.orders.removeFirst())
         }
     }
 
