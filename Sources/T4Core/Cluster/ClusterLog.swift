@@ -30,6 +30,8 @@ package final class ClusterLog: Sendable {
 
     private struct State {
         var orders: [Order] = []
+        /// Some that were taken are not done yet.
+        var isBusy = false
         var isStopping = false
         var hasFailed = false
     }
@@ -47,7 +49,7 @@ package final class ClusterLog: Sendable {
     /// Adds work. It is done in this order.
     package func add(_ order: Order) {
         state.withLock { $0.orders.append(order) }
-        state.signal()
+        state.broadcast()
     }
 
     /// Does what is added, with one fsync for all that waits, until `stop` or a failure.
@@ -65,8 +67,11 @@ package final class ClusterLog: Sendable {
                     return writer.syncedPosition.index
                 }
                 onSync(through, orders.last?.cuts ?? 0)
+                state.withLock { $0.isBusy = false }
+                state.broadcast()
             } catch {
                 state.withLock { $0.hasFailed = true }
+                state.broadcast()
                 return onFailure(error)
             }
         }
@@ -74,10 +79,16 @@ package final class ClusterLog: Sendable {
 
     private func take() -> [Order]? {
         state.wait { state in
+            state.isBusy = !state.orders.isEmpty
             if state.orders.isEmpty { return state.isStopping ? .some(nil) : nil }
             defer { state.orders = [] }
             return state.orders
         }
+    }
+
+    /// Waits until everything that was added is done, or the log has failed.
+    package func waitUntilDone() {
+        state.wait { state in state.hasFailed || (state.orders.isEmpty && !state.isBusy) ? () : nil }
     }
 
     private static func perform(_ work: Work, _ writer: LogWriter) throws {
@@ -91,7 +102,7 @@ package final class ClusterLog: Sendable {
     /// Lets `run` return once everything is done.
     package func stop() {
         state.withLock { $0.isStopping = true }
-        state.signal()
+        state.broadcast()
     }
 
     /// See `EntryLog`.

@@ -49,21 +49,27 @@ package final class LeaderDuties: Leading {
         self.replicator = replicator
         let uploader = parts.makeUploader.map { $0(beginning, replicator) }
         self.uploader = uploader
-        if let uploader { try LeaderDuties.addTail(behind: beginning.fenced.index, through: beginning.last.index, parts.log.entries, uploader) }
+        if let uploader {
+            // The entry that begins the term may not be written yet.
+            parts.log.waitUntilDone()
+            try LeaderDuties.addTail(
+                behind: beginning.fenced.index, through: beginning.last, parts.log.entries, uploader)
+        }
         uploadThread = uploader.map { uploader in SystemThread(name: "t4-upload") { uploader.run() } }
         uploader?.flush()
     }
 
-    /// Has what was found uploaded.
+    /// Has what was found uploaded. It may be gone again, if this leadership is over.
     private static func addTail(
-        behind index: UInt64, through last: UInt64, _ entries: LogEntries, _ uploader: LogUploader
+        behind index: UInt64, through last: LogPosition, _ entries: LogEntries, _ uploader: LogUploader
     ) throws {
         var next = index + 1
-        while next <= last {
+        while next <= last.index {
             guard
-                case .entries(let found) = try entries.entries(from: next, through: last, maxBytes: tailBytesMax),
-                let end = found.last
-            else { throw LogError(.corrupted, "entry \(next) is neither in the store nor in the log") }
+                case .entries(let found) = try entries.entries(
+                    from: next, through: last.index, maxBytes: tailBytesMax),
+                let end = found.last, end.position.term <= last.term
+            else { return }
             uploader.add(
                 LogUploader.Batch(
                     first: next, last: end.position, size: found.reduce(0) { $0 + LogFormat.frameSize($1) }))

@@ -13,6 +13,12 @@ final class TestCluster: Sendable {
         var members: [Int: TestMember] = [:]
         /// Pairs of nodes between which nothing gets through, in that direction.
         var cut: Set<[Int]> = []
+        /// Nodes that ended for themselves, and why.
+        var failures: [String] = []
+    }
+
+    struct Failure: Error, CustomStringConvertible {
+        var description: String
     }
 
     let store: any ObjectStore
@@ -67,9 +73,13 @@ final class TestCluster: Sendable {
 
     /// Waits until something holds.
     func wait<Found>(_ what: String, for find: @escaping @Sendable ([TestMember]) -> Found?) async throws -> Found where Found: Sendable {
-        try await SystemThread.run("wait") {
-            self.state.wait { state in find(state.members.values.sorted { $0.number < $1.number }) }
+        let found: Result<Found, Failure> = try await SystemThread.run("wait") {
+            self.state.wait { state in
+                guard state.failures.isEmpty else { return .failure(Failure(description: "\(what): \(state.failures)")) }
+                return find(state.members.values.sorted { $0.number < $1.number }).map { .success($0) }
+            }
         }
+        return try found.get()
     }
 
     func changed() {
@@ -195,7 +205,7 @@ final class TestMember: Sendable {
                 return try LeaderDuties(beginning, replicator, parts)
             }, logger: logger,
             onEnd: { end in
-                if let end { logger.error("\(end)") }
+                if let end { cluster.state.withLock { $0.failures.append("node \(number): \(end)") } }
                 ended.withLock { $0 = end.map { "\($0)" } ?? "in good order" }
                 ended.broadcast()
                 cluster.changed()
