@@ -19,8 +19,8 @@ extension Node {
 
     /// How the node stands with its object store; nil without one.
     public var storeStatus: StoreStatus? {
-        guard let uploader, let checkpointer else { return nil }
-        let (uploads, checkpoints) = (uploader.status, checkpointer.status)
+        guard let duties = side.storeDuties, let checkpointer else { return nil }
+        let (uploads, checkpoints) = (duties.uploader.status, checkpointer.status)
         return StoreStatus(
             uploadedIndex: uploads.end.index, backlogEntries: uploads.backlogCount,
             backlogBytes: uploads.backlogSize, outage: uploads.outage, checkpointIndex: checkpoints.covered,

@@ -5,44 +5,39 @@ public import T4Protocols
 ///
 /// Safe to use from any thread. Every call after `stop` fails with `.stopped`.
 public final class Node: Sendable {
-    package let published: PublishedState
-    package let watches: WatchHub
-    package let leases: LeaseKeeper
-    package let auth: AuthKeeper
-    package let statistics: NodeStatistics
     /// Distinguishes this database; never 0.
     public let clusterID: UInt64
     /// Distinguishes this node's data directory; never 0.
     public let memberID: UInt64
-    /// Leadership number of this run.
-    public let term: UInt64
     /// Name of the engine in use.
     public let engineName: String
 
     let configuration: NodeConfiguration
-    let engine: any LocalEngine
-    let queue: ProposalQueue
-    let compactor: Compactor
+    let core: NodeCore
+    let side: any NodeSide
     private let autoCompactor: AutoCompactor?
     private let stateCheck: StateCheck
-    let link: StoreLink?
-    let uploader: LogUploader?
-    let checkpointer: Checkpointer?
-    private let gate: CommitGate?
     private let ownedStore: (any ObjectStore)?
-    let stage: ApplyStage
     private let directory: DataDirectory
     private let home: EngineHome
-    private let commit: CommitThread
-    /// The lease keeper does not hold it.
-    private let revoker: LeaseRevoker
-    /// Nor does the auth keeper hold this.
-    private let tokenProposals: TokenProposals
     private let logger: Logger
-    private let threads: [SystemThread]
-    private let compactionThread: SystemThread
-    private let storeThreads: [SystemThread]
+    private let applying: SystemThread
+    private let compacting: SystemThread
     private let stopped = Monitor(false)
+
+    package var published: PublishedState { core.published }
+    package var watches: WatchHub { core.watches }
+    package var leases: LeaseKeeper { core.leases }
+    package var auth: AuthKeeper { core.auth }
+    package var statistics: NodeStatistics { core.statistics }
+    /// Leadership number of this run.
+    public var term: UInt64 { side.term }
+
+    var engine: any LocalEngine { core.engine }
+    var queue: ProposalQueue { core.queue }
+    var stage: ApplyStage { core.stage }
+    var compactor: Compactor { core.compactor }
+    var checkpointer: Checkpointer? { side.storeDuties?.checkpointer }
 
     /// Opens or makes the database in the configured directory, brings it up to the end of the log, here and in the object
     /// store, and serves it.
@@ -103,115 +98,21 @@ public final class Node: Sendable {
         ownedStore = owned
         directory = opened.directory
         home = opened.home
-        engine = opened.engine
-        link = opened.link
         clusterID = opened.identity.database.shortNumber
         memberID = opened.identity.instance.shortNumber
-        term = opened.first.position.term
-        let (engine, link, first) = (opened.engine, opened.link, opened.first)
-        let waits = configuration.durability == .objectStore
-
-        let reader = try StateReader(engine.snapshot())
-        published = PublishedState(engine: engine, meta: reader.meta, index: first.position.index)
-        statistics = NodeStatistics(index: first.position.index)
-        var watchSettings = WatchSettings()
-        watchSettings.progressInterval = configuration.watchProgressInterval
-        watchSettings.watchesMax = configuration.watchesMax
-        watches = WatchHub(source: published, settings: watchSettings)
-        queue = ProposalQueue(countMax: configuration.queueCountMax, bytesMax: configuration.queueBytesMax)
-        var leaseSettings = LeaseSettings()
-        leaseSettings.minimumTTL = configuration.leaseTTLMin
-        revoker = LeaseRevoker(queue: queue)
-        leases = LeaseKeeper(store: revoker, settings: leaseSettings)
-        for lease in try reader.leases() { leases.granted(lease) }
-        tokenProposals = TokenProposals(queue: queue)
-        auth = AuthKeeper(
-            try AuthState(reader), lifetime: configuration.tokenTTL, proposals: tokenProposals, clock: clock)
-        for alarm in try reader.alarms() {
-            logger.warning("an alarm is raised; it refuses requests until it is disarmed", metadata: alarm.metadata)
-        }
-
-        let publisher = Publisher(
-            published: published, watches: watches, leases: leases, auth: auth, queue: queue, statistics: statistics,
-            logger: logger, onFailure: configuration.onFailure)
-        var storeThreads: [SystemThread] = []
-        var uploader: LogUploader?
-        let gateOfGuard = Monitor<CommitGate?>(nil)
-        if let link, let chain = opened.recovered.chain {
-            let outage = waits ? Node.outageGuard(link.settings, queue, gateOfGuard, timer) : nil
-            let made = link.uploader(
-                opened.identity.database, wal: directory.wal, term: term, behind: chain, outage: outage,
-                onFailure: { publisher.failed($0) })
-            storeThreads.append(SystemThread(name: "t4-upload") { made.run() })
-            do {
-                try link.fence(made, opened.recovered.tail, first)
-            } catch {
-                made.stop()
-                storeThreads[0].join()
-                throw error
-            }
-            link.trail.applied(StateTrail.Mark(position: first.position, meta: reader.meta, time: first.time))
-            uploader = made
-        }
-        self.uploader = uploader
-        let stage = ApplyStage(
-            engine: engine, meta: reader.meta, position: try engine.appliedPosition, observer: publisher,
-            trail: link?.trail, timer: timer)
-        self.stage = stage
-        gate = uploader.map {
-            CommitGate(uploader: $0, stage: stage, waits: waits, onFailure: { publisher.failed($0) })
-        }
-        gateOfGuard.withLock { [gate] in $0 = gate }
-        let compactor = Compactor(engine: engine, stage: stage, timer: timer, logger: logger)
-        self.compactor = compactor
-        publisher.compactor.withLock { $0 = compactor }
-        opened.log.syncTimes = statistics.logSyncs
-        var limits = CommitThread.Limits()
-        limits.segmentAgeMax = configuration.segmentAgeMax
-        let quota = configuration.quotaBytes.map { limit in
-            SpaceQuota(limit: limit, member: opened.identity.instance.shortNumber) { () throws(EngineError) in
-                try engine.sizeInUse()
-            }
-        }
-        let commit = try CommitThread(
-            engine: engine, log: opened.log, queue: queue, stage: stage, gate: gate, observer: publisher,
-            position: first.position, time: first.time, clock: clock, limits: limits, quota: quota)
-        self.commit = commit
-        let raiseCorruption = Node.raiseCorruption(
-            Alarm(.corrupt, member: opened.identity.instance.shortNumber), queue, logger)
+        let reader = try StateReader(opened.engine.snapshot())
+        let core = try NodeCore(
+            configuration, engine: opened.engine, reader: reader, index: opened.first.position.index,
+            trail: opened.link?.trail, clock: clock, timer: timer, logger: logger)
+        self.core = core
+        let (queue, stage, published) = (core.queue, core.stage, core.published)
+        let raiseCorruption = Node.raiseCorruption(Alarm(.corrupt, member: memberID), queue, logger)
+        side = try LoneSide(
+            configuration, opened, core, clock: clock, timer: timer, logger: logger, onDamage: raiseCorruption)
         stateCheck = StateCheck(
             every: configuration.corruptCheckInterval, logger: logger, look: { try stage.look() },
             onDamage: raiseCorruption)
-        if let link, let uploader, let writer = opened.writer {
-            let pruner = LogPruner(
-                log: opened.log.entries, engine: engine, stage: stage, uploader: uploader)
-            let trail = link.trail
-            let joiner = ChainJoiner(
-                link.merger(opened.identity.database, wal: directory.wal, term: term), uploader: uploader, trail: trail)
-            let maker = CheckpointMaker(
-                writer, stage: stage, uploader: uploader, trail: trail, joiner: joiner, files: directory.tables,
-                space: configuration.tableSpace,
-                beginsAnew: link.settings.checkpoints.beginsAnew || opened.recovered.hasPassedOver, logger: logger,
-                onDamage: raiseCorruption)
-            let collection = link.collection(opened.identity.database, clock: clock)
-            let checkpointer = Checkpointer(
-                schedule: link.settings.checkpoints, timer: timer, uploader: uploader, published: published,
-                covered: opened.covered, logger: logger,
-                work: Checkpointer.Work(
-                    write: { try maker.make(isEnding: $0) }, merge: { try joiner.join() },
-                    prune: { try pruner.run(covered: $0) },
-                    collect: { collection?.run($0) }))
-            publisher.checkpointer.withLock { $0 = checkpointer }
-            storeThreads.append(SystemThread(name: "t4-checkpoint", isBackground: true) { checkpointer.run() })
-            // So that the next start need not read more than what this run writes.
-            checkpointer.request()
-            self.checkpointer = checkpointer
-        } else {
-            checkpointer = nil
-        }
-        self.storeThreads = storeThreads
-
-        autoCompactor = configuration.retention.map { [published, queue] retention in
+        autoCompactor = configuration.retention.map { retention in
             AutoCompactor(retention, logger: logger, newest: { published.revision }) { target, done in
                 queue.submit(
                     Proposal(.compact(target.rawValue)) { result in
@@ -219,8 +120,9 @@ public final class Node: Sendable {
                     })
             }
         }
-        threads = [SystemThread(name: "t4-commit") { commit.run() }, SystemThread(name: "t4-apply") { stage.run() }]
-        compactionThread = SystemThread(name: "t4-compact") { compactor.run() }
+        side.start()
+        applying = SystemThread(name: "t4-apply") { stage.run() }
+        compacting = SystemThread(name: "t4-compact") { [compactor = core.compactor] in compactor.run() }
         watches.start()
         leases.start()
         // What expires in the database that is followed is deleted by it.
@@ -232,7 +134,8 @@ public final class Node: Sendable {
             "the database is open",
             metadata: [
                 "revision": "\(reader.meta.revision)", "term": "\(term)", "engine": "\(engineName)",
-                "wal.replayed": "\(opened.recovered.replayed)", "durability": "\(waits ? "object-store" : "local")",
+                "wal.replayed": "\(opened.recovered.replayed)",
+                "durability": "\(configuration.durability == .objectStore ? "object-store" : "local")",
             ])
     }
 
@@ -262,16 +165,14 @@ public final class Node: Sendable {
         auth.stop()
         queue.close(DatabaseError(.stopped, "the node is stopping"))
         stage.stopWaitingForSpace()
-        joinCommitThread()
-        compactor.stop()
-        compactionThread.join()
-        finishUploads()
+        side.finish()
+        compacting.join()
         stateCheck.stop()
         stage.stop()
-        threads[1].join()
+        applying.join()
         watches.close()
         watches.stop()
-        commit.close()
+        side.close()
         try engine.sync()
         try engine.close()
         try home.markClean()
@@ -293,58 +194,6 @@ public final class Node: Sendable {
         }
     }
 
-    /// The commit thread may wait for the store: not for ever.
-    private func joinCommitThread() {
-        let hasJoined = Monitor(false)
-        if let link, let gate {
-            link.after(link.settings.stopTimeout) {
-                hasJoined.withLock { if !$0 { gate.abandon("the node stopped before the object store answered") } }
-            }
-        }
-        threads[0].join()
-        hasJoined.withLock { $0 = true }
-    }
-
-    /// Waits a while for what is not in the store yet, and ends the threads that work with it.
-    private func finishUploads() {
-        guard let uploader, let link else { return }
-        checkpointer?.stop()
-        link.endRetries()
-        uploader.flush()
-        let last = uploader.status.last.index
-        if !uploader.wait(for: last, atMost: link.settings.stopTimeout) {
-            gate?.beginOutage("the node stopped before the object store answered")
-            logger.warning("the node stops with entries that are not in the object store; the next start uploads them")
-        } else {
-            _ = gate?.waitUntilEmpty()
-        }
-        uploader.stop()
-        for thread in storeThreads { thread.join() }
-        // A node that goes on elsewhere may prune the chain: this directory can then still tell that it lacks nothing.
-        do {
-            try directory.setUploadedMark(uploader.status.end)
-        } catch {
-            logger.warning("what is in the object store could not be noted: \(error)")
-        }
-    }
-
-    /// Refuses writes while the store stays away.
-    private static func outageGuard(
-        _ settings: NodeStore, _ queue: ProposalQueue, _ gate: Monitor<CommitGate?>, _ timer: BackoffTimer
-    ) -> OutageGuard {
-        let reason = "the object store has not taken the log for \(settings.outageTimeout)"
-        return OutageGuard(
-            limit: settings.outageTimeout, timer: timer,
-            onTrip: {
-                queue.pause(DatabaseError(.storeUnavailable, reason), by: .store)
-                gate.withLock { $0 }?.beginOutage(reason)
-            },
-            onEnd: {
-                gate.withLock { $0 }?.endOutage()
-                queue.resume(.store)
-            })
-    }
-
     /// Bytes of the engine's files.
     public func sizeOnDisk() throws -> Int { try engine.sizeOnDisk() }
 
@@ -362,7 +211,7 @@ public final class Node: Sendable {
     ) {
         let proposal = Proposal(kind, from: requester, completion: completion)
         if queue.submit(proposal, takesOver: mayBlock && configuration.durability == .local) {
-            commit.commitHere(proposal)
+            side.commitHere(proposal)
         }
     }
 
@@ -375,38 +224,9 @@ public final class Node: Sendable {
     package func read() throws -> StateReader { try StateReader(engine.snapshot()) }
 }
 
-/// Lets the lease keeper propose without holding the node.
-private final class LeaseRevoker: LeaseStore {
-    private let queue: ProposalQueue
-    init(queue: ProposalQueue) { self.queue = queue }
-
-    func revokeExpired(_ id: Int64, completion: @escaping @Sendable (Result<Revision, DatabaseError>) -> Void) {
-        queue.submit(
-            Proposal(.revoke(lease: id)) { result in
-                completion(
-                    result.map { response in
-                        if case .revoke(let revision) = response { revision } else { .none }
-                    })
-            })
-    }
-}
-
-/// Lets the auth keeper propose without holding the node.
-private final class TokenProposals: AuthProposals {
-    private let queue: ProposalQueue
-    init(queue: ProposalQueue) { self.queue = queue }
-
-    func propose(_ request: AuthRequest, completion: @escaping @Sendable (Bool) -> Void) {
-        queue.submit(
-            Proposal(.auth(request)) { result in
-                if case .success = result { completion(true) } else { completion(false) }
-            })
-    }
-}
-
 extension DatabaseID {
     /// The first eight bytes as a number that is never 0.
-    fileprivate var shortNumber: UInt64 {
+    var shortNumber: UInt64 {
         let number = bytes.span.bytes.bigEndian(at: 0, as: UInt64.self)
         return number == 0 ? 1 : number
     }

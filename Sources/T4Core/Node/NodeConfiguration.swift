@@ -57,6 +57,20 @@ public struct NodeConfiguration: Sendable {
         let (files, path) = (logFiles, dataDirectory)
         return TableFiles.Space(kept: 2 * UInt64(log.segmentSizeMax)) { try files.freeBytes(path) }
     }
+    /// How much a commit thread may have under way.
+    var commitLimits: CommitThread.Limits {
+        var limits = CommitThread.Limits()
+        limits.segmentAgeMax = segmentAgeMax
+        return limits
+    }
+
+    /// What keeps the database within its quota, for one commit thread; nil without a limit.
+    func makeQuota(_ engine: any LocalEngine, member: UInt64) -> SpaceQuota? {
+        quotaBytes.map { limit in
+            SpaceQuota(limit: limit, member: member) { () throws(EngineError) in try engine.sizeInUse() }
+        }
+    }
+
     /// Called once when the log or the engine fails; the node then refuses writes and should be restarted.
     public var onFailure: @Sendable (any Error) -> Void = { _ in }
 
