@@ -15,7 +15,8 @@ public final class RPCClient: Sendable {
         self.connection = connection
     }
 
-    deinit { channel.close(promise: nil) }
+    // The event loop of a channel that is closed may be gone.
+    deinit { if channel.isActive { channel.close(promise: nil) } }
 
     /// Connects.
     /// - Parameters:

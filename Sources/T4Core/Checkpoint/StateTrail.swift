@@ -26,6 +26,8 @@ package final class StateTrail: Sendable {
         var applied: [Mark] = []
         var ends: [LogPosition] = []
         var newest: Mark?
+        /// No checkpoint may end before.
+        var floor: UInt64 = 0
     }
 
     /// Marks that are kept while nothing is uploaded; of more, every other one is forgotten.
@@ -38,9 +40,19 @@ package final class StateTrail: Sendable {
     /// The newest place where a checkpoint may end; nil when none is known.
     package var newest: Mark? { state.withLock { $0.newest } }
 
+    /// Another leadership uploads the log now: what is known is forgotten, and no checkpoint is to end before that entry, the first
+    /// one of its term. Readers take the term of a checkpoint's last entry for that of its uploader.
+    func begin(at index: UInt64) {
+        state.withLock { state in
+            state = State()
+            state.floor = index
+        }
+    }
+
     /// A batch was applied; in order.
     package func applied(_ mark: Mark) {
         state.withLock { state in
+            guard mark.position.index >= state.floor else { return }
             // Ends before it will never be marks.
             state.ends.removeFirst(state.ends.prefix { $0.index < mark.position.index }.count)
             guard let end = state.ends.first else {
@@ -58,6 +70,7 @@ package final class StateTrail: Sendable {
     /// An object of the chain ends there; in order.
     package func uploaded(to end: LogPosition) {
         state.withLock { state in
+            guard end.index >= state.floor else { return }
             // Marks before it will never be ends.
             state.applied.removeFirst(state.applied.prefix { $0.position.index < end.index }.count)
             guard let mark = state.applied.first else {

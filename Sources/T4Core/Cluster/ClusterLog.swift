@@ -105,6 +105,9 @@ package final class ClusterLog: Sendable {
         state.broadcast()
     }
 
+    /// Releases the files. Only after `run` has returned.
+    package func close() { writer.withLock { $0.close() } }
+
     /// See `EntryLog`.
     func hasRoom(forBytes size: Int, usingSpare: Bool) -> Bool {
         writer.withLock { $0.hasRoom(forBytes: size, usingSpare: usingSpare) }

@@ -1,5 +1,15 @@
 package import T4Protocols
 
+/// What a leader does with the object store.
+package protocol LeaderStore: Sendable {
+    /// Uploads the log from behind the term's first object on.
+    var uploader: LogUploader { get }
+    /// Everything that was found is committed.
+    func serve(behind last: LogPosition)
+    /// Ends everything; nothing is uploaded any more but what is under way.
+    func stop()
+}
+
 /// What a node of a cluster does only while it leads: it decides proposals, and uploads the log.
 package final class LeaderDuties: Leading {
     /// What it works with.
@@ -11,9 +21,13 @@ package final class LeaderDuties: Leading {
         package var observer: any CommitObserver
         package var clock: Clock
         package var limits: CommitThread.Limits
-        package var quota: (@Sendable () -> SpaceQuota)?
-        /// Makes what uploads the log from behind the term's first object on; nil without an object store.
-        package var makeUploader: (@Sendable (LeadershipBeginning, Replicator) -> LogUploader)?
+        /// Makes what keeps the database within its quota, for one commit thread.
+        package var makeQuota: @Sendable () -> SpaceQuota? = { nil }
+        /// Begins the work with the object store; nil without one.
+        package var makeStore: (@Sendable (LeadershipBeginning, Replicator) throws -> any LeaderStore)?
+        /// Called when writes are taken, and when they no more are.
+        package var onServe: @Sendable () -> Void = {}
+        package var onEnd: @Sendable () -> Void = {}
 
         /// Puts the parts together.
         package init(
@@ -37,8 +51,7 @@ package final class LeaderDuties: Leading {
 
     private let parts: Parts
     private let replicator: Replicator
-    private let uploader: LogUploader?
-    private let uploadThread: SystemThread?
+    private let store: (any LeaderStore)?
     private let serving = Monitor<Serving?>(nil)
     /// Bytes of entries that are uploaded together, of those that were there at the take-over.
     private static let tailBytesMax = 1 << 20
@@ -47,16 +60,18 @@ package final class LeaderDuties: Leading {
     package init(_ beginning: LeadershipBeginning, _ replicator: Replicator, _ parts: Parts) throws {
         self.parts = parts
         self.replicator = replicator
-        let uploader = parts.makeUploader.map { $0(beginning, replicator) }
-        self.uploader = uploader
-        if let uploader {
+        store = try parts.makeStore.map { try $0(beginning, replicator) }
+        guard let uploader = store?.uploader else { return }
+        do {
             // The entry that begins the term may not be written yet.
             parts.log.waitUntilDone()
             try LeaderDuties.addTail(
                 behind: beginning.fenced.index, through: beginning.last, parts.log.entries, uploader)
+        } catch {
+            store?.stop()
+            throw error
         }
-        uploadThread = uploader.map { uploader in SystemThread(name: "t4-upload") { uploader.run() } }
-        uploader?.flush()
+        uploader.flush()
     }
 
     /// Has what was found uploaded. It may be gone again, if this leadership is over.
@@ -78,30 +93,39 @@ package final class LeaderDuties: Leading {
     }
 
     package func serve(behind last: LogPosition, time: UInt64, group: UInt64) throws {
-        let gate = LeadershipGate(uploader: uploader, stage: parts.stage, after: group) { [replicator] answer in
+        let gate = LeadershipGate(
+            uploader: store?.uploader, stage: parts.stage, after: group,
+            hurries: { [replicator] in replicator.needsChain }
+        ) { [replicator] answer in
             if replicator.hasLeadershipTime { return answer(true) }
             replicator.read { answer($0 != nil) }
         }
         let commit = try CommitThread(
             engine: parts.engine, log: LeaderLog(replicator, parts.log), queue: parts.queue, stage: parts.stage,
             gate: gate, observer: parts.observer, position: last, time: time, group: group, clock: parts.clock,
-            limits: parts.limits, quota: parts.quota.map { $0() })
+            limits: parts.limits, quota: parts.makeQuota())
+        store?.serve(behind: last)
         parts.queue.hold(false)
+        parts.queue.resume(.leader)
         serving.withLock { $0 = Serving(gate: gate, thread: SystemThread(name: "t4-commit") { commit.run() }) }
+        parts.onServe()
     }
+
+    package static let noLeader = DatabaseError(.noLeader, "this node does not lead the cluster")
 
     package func committed(through index: UInt64) { serving.withLock { $0 }?.gate.committed(through: index) }
 
-    package func flush() { uploader?.flush() }
+    package func flush() { store?.uploader.flush() }
 
     package func end() -> UInt64? {
+        parts.onEnd()
+        parts.queue.pause(LeaderDuties.noLeader, by: .leader)
         parts.queue.hold(true)
         let serving = serving.withLock { $0 }
         serving?.gate.end()
         serving?.thread.join()
         if let returned = serving?.gate.takeReturned(), !returned.isEmpty { parts.queue.putBack(returned) }
-        uploader?.stop()
-        uploadThread?.join()
+        store?.stop()
         return serving?.gate.number
     }
 }

@@ -37,19 +37,23 @@ final class LeadershipGate: GroupGate {
 
     private let uploader: LogUploader?
     private let stage: ApplyStage
+    private let hurries: @Sendable () -> Bool
     private let confirm: @Sendable (@escaping @Sendable (Bool) -> Void) -> Void
     private let state: Monitor<State>
 
     /// - Parameters:
     ///   - uploader: Gets the entries; nil without an object store.
     ///   - number: The last group that was passed to `stage`.
+    ///   - hurries: Whether what is uploaded is waited for.
     ///   - confirm: Finds out whether this node still leads, and answers once.
     init(
         uploader: LogUploader?, stage: ApplyStage, after number: UInt64,
+        hurries: @escaping @Sendable () -> Bool,
         confirm: @escaping @Sendable (@escaping @Sendable (Bool) -> Void) -> Void
     ) {
         self.uploader = uploader
         self.stage = stage
+        self.hurries = hurries
         self.confirm = confirm
         state = Monitor(State(number: number))
     }
@@ -81,7 +85,10 @@ final class LeadershipGate: GroupGate {
         if entries.isEmpty {
             confirm { isConfirmed in self.confirmed(group, isConfirmed) }
         } else {
-            uploader?.add(entries)
+            if let uploader {
+                uploader.add(entries)
+                if hurries() { uploader.flush() }
+            }
             passFree(inline: inline)
         }
     }
@@ -137,7 +144,8 @@ final class LeadershipGate: GroupGate {
         state.broadcast()
         for held in held where held.size > 0 { held.group.complete(LeadershipGate.unknown) }
         guard let last = held.last else { return }
-        stage.pass(CommittedGroup(number: last.group.number, decided: [], position: nil, time: last.group.time), inline: false)
+        stage.pass(
+            CommittedGroup(number: last.group.number, decided: [], position: nil, time: last.group.time), inline: false)
     }
 
     /// The last group that was passed on; after `end`, when the commit thread is gone.

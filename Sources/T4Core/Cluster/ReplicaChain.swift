@@ -65,7 +65,8 @@ package struct StoreChain: ReplicaChain {
     package func visit(after index: UInt64, _ visit: (LogEntry) throws -> LogStep) throws {
         let base = try base()
         guard base.index <= index else {
-            throw LogError(.invalidArgument, "a checkpoint covers the log up to entry \(base.index), and \(index) is before")
+            throw LogError(
+                .invalidArgument, "a checkpoint covers the log up to entry \(base.index), and \(index) is before")
         }
         _ = try chain.read(after: base) { entry in entry.position.index > index ? try visit(entry) : .next }
     }

@@ -48,7 +48,9 @@ package struct ReplicaOpening {
         case .append(let index):
             let last = reading.view.log.last.index
             try opened.writer.truncate(after: index)
-            try ChainAdoption(chain: chain, reading: reading, after: index, last: last).run { try opened.writer.append($0) }
+            try ChainAdoption(chain: chain, reading: reading, after: index, last: last).run {
+                try opened.writer.append($0)
+            }
             log.cut(after: index)
             log.append(from: reading.view.log, through: last)
         case .restore: throw Failure.tooFarBack(reading.view.log.base)
@@ -70,7 +72,9 @@ package struct ReplicaOpening {
         while next <= last {
             guard case .entries(let found) = try entries.entries(from: next, through: last, maxBytes: 1 << 20),
                 let end = found.last
-            else { throw LogError(.corrupted, "the engine stands at entry \(applied), and the log has no entry \(next)") }
+            else {
+                throw LogError(.corrupted, "the engine stands at entry \(applied), and the log has no entry \(next)")
+            }
             for entry in found { try replay.add(entry) }
             next = end.position.index + 1
         }

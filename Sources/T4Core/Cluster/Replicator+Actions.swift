@@ -48,7 +48,8 @@ extension Replicator {
             if let answer = state.reads.removeValue(forKey: id) { effects.works.append { answer(nil) } }
         case .lead(let term):
             state.beginning = LeadershipBeginning(term: term, last: state.replica.log.last, fenced: state.fenced)
-            parts.logger.notice("this node leads", metadata: ["term": "\(term)", "wal.end": "\(state.replica.log.last)"])
+            parts.logger.notice(
+                "this node leads", metadata: ["term": "\(term)", "wal.end": "\(state.replica.log.last)"])
         case .stepDown:
             state.beginning = nil
             parts.logger.notice("this node leads no more", metadata: ["term": "\(state.replica.term)"])

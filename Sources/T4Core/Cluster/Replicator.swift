@@ -56,7 +56,8 @@ package final class Replicator: Sendable {
         package init(
             log: ClusterLog, chain: any ReplicaChain, election: any Election, transport: any ReplicaTransport,
             engine: any LocalEngine, stage: ApplyStage,
-            makeLeading: @escaping @Sendable (Replicator, LeadershipBeginning) throws -> any Leading, clock: any ElapsedClock = BootClock(), wall: Clock = .system,
+            makeLeading: @escaping @Sendable (Replicator, LeadershipBeginning) throws -> any Leading,
+            clock: any ElapsedClock = BootClock(), wall: Clock = .system,
             timer: BackoffTimer = .system, logger: Logger, onEnd: @escaping @Sendable (End?) -> Void
         ) {
             self.log = log
@@ -140,9 +141,10 @@ package final class Replicator: Sendable {
     private let threads = Mutex<[SystemThread]>([])
     private let stopping = Atomic(false)
     /// Work with election and store that is under way.
-    private let tasks = Mutex<(next: Int, running: [Int: Task<Void, Never>])>((0, [:]))
+    private let tasks = Monitor<(next: Int, running: [Int: Task<Void, Never>])>((0, [:]))
     /// Until when a leader may answer reads, in nanoseconds of the clock; 0: not at all.
     private let servesUntil = Atomic<Int64>(0)
+    private let needsChainNow = Atomic(false)
 
     /// - Parameters:
     ///   - replica: As the node starts.
@@ -185,8 +187,8 @@ package final class Replicator: Sendable {
         }
     }
 
-    /// Ends all threads. To leave the cluster in good order, `resign` comes first.
-    package func stop() async {
+    /// Ends all threads. Blocks; not for tasks. To leave the cluster in good order, `resign` comes first.
+    package func stop() {
         stopping.store(true, ordering: .releasing)
         thread.withLock { $0 }?.stop()
         let reads = state.withLock { state in
@@ -195,10 +197,8 @@ package final class Replicator: Sendable {
             return state.reads.values
         }
         for read in reads { read(nil) }
-        for task in tasks.withLock({ Array($0.running.values) }) {
-            task.cancel()
-            await task.value
-        }
+        for task in tasks.withLock({ Array($0.running.values) }) { task.cancel() }
+        tasks.wait { $0.running.isEmpty ? () : nil }
         roles.stop()
         parts.log.stop()
         outbox.stop()
@@ -218,6 +218,9 @@ package final class Replicator: Sendable {
         let until = servesUntil.load(ordering: .acquiring)
         return until != 0 && parts.clock.now.nanoseconds < until
     }
+
+    /// Whether what is to be committed has to be in the store.
+    var needsChain: Bool { needsChainNow.load(ordering: .acquiring) }
 
     // MARK: Events
 
@@ -289,6 +292,7 @@ package final class Replicator: Sendable {
         }
         servesUntil.store(
             state.replica.servesUntil.map { max($0.nanoseconds, 1) } ?? 0, ordering: .releasing)
+        needsChainNow.store(state.replica.needsChain, ordering: .releasing)
         let standing = Standing(state.replica)
         if standing != state.standing {
             state.standing = standing
@@ -314,6 +318,7 @@ package final class Replicator: Sendable {
             tasks.running[number] = Task {
                 await work()
                 self.tasks.withLock { $0.running[number] = nil }
+                self.tasks.broadcast()
             }
         }
     }

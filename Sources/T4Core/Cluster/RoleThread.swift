@@ -198,7 +198,8 @@ final class RoleThread: Sendable {
                     let end = found.last
                 else {
                     throw LogError(
-                        .corrupted, "entry \(index + 1) is committed, and the engine does not have it, nor does the log")
+                        .corrupted, "entry \(index + 1) is committed, and the engine does not have it, nor does the log"
+                    )
                 }
                 if try apply(found) { index = end.position.index }
             }

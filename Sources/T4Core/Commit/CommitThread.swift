@@ -49,7 +49,8 @@ package final class CommitThread: @unchecked Sendable {
     ///   - group: The last one that was passed to `stage`.
     ///   - quota: How large the database may get; nil for no limit. Nobody else may use it.
     package init(
-        engine: any LocalEngine, log: any EntryLog, queue: ProposalQueue, stage: ApplyStage, gate: (any GroupGate)? = nil,
+        engine: any LocalEngine, log: any EntryLog, queue: ProposalQueue, stage: ApplyStage,
+        gate: (any GroupGate)? = nil,
         observer: any CommitObserver, position: LogPosition, time: UInt64, group: UInt64 = 0,
         clock: Clock, elapsed: any ElapsedClock = BootClock(), limits: Limits = Limits(), quota: SpaceQuota? = nil
     ) throws(EngineError) {

@@ -78,19 +78,73 @@ public final class Node: Sendable {
         _ configuration: NodeConfiguration, registry: BackendRegistry, logger: Logger, clock: Clock,
         timer: BackoffTimer = .system, store: (any ObjectStore)? = nil, owned: (any ObjectStore)? = nil
     ) throws {
-        let opened = try NodeOpening(configuration, registry: registry, logger: logger, clock: clock, timer: timer)
-            .run(store)
-        do {
-            try self.init(configuration, opened, logger: logger, clock: clock, timer: timer, owned: owned)
-        } catch {
-            opened.close(logger)
-            throw error
+        let opening = NodeOpening(configuration, registry: registry, logger: logger, clock: clock, timer: timer)
+        if let cluster = configuration.cluster {
+            guard let store else {
+                throw StoreLink.Failure(description: "a cluster needs an object store, and none is configured")
+            }
+            let opened = try opening.run(store, in: cluster)
+            do {
+                try self.init(
+                    configuration, Base(opened), logger: logger, clock: clock, timer: timer, owned: owned
+                ) { core, onDamage in
+                    try ClusterSide(
+                        configuration, cluster, opened, core, clock: clock, timer: timer, logger: logger,
+                        onDamage: onDamage)
+                }
+            } catch {
+                opened.close(logger)
+                throw error
+            }
+        } else {
+            let opened = try opening.run(store)
+            do {
+                try self.init(
+                    configuration, Base(opened), logger: logger, clock: clock, timer: timer, owned: owned
+                ) { core, onDamage in
+                    try LoneSide(
+                        configuration, opened, core, clock: clock, timer: timer, logger: logger, onDamage: onDamage)
+                }
+            } catch {
+                opened.close(logger)
+                throw error
+            }
+        }
+    }
+
+    /// What a node works on, whether or not it is one of several.
+    private struct Base {
+        var directory: DataDirectory
+        var identity: DataDirectory.Identity
+        var home: EngineHome
+        var engine: any LocalEngine
+        var trail: StateTrail?
+        /// The last entry that is visible.
+        var index: UInt64
+        /// Entries that the engine did not have.
+        var replayed: UInt64 = 0
+        var durability: String
+
+        init(_ opened: OpenedNode) {
+            (directory, identity, home, engine) = (opened.directory, opened.identity, opened.home, opened.engine)
+            trail = opened.link?.trail
+            index = opened.first.position.index
+            replayed = opened.recovered.replayed
+            durability = opened.link?.waits ?? false ? "object-store" : "local"
+        }
+
+        init(_ opened: OpenedReplica) throws {
+            (directory, identity, home, engine) = (opened.directory, opened.identity, opened.home, opened.engine)
+            trail = opened.link.trail
+            index = try engine.appliedPosition.index
+            durability = opened.replica.configuration.durability == .objectStore ? "object-store" : "replicated"
         }
     }
 
     private init(
-        _ configuration: NodeConfiguration, _ opened: OpenedNode, logger: Logger, clock: Clock, timer: BackoffTimer,
-        owned: (any ObjectStore)?
+        _ configuration: NodeConfiguration, _ opened: Base, logger: Logger, clock: Clock, timer: BackoffTimer,
+        owned: (any ObjectStore)?,
+        makeSide: (NodeCore, @escaping @Sendable (DamagedEngine) -> Void) throws -> any NodeSide
     ) throws {
         self.configuration = configuration
         self.logger = logger
@@ -102,13 +156,12 @@ public final class Node: Sendable {
         memberID = opened.identity.instance.shortNumber
         let reader = try StateReader(opened.engine.snapshot())
         let core = try NodeCore(
-            configuration, engine: opened.engine, reader: reader, index: opened.first.position.index,
-            trail: opened.link?.trail, clock: clock, timer: timer, logger: logger)
+            configuration, engine: opened.engine, reader: reader, index: opened.index, trail: opened.trail,
+            clock: clock, timer: timer, logger: logger)
         self.core = core
         let (queue, stage, published) = (core.queue, core.stage, core.published)
         let raiseCorruption = Node.raiseCorruption(Alarm(.corrupt, member: memberID), queue, logger)
-        side = try LoneSide(
-            configuration, opened, core, clock: clock, timer: timer, logger: logger, onDamage: raiseCorruption)
+        side = try makeSide(core, raiseCorruption)
         stateCheck = StateCheck(
             every: configuration.corruptCheckInterval, logger: logger, look: { try stage.look() },
             onDamage: raiseCorruption)
@@ -126,7 +179,7 @@ public final class Node: Sendable {
         watches.start()
         leases.start()
         // What expires in the database that is followed is deleted by it.
-        if configuration.mirroredCluster == nil { leases.promote() }
+        if configuration.mirroredCluster == nil, configuration.cluster == nil { leases.promote() }
         autoCompactor?.start()
         stateCheck.start()
         auth.start()
@@ -134,8 +187,8 @@ public final class Node: Sendable {
             "the database is open",
             metadata: [
                 "revision": "\(reader.meta.revision)", "term": "\(term)", "engine": "\(engineName)",
-                "wal.replayed": "\(opened.recovered.replayed)",
-                "durability": "\(configuration.durability == .objectStore ? "object-store" : "local")",
+                "wal.replayed": "\(opened.replayed)",
+                "durability": "\(opened.durability)",
             ])
     }
 
@@ -210,7 +263,9 @@ public final class Node: Sendable {
         completion: @escaping Proposal.Completion
     ) {
         let proposal = Proposal(kind, from: requester, completion: completion)
-        if queue.submit(proposal, takesOver: mayBlock && configuration.durability == .local) {
+        if queue.submit(
+            proposal, takesOver: mayBlock && configuration.durability == .local && configuration.cluster == nil)
+        {
             side.commitHere(proposal)
         }
     }

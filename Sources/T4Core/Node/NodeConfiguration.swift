@@ -41,6 +41,9 @@ public struct NodeConfiguration: Sendable {
     public var store: NodeStore?
     /// When a write is acknowledged. `.objectStore` needs a store.
     public var durability = Durability.local
+    /// The cluster that the node takes part in; nil for one that has the database for itself. Needs a store, and `log` should
+    /// keep recent entries.
+    package var cluster: NodeCluster?
     /// The cluster that the node follows, by etcd's number: its leases stand still, and only what `ProposalKind.mirror`
     /// brings may be written. The data directory must be a mirror of it. Nil for a node that serves.
     package var mirroredCluster: UInt64?

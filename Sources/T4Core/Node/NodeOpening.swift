@@ -48,6 +48,28 @@ struct NodeOpening {
     /// - Parameter store: What the configuration names, open.
     func run(_ store: (any ObjectStore)?) throws -> OpenedNode {
         let link = try makeLink(store)
+        return try withDirectory(link) { directory, identity in
+            let opened = try open(directory, identity, link)
+            try endMirroring(opened)
+            return opened
+        }
+    }
+
+    /// Opens what a node of a cluster works on, and connects it to the others.
+    /// - Parameter store: What the configuration names, open.
+    func run(_ store: any ObjectStore, in cluster: NodeCluster) throws -> OpenedReplica {
+        guard let link = try makeLink(store) else {
+            throw StoreLink.Failure(description: "a cluster needs an object store, and none is configured")
+        }
+        return try withDirectory(link) { directory, identity in
+            try openReplica(directory, identity, link, cluster)
+        }
+    }
+
+    /// Locks the directory, and unlocks it again if the rest fails.
+    private func withDirectory<Opened>(
+        _ link: StoreLink?, _ open: (DataDirectory, DataDirectory.Identity) throws -> Opened
+    ) throws -> Opened {
         let directory = try DataDirectory(configuration.dataDirectory)
         do {
             try requireSpace()
@@ -61,9 +83,7 @@ struct NodeOpening {
                     return try link.parent(prefix)
                 }, clock: clock
             ).run()
-            let opened = try open(directory, identity, link)
-            try endMirroring(opened)
-            return opened
+            return try open(directory, identity)
         } catch {
             directory.unlock()
             throw error
@@ -92,7 +112,8 @@ struct NodeOpening {
     }
 
     private func makeLink(_ store: (any ObjectStore)?) throws -> StoreLink? {
-        let waits = configuration.durability == .objectStore
+        let waits =
+            configuration.cluster.map { $0.durability == .objectStore } ?? (configuration.durability == .objectStore)
         guard let settings = configuration.store, let store else {
             guard !waits else {
                 throw StoreLink.Failure(description: "durability in an object store needs one, and none is configured")
@@ -119,13 +140,92 @@ struct NodeOpening {
         return try BranchBeginning(parent, point, writer)
     }
 
+    private func makeHome(_ directory: DataDirectory) -> EngineHome {
+        let (registry, settings, type) = (registry, configuration.engineSettings, configuration.engine)
+        return EngineHome(directory, type: type, logger: logger) { context in
+            try registry.makeEngine(type, settings: settings, context: context)
+        }
+    }
+
+    private func openReplica(
+        _ directory: DataDirectory, _ identity: DataDirectory.Identity, _ link: StoreLink, _ cluster: NodeCluster
+    ) throws -> OpenedReplica {
+        let (database, receiver) = (identity.database, ReplicaReceiver())
+        let connection = try cluster.connect(
+            NodeCluster.Member(
+                database: database, nodeID: configuration.name, instance: identity.instance.description), receiver)
+        var settings = ReplicaConfiguration(
+            nodeID: configuration.name, instanceID: identity.instance.description, address: connection.address,
+            durability: cluster.durability, seed: .random(in: 0...(.max)))
+        settings.electionTimeout = cluster.electionTimeout
+        settings.leadershipTTL = cluster.leadershipTTL
+        settings.recordInterval = cluster.recordInterval
+        var attempts = 0
+        while true {
+            do {
+                return try openReplica(directory, identity, link, cluster, settings, receiver, connection)
+            } catch ReplicaOpening.Failure.tooFarBack where attempts < NodeOpening.attemptsMax {
+                // A checkpoint was made since this looked for the newest one.
+                attempts += 1
+            } catch {
+                connection.close()
+                throw error
+            }
+        }
+    }
+
+    private static let attemptsMax = 16
+
+    private func openReplica(
+        _ directory: DataDirectory, _ identity: DataDirectory.Identity, _ link: StoreLink, _ cluster: NodeCluster,
+        _ settings: ReplicaConfiguration, _ receiver: ReplicaReceiver, _ connection: NodeCluster.Connection
+    ) throws -> OpenedReplica {
+        let (home, database) = (makeHome(directory), identity.database)
+        let found = try Recovery(
+            directory: directory, identity: identity, home: home, files: configuration.logFiles,
+            configuration: configuration.log, logger: logger
+        ).runInCluster(
+            Recovery.Store(
+                chain: link.chain(database), checkpoints: link.checkpoints(database), trail: link.trail,
+                promisesWithChainOnly: false, branch: { try beginning(of: identity, link) }))
+        let chain = StoreChain(link.chain(database), link.checkpoints(database))
+        do {
+            let (replica, time) = try ReplicaOpening(settings, engine: found.engine, chain: chain, clock: timer.clock)
+                .run(found.log) { try NodeOpening.wait { try await cluster.election.current() } }
+            let (wal, author, clock) = (directory.wal, author, clock)
+            return OpenedReplica(
+                directory: directory, identity: identity, home: home, engine: found.engine,
+                log: OpenedReplica.Opened(writer: found.log.writer), link: link, chain: chain,
+                covered: found.covered, replica: replica, time: time, receiver: receiver, connection: connection,
+                makeWriter: {
+                    link.writer(database, lineage: identity.lineage, wal: wal, author: author, clock: clock)
+                })
+        } catch {
+            found.log.writer.close()
+            do { try found.engine.close() } catch { logger.warning("the engine did not close: \(error)") }
+            throw error
+        }
+    }
+
+    /// Waits for a call on a thread that may.
+    private static func wait<Value: Sendable>(_ call: @escaping @Sendable () async throws -> Value) throws -> Value {
+        let outcome = Monitor<Result<Value, any Error>?>(nil)
+        Task {
+            do {
+                let value = try await call()
+                outcome.withLock { $0 = .success(value) }
+            } catch {
+                outcome.withLock { $0 = .failure(error) }
+            }
+            outcome.broadcast()
+        }
+        return try outcome.wait { $0 }.get()
+    }
+
     private func open(
         _ directory: DataDirectory, _ identity: DataDirectory.Identity, _ link: StoreLink?
     ) throws -> OpenedNode {
-        let (registry, settings, type) = (registry, configuration.engineSettings, configuration.engine)
-        let home = EngineHome(directory, type: type, logger: logger) { context in
-            try registry.makeEngine(type, settings: settings, context: context)
-        }
+        let home = makeHome(directory)
         let database = identity.database
         let recovered = try Recovery(
             directory: directory, identity: identity, home: home, files: configuration.logFiles,

@@ -99,6 +99,21 @@ final class Recovery {
         return recovered()
     }
 
+    /// Log and engine of a node of a cluster, neither of which ends before the newest checkpoint. Entries behind that are looked
+    /// at later: which of them count is for the cluster to say.
+    /// - Returns: Both, and the last entry that the newest checkpoint covers.
+    func runInCluster(_ store: Store) throws -> (engine: any LocalEngine, log: Log.Opened, covered: UInt64) {
+        do {
+            let covered = try reachCheckpoint(store)
+            try checkReach()
+            return (engine, log, covered.index)
+        } catch {
+            log.writer.close()
+            do { try engine.close() } catch { logger.warning("the engine did not close: \(error)") }
+            throw error
+        }
+    }
+
     /// A restore left an engine and no log: the log begins behind it.
     func beginBehindRestore() throws {
         let applied = try engine.appliedPosition

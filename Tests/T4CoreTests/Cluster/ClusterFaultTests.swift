@@ -87,8 +87,10 @@ import Testing
         default:
             // One disk at a time: the others have everything.
             _ = try await cluster.wait("a set of three") { members in
-                members.first { $0.replicator.standing.record?.inSyncSet.count == 3 && $0.replicator.standing.isServing }?
-                    .number
+                members.first {
+                    $0.replicator.standing.record?.inSyncSet.count == 3 && $0.replicator.standing.isServing
+                }?
+                .number
             }
             try await cluster.crash(number)
             try FileManager.default.removeItem(at: cluster.directory.appending(path: "\(number)"))
@@ -112,7 +114,9 @@ import Testing
     /// Reads keys on whichever node, which has to show what was acknowledged before.
     private func read(_ cluster: TestCluster, _ ledger: Ledger) async {
         while !ledger.isOver.load(ordering: .acquiring) {
-            guard let leader = await serving(cluster, ledger), let last = ledger.writes.withLock({ $0.last }) else { continue }
+            guard let leader = await serving(cluster, ledger), let last = ledger.writes.withLock({ $0.last }) else {
+                continue
+            }
             let index: UInt64? = await withCheckedContinuation { continuation in
                 leader.replicator.read { continuation.resume(returning: $0) }
             }
@@ -137,15 +141,9 @@ import Testing
     }
 
     private func check(_ cluster: TestCluster, _ ledger: Ledger, _ seed: UInt64) async throws {
-        let leader = try await cluster.leader()
-        _ = await leader.put("end", "end")
-        let revision = try StateReader(leader.engine.snapshot()).meta.revision
-        _ = try await cluster.wait("revision \(revision) everywhere") { members in
-            members.allSatisfy { (try? StateReader($0.engine.snapshot()).meta.revision) ?? .none >= revision } ? true : nil
-        }
-        let dumps = try cluster.members.map { try dump($0.engine.snapshot()) }
+        let dumps = try await cluster.agree()
         #expect(dumps.allSatisfy { $0 == dumps[0] }, "seed \(seed)")
-        let reader = try StateReader(leader.engine.snapshot())
+        let reader = try StateReader(cluster.members[0].engine.snapshot())
         let writes = ledger.writes.withLock { $0 }
         #expect(Set(writes.map(\.revision)).count == writes.count, "seed \(seed)")
         for write in writes {

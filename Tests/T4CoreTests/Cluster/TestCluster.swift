@@ -72,10 +72,13 @@ final class TestCluster: Sendable {
     var members: [TestMember] { state.withLock { $0.members.values.sorted { $0.number < $1.number } } }
 
     /// Waits until something holds.
-    func wait<Found>(_ what: String, for find: @escaping @Sendable ([TestMember]) -> Found?) async throws -> Found where Found: Sendable {
+    func wait<Found>(_ what: String, for find: @escaping @Sendable ([TestMember]) -> Found?) async throws -> Found
+    where Found: Sendable {
         let found: Result<Found, Failure> = try await SystemThread.run("wait") {
             self.state.wait { state in
-                guard state.failures.isEmpty else { return .failure(Failure(description: "\(what): \(state.failures)")) }
+                guard state.failures.isEmpty else {
+                    return .failure(Failure(description: "\(what): \(state.failures)"))
+                }
                 return find(state.members.values.sorted { $0.number < $1.number }).map { .success($0) }
             }
         }
@@ -91,6 +94,27 @@ final class TestCluster: Sendable {
     /// The one that takes writes.
     func leader() async throws -> TestMember {
         try await wait("a leader") { members in members.first { $0.replicator.standing.isServing } }
+    }
+
+    /// Writes, again and again until somebody who leads says that it is done: on a busy machine leaders change.
+    @discardableResult
+    func write(_ key: String, _ value: String) async throws -> TestMember {
+        while true {
+            let leader = try await leader()
+            if case .success = await leader.put(key, value) { return leader }
+        }
+    }
+
+    /// Waits until every node has everything that was committed before.
+    /// - Returns: The rows of each.
+    func agree() async throws -> [[EngineRow]] {
+        let leader = try await write("end", "end")
+        let revision = try StateReader(leader.engine.snapshot()).meta.revision
+        _ = try await wait("revision \(revision) everywhere") { members in
+            members.allSatisfy { (try? StateReader($0.engine.snapshot()).meta.revision) ?? .none >= revision }
+                ? true : nil
+        }
+        return try members.map { try dump($0.engine.snapshot()) }
     }
 
     func wires(of number: Int) -> Wires { Wires(cluster: self, number: number) }
@@ -172,11 +196,11 @@ final class TestMember: Sendable {
             engine: engine, meta: reader.meta, position: try engine.appliedPosition, observer: observer)
         self.stage = stage
         let queue = ProposalQueue(countMax: 10_000, bytesMax: 64 << 20)
-        queue.hold(true)
+        queue.pause(LeaderDuties.noLeader, by: .leader)
         self.queue = queue
         let log = ClusterLog(opened.writer)
         let (engine, observer, store) = (engine, observer, cluster.store)
-        let logger = Logger(label: "node-\(number)") { StreamLogHandler.standardError(label: $0) }
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let ended = Monitor<String?>(nil)
         self.ended = ended
         var parts = Replicator.Parts(
@@ -185,22 +209,24 @@ final class TestMember: Sendable {
             makeLeading: { replicator, beginning in
                 var parts = LeaderDuties.Parts(
                     engine: engine, log: log, queue: queue, stage: stage, observer: observer)
-                parts.makeUploader = { beginning, replicator in
+                parts.makeStore = { beginning, replicator in
                     var settings = LogUploader.Settings()
                     settings.ageMax = .milliseconds(50)
-                    return LogUploader(
-                        store: store, databaseID: cluster.database, term: beginning.term, end: beginning.fenced,
-                        endTerm: beginning.term, settings: settings, logger: logger,
-                        readBack: { range in
-                            guard case .entries(let found) = try log.entries.entries(
-                                from: range.lowerBound, through: range.upperBound, maxBytes: .max)
-                            else { return [] }
-                            return found
-                        },
-                        onStored: { replicator.stored(through: $0.index, term: beginning.term) },
-                        onFailure: { failure in
-                            if let term = failure.deposedBy { replicator.deposed(by: term) }
-                        })
+                    return UploadAlone(
+                        LogUploader(
+                            store: store, databaseID: cluster.database, term: beginning.term, end: beginning.fenced,
+                            endTerm: beginning.term, settings: settings, logger: logger,
+                            readBack: { range in
+                                guard
+                                    case .entries(let found) = try log.entries.entries(
+                                        from: range.lowerBound, through: range.upperBound, maxBytes: .max)
+                                else { return [] }
+                                return found
+                            },
+                            onStored: { replicator.stored(through: $0.index, term: beginning.term) },
+                            onFailure: { failure in
+                                if let term = failure.deposedBy { replicator.deposed(by: term) }
+                            }))
                 }
                 return try LeaderDuties(beginning, replicator, parts)
             }, logger: logger,
@@ -216,13 +242,9 @@ final class TestMember: Sendable {
     }
 
     func end() async throws {
-        await replicator.stop()
-        queue.close(DatabaseError(.stopped, "the node is gone"))
-        queue.hold(false)
-        try await SystemThread.run("end") { [queue, stage, applying, engine] in
-            while let rest = queue.takeAll() {
-                for proposal in rest { proposal.complete(.failure(DatabaseError(.stopped))) }
-            }
+        try await SystemThread.run("end") { [replicator, queue, stage, applying, engine] in
+            replicator.stop()
+            queue.close(DatabaseError(.stopped, "the node is gone"))
             stage.stop()
             applying.join()
             try engine.close()
@@ -242,6 +264,24 @@ final class TestMember: Sendable {
 
     func value(_ key: String) throws -> String? {
         try StateReader(engine.snapshot()).latest([UInt8](key)).map { String(decoding: $0.value, as: UTF8.self) }
+    }
+}
+
+/// Uploads the log, and makes no checkpoints.
+private final class UploadAlone: LeaderStore {
+    let uploader: LogUploader
+    private let thread: SystemThread
+
+    init(_ uploader: LogUploader) {
+        self.uploader = uploader
+        thread = SystemThread(name: "t4-upload") { uploader.run() }
+    }
+
+    func serve(behind last: LogPosition) {}
+
+    func stop() {
+        uploader.stop()
+        thread.join()
     }
 }
 

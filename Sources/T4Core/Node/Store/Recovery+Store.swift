@@ -53,6 +53,22 @@ extension Recovery {
         return result
     }
 
+    /// Fills the engine from the newest checkpoint where the local log does not lead there; the log begins behind it then.
+    func reachCheckpoint(_ store: Store) throws -> LogPosition {
+        var head = try newestHead(store)
+        if head == nil, let branch = try store.branch() {
+            try begin(branch)
+            head = try newestHead(store)
+        }
+        try beginBehindRestore()
+        guard let head, try engine.appliedPosition.index < head.index else { return head?.position ?? .zero }
+        if try replayLog(upTo: head.position) { return head.position }
+        let base = try restore(store, head)
+        // What the log has before is not needed; if it ends behind the checkpoint, it is another history.
+        if try term(of: base.index) != base.term { try beginLog(behind: base, keep: log.end.index > base.index) }
+        return head.position
+    }
+
     /// The head, or one that stands in for a damaged one.
     private func newestHead(_ store: Store) throws -> Head? {
         guard let found = try store.checkpoints.headOrStandIn() else { return nil }

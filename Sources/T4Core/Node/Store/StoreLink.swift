@@ -96,6 +96,7 @@ final class StoreLink: Sendable {
     ///   - chain: Where the chain ends before that.
     func uploader(
         _ id: DatabaseID, wal: String, term: UInt64, behind chain: LogChain.End, outage: OutageGuard?,
+        onStored: @escaping @Sendable (LogPosition) -> Void = { _ in },
         onFailure: @escaping @Sendable (any Error) -> Void
     ) -> LogUploader {
         var uploads = LogUploader.Settings()
@@ -106,7 +107,7 @@ final class StoreLink: Sendable {
             store: store, databaseID: id, term: term, end: chain.position, endTerm: chain.term, settings: uploads,
             timer: timer, logger: logger, trail: trail,
             readBack: readBack(wal, id),
-            onOutage: { outage?.note(isOut: $0) }, onFailure: onFailure)
+            onOutage: { outage?.note(isOut: $0) }, onStored: onStored, onFailure: onFailure)
     }
 
     private func readBack(_ wal: String, _ id: DatabaseID) -> LogUploader.ReadBack {

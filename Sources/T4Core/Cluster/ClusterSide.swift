@@ -1,0 +1,148 @@
+import Logging
+import T4Protocols
+
+/// A node of a cluster: it follows, leads and follows again.
+final class ClusterSide: NodeSide {
+    let replicator: Replicator
+    private let core: NodeCore
+    private let log: ClusterLog
+    private let opened: OpenedReplica
+    private let receiver: ReplicaReceiver
+    private let connection: NodeCluster.Connection
+    /// What works with the store, while this node leads.
+    private let duties: Monitor<StoreDuties?>
+    /// How the replica ended, once it has.
+    private let ended: Monitor<Replicator.End??>
+    private let stopTimeout: Duration
+    private let timer: BackoffTimer
+    private let logger: Logger
+
+    init(
+        _ configuration: NodeConfiguration, _ cluster: NodeCluster, _ opened: OpenedReplica, _ core: NodeCore,
+        clock: Clock, timer: BackoffTimer, logger: Logger, onDamage: @escaping @Sendable (DamagedEngine) -> Void
+    ) throws {
+        self.core = core
+        self.opened = opened
+        self.timer = timer
+        self.logger = logger
+        receiver = opened.receiver
+        connection = opened.connection
+        stopTimeout = opened.link.settings.stopTimeout
+        let log = ClusterLog(opened.log.writer)
+        self.log = log
+        opened.log.writer.syncTimes = core.statistics.logSyncs
+        let duties = Monitor<StoreDuties?>(nil)
+        self.duties = duties
+        let ended = Monitor<Replicator.End??>(nil)
+        self.ended = ended
+        let (leases, publisher, engine) = (core.leases, core.publisher, core.engine)
+        let member = opened.identity.instance.shortNumber
+        core.queue.pause(LeaderDuties.noLeader, by: .leader)
+        replicator = try Replicator(
+            opened.replica, time: opened.time,
+            Replicator.Parts(
+                log: log, chain: opened.chain, election: cluster.election, transport: opened.connection.transport,
+                engine: core.engine, stage: core.stage,
+                makeLeading: { replicator, beginning in
+                    var parts = LeaderDuties.Parts(
+                        engine: core.engine, log: log, queue: core.queue, stage: core.stage, observer: publisher,
+                        clock: clock, limits: configuration.commitLimits)
+                    parts.makeQuota = { configuration.makeQuota(engine, member: member) }
+                    parts.makeStore = { beginning, replicator in
+                        let made = try ClusterSide.makeStore(
+                            beginning, replicator, configuration, cluster, opened, core, log.entries, clock, timer,
+                            logger, onDamage)
+                        duties.withLock { $0 = made }
+                        return made
+                    }
+                    parts.onServe = { leases.promote() }
+                    parts.onEnd = {
+                        leases.pause()
+                        duties.withLock { $0 = nil }
+                    }
+                    return try LeaderDuties(beginning, replicator, parts)
+                }, wall: clock, timer: timer, logger: logger,
+                onEnd: { end in
+                    if let end { publisher.failed(end) }
+                    ended.withLock { $0 = .some(end) }
+                    ended.broadcast()
+                }))
+    }
+
+    /// Begins what a leader does with the object store.
+    private static func makeStore(
+        _ beginning: LeadershipBeginning, _ replicator: Replicator, _ configuration: NodeConfiguration,
+        _ cluster: NodeCluster, _ opened: OpenedReplica, _ core: NodeCore, _ entries: LogEntries, _ clock: Clock,
+        _ timer: BackoffTimer, _ logger: Logger, _ onDamage: @escaping @Sendable (DamagedEngine) -> Void
+    ) throws -> StoreDuties {
+        let (link, database, publisher) = (opened.link, opened.identity.database, core.publisher)
+        let queue = core.queue
+        link.trail.begin(at: beginning.last.index)
+        let outage = cluster.durability == .objectStore ? OutageGuard(queue, link.settings, timer) : nil
+        let uploader = link.uploader(
+            database, wal: opened.directory.wal, term: beginning.term,
+            behind: LogChain.End(position: beginning.fenced, term: beginning.term, time: 0), outage: outage,
+            onStored: { replicator.stored(through: $0.index, term: beginning.term) },
+            onFailure: { failure in
+                if let term = (failure as? LogUploader.Failure)?.deposedBy {
+                    replicator.deposed(by: term)
+                } else {
+                    publisher.failed(failure)
+                }
+            })
+        var parts = StoreDuties.Parts(
+            link: link, identity: opened.identity, directory: opened.directory, entries: entries, core: core,
+            writer: opened.makeWriter(), covered: opened.covered, beginsAnew: false, space: configuration.tableSpace,
+            clock: clock, timer: timer, logger: logger, onDamage: onDamage)
+        parts.onPruned = { replicator.forgotten(through: $0) }
+        return StoreDuties(uploader, term: beginning.term, parts)
+    }
+
+    var term: UInt64 { replicator.standing.term }
+    var storeDuties: StoreDuties? { duties.withLock { $0 } }
+
+    /// Callers never commit in a cluster: they would wait for the other nodes.
+    func commitHere(_ proposal: Proposal) { core.queue.handBack(proposal) }
+
+    func start() {
+        replicator.start()
+        receiver.begin(replicator)
+    }
+
+    func finish() {
+        // In good order, but not for ever.
+        replicator.resign()
+        let (ended, timer, limit) = (ended, timer, stopTimeout)
+        let late = Task {
+            await timer.pause(limit)
+            ended.withLock { if $0 == nil { $0 = .some(nil) } }
+            ended.broadcast()
+        }
+        _ = ended.wait { $0 }
+        late.cancel()
+        receiver.end()
+        opened.link.endRetries()
+        replicator.stop()
+        connection.close()
+        core.compactor.stop()
+    }
+
+    func close() { log.close() }
+}
+
+extension OutageGuard {
+    /// Refuses writes while the store stays away.
+    fileprivate convenience init(_ queue: ProposalQueue, _ settings: NodeStore, _ timer: BackoffTimer) {
+        let reason = "the object store has not taken the log for \(settings.outageTimeout)"
+        self.init(
+            limit: settings.outageTimeout, timer: timer,
+            onTrip: { queue.pause(DatabaseError(.storeUnavailable, reason), by: .store) },
+            onEnd: { queue.resume(.store) })
+    }
+}
+
+extension StoreDuties: LeaderStore {
+    func serve(behind last: LogPosition) {
+        beginCheckpoints()
+    }
+}

@@ -1,0 +1,77 @@
+import Synchronization
+package import T4Protocols
+
+/// The cluster that a node takes part in: nodes with one object store and one election.
+package struct NodeCluster: Sendable {
+    /// Who a node is to the others.
+    package struct Member: Hashable, Sendable {
+        /// The database; all members have the same.
+        package var database: DatabaseID
+        /// The configured name.
+        package var nodeID: String
+        /// Fresh with each data directory.
+        package var instance: String
+    }
+
+    /// What a node says and hears through.
+    package struct Connection: Sendable {
+        /// Carries what it says.
+        package var transport: any ReplicaTransport
+        /// Where the others reach it.
+        package var address: String
+        /// Closes it; nothing is received any more when it returns. Blocks.
+        package var close: @Sendable () -> Void
+
+        /// Puts it together.
+        package init(
+            transport: any ReplicaTransport, address: String, close: @escaping @Sendable () -> Void
+        ) {
+            self.transport = transport
+            self.address = address
+            self.close = close
+        }
+    }
+
+    /// Who leads. Stays open for as long as the node runs.
+    package var election: any Election
+    /// When a write counts as durable: `.replicated` or `.objectStore`.
+    package var durability: ReplicaConfiguration.Durability
+    /// See `ReplicaConfiguration`; the same on all nodes.
+    package var electionTimeout = Duration.milliseconds(1_500)
+    package var leadershipTTL = Duration.seconds(5)
+    package var recordInterval = Duration.milliseconds(500)
+    /// Connects a node to the others, once it knows who it is. What is received goes to the receiver. Blocks.
+    package var connect: @Sendable (Member, ReplicaReceiver) throws -> Connection
+
+    /// A cluster with the usual times.
+    package init(
+        election: any Election, durability: ReplicaConfiguration.Durability,
+        connect: @escaping @Sendable (Member, ReplicaReceiver) throws -> Connection
+    ) {
+        self.election = election
+        self.durability = durability
+        self.connect = connect
+    }
+}
+
+/// Takes what other nodes say. Nothing blocks; what comes before the node takes part is dropped.
+package final class ReplicaReceiver: Sendable {
+    private let replicator = Mutex<Replicator?>(nil)
+
+    package init() {}
+
+    func begin(_ replicator: Replicator) { self.replicator.withLock { $0 = replicator } }
+
+    func end() { replicator.withLock { $0 = nil } }
+
+    /// Another node says something.
+    /// - Parameters:
+    ///   - entries: Those that an append names.
+    ///   - held: Let go of when they are on disk.
+    package func receive(_ message: ReplicaMessage, entries: [LogEntry], held: (any Sendable)? = nil) {
+        replicator.withLock { $0 }?.receive(message, entries: entries, held: held)
+    }
+
+    /// A stream to another node is lost.
+    package func disconnected(_ instance: String) { replicator.withLock { $0 }?.disconnected(instance) }
+}
