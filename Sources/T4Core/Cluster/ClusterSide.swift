@@ -75,21 +75,14 @@ final class ClusterSide: NodeSide {
         _ cluster: NodeCluster, _ opened: OpenedReplica, _ core: NodeCore, _ entries: LogEntries, _ clock: Clock,
         _ timer: BackoffTimer, _ logger: Logger, _ onDamage: @escaping @Sendable (DamagedEngine) -> Void
     ) throws -> StoreDuties {
-        let (link, database, publisher) = (opened.link, opened.identity.database, core.publisher)
-        let queue = core.queue
+        let (link, database, queue) = (opened.link, opened.identity.database, core.queue)
         link.trail.begin(at: beginning.last.index)
         let outage = cluster.durability == .objectStore ? OutageGuard(queue, link.settings, timer) : nil
         let uploader = link.uploader(
             database, wal: opened.directory.wal, term: beginning.term,
             behind: LogChain.End(position: beginning.fenced, term: beginning.term, time: 0), outage: outage,
             onStored: { replicator.stored(through: $0.index, term: beginning.term) },
-            onFailure: { failure in
-                if let term = (failure as? LogUploader.Failure)?.deposedBy {
-                    replicator.deposed(by: term)
-                } else {
-                    publisher.failed(failure)
-                }
-            })
+            onFailure: { replicator.uploadFailed($0, term: beginning.term) })
         var parts = StoreDuties.Parts(
             link: link, identity: opened.identity, directory: opened.directory, entries: entries, core: core,
             writer: opened.makeWriter(), covered: opened.covered, beginsAnew: false, space: configuration.tableSpace,

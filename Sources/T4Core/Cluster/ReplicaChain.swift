@@ -22,7 +22,7 @@ package protocol ReplicaChain: Sendable {
 package struct ChainReading: Sendable {
     /// Its terms.
     package var view: ChainView
-    /// Commit time of its last entry, nanoseconds since 1970; 0 where none was read.
+    /// Commit time of its last entry, or of what a checkpoint covers, nanoseconds since 1970; 0 where there is nothing.
     package var time: UInt64
     /// Entries at its end; nil where they were too many.
     package var entries: [LogEntry]?
@@ -48,7 +48,8 @@ package struct StoreChain: ReplicaChain {
     }
 
     package func read(keepingBehind index: UInt64) throws -> ChainReading {
-        let base = try base()
+        let head = try checkpoints.headOrStandIn()?.head
+        let base = head?.position ?? .zero
         var log = TermLog(base: base)
         var kept: [LogEntry]? = []
         var size = 0
@@ -59,7 +60,10 @@ package struct StoreChain: ReplicaChain {
             if size > StoreChain.keptBytesMax { kept = nil } else { kept?.append(entry) }
             return .next
         }
-        return ChainReading(view: ChainView(log: log, headerTerm: end.term), time: end.time, entries: kept)
+        var time = end.time
+        // Later entries must not be older.
+        if end.objectCount == 0, let head { time = try checkpoints.newest(of: head).file.envelope.commitTime }
+        return ChainReading(view: ChainView(log: log, headerTerm: end.term), time: time, entries: kept)
     }
 
     package func visit(after index: UInt64, _ visit: (LogEntry) throws -> LogStep) throws {

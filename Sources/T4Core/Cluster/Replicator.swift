@@ -238,8 +238,13 @@ package final class Replicator: Sendable {
     /// Everything up to there is uploaded.
     package func stored(through index: UInt64, term: UInt64) { post(.stored(through: index, term: term)) }
 
-    /// A later leader writes to the store.
-    package func deposed(by term: UInt64) { post(.deposed(by: term)) }
+    /// The log can no longer be uploaded under this term.
+    package func uploadFailed(_ failure: any Error, term: UInt64) {
+        if let other = (failure as? LogUploader.Failure)?.deposedBy { return post(.deposed(by: other)) }
+        // Whoever leads no more cuts off what was to be uploaded.
+        let leads = state.withLock { $0.replica.role == .leading && $0.replica.term == term }
+        if leads { fail("the log cannot be uploaded: \(failure)") }
+    }
 
     /// The log on disk begins behind this entry now.
     package func forgotten(through index: UInt64) { post(.forgotten(through: index)) }

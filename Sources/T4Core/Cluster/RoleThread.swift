@@ -127,6 +127,15 @@ final class RoleThread: Sendable {
             index: try engine.appliedPosition.index)
     }
 
+    /// Waits until a group is in the engine, also while that has no space.
+    private func waitUntilApplied(_ group: UInt64) throws(EngineError) {
+        repeat {
+            guard stage.waitForSpace(), stage.waitUntilApplied(group) else {
+                throw EngineError(.closed, "the local engine has failed")
+            }
+        } while stage.isFull
+    }
+
     private func obey(
         _ order: Order, _ role: inout Role, _ time: () -> UInt64,
         _ makeLeading: (LeadershipBeginning) throws -> any Leading
@@ -140,7 +149,7 @@ final class RoleThread: Sendable {
             let group = role.leading?.end() ?? role.applier.applier.number
             role.leading = nil
             role.beginning = nil
-            guard stage.waitUntilApplied(group) else { throw EngineError(.closed, "the local engine has failed") }
+            try waitUntilApplied(group)
             role.applier = try applier(after: group)
             // What was committed at the end was perhaps not passed on any more.
             try role.applier.apply(through: state.withLock { $0.committed })

@@ -224,9 +224,7 @@ final class TestMember: Sendable {
                                 return found
                             },
                             onStored: { replicator.stored(through: $0.index, term: beginning.term) },
-                            onFailure: { failure in
-                                if let term = failure.deposedBy { replicator.deposed(by: term) }
-                            }))
+                            onFailure: { replicator.uploadFailed($0, term: beginning.term) }))
                 }
                 return try LeaderDuties(beginning, replicator, parts)
             }, logger: logger,
