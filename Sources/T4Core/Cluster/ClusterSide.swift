@@ -33,6 +33,7 @@ final class ClusterSide: NodeSide {
         opened.log.writer.syncTimes = core.statistics.logSyncs
         let duties = Monitor<StoreDuties?>(nil)
         self.duties = duties
+        let outages = Monitor<OutageGuard?>(nil)
         let ended = Monitor<Replicator.End??>(nil)
         self.ended = ended
         let (leases, publisher, engine) = (core.leases, core.publisher, core.engine)
@@ -50,14 +51,15 @@ final class ClusterSide: NodeSide {
                     parts.makeQuota = { configuration.makeQuota(engine, member: member) }
                     parts.makeStore = { beginning, replicator in
                         let made = try ClusterSide.makeStore(
-                            beginning, replicator, configuration, cluster, opened, core, log.entries, clock, timer,
-                            logger, onDamage)
+                            beginning, replicator, configuration, cluster, opened, core, log.entries, outages, clock,
+                            timer, logger, onDamage)
                         duties.withLock { $0 = made }
                         return made
                     }
                     parts.onServe = { leases.promote() }
                     parts.onEnd = {
                         leases.pause()
+                        outages.withLock { $0 }?.end()
                         duties.withLock { $0 = nil }
                     }
                     return try LeaderDuties(beginning, replicator, parts)
@@ -72,12 +74,14 @@ final class ClusterSide: NodeSide {
     /// Begins what a leader does with the object store.
     private static func makeStore(
         _ beginning: LeadershipBeginning, _ replicator: Replicator, _ configuration: NodeConfiguration,
-        _ cluster: NodeCluster, _ opened: OpenedReplica, _ core: NodeCore, _ entries: LogEntries, _ clock: Clock,
-        _ timer: BackoffTimer, _ logger: Logger, _ onDamage: @escaping @Sendable (DamagedEngine) -> Void
+        _ cluster: NodeCluster, _ opened: OpenedReplica, _ core: NodeCore, _ entries: LogEntries,
+        _ outages: Monitor<OutageGuard?>, _ clock: Clock, _ timer: BackoffTimer, _ logger: Logger,
+        _ onDamage: @escaping @Sendable (DamagedEngine) -> Void
     ) throws -> StoreDuties {
         let (link, database, queue) = (opened.link, opened.identity.database, core.queue)
         link.trail.begin(at: beginning.last.index)
         let outage = cluster.durability == .objectStore ? OutageGuard(queue, link.settings, timer) : nil
+        outages.withLock { $0 = outage }
         let uploader = link.uploader(
             database, wal: opened.directory.wal, term: beginning.term,
             behind: LogChain.End(position: beginning.fenced, term: beginning.term, time: 0), outage: outage,
@@ -85,8 +89,10 @@ final class ClusterSide: NodeSide {
             onFailure: { replicator.uploadFailed($0, term: beginning.term) })
         var parts = StoreDuties.Parts(
             link: link, identity: opened.identity, directory: opened.directory, entries: entries, core: core,
-            writer: opened.makeWriter(), covered: opened.covered, beginsAnew: false, space: configuration.tableSpace,
+            writer: opened.makeWriter(), covered: opened.covered, beginsAnew: opened.hasPassedOver,
+            space: configuration.tableSpace,
             clock: clock, timer: timer, logger: logger, onDamage: onDamage)
+        parts.isShared = true
         parts.onPruned = { replicator.forgotten(through: $0) }
         return StoreDuties(uploader, term: beginning.term, parts)
     }
@@ -98,6 +104,8 @@ final class ClusterSide: NodeSide {
     func commitHere(_ proposal: Proposal) { core.queue.handBack(proposal) }
 
     func start() {
+        let replicator = replicator
+        core.publisher.whenFailed.withLock { $0 = { replicator.fail("this node has failed: \($0)") } }
         replicator.start()
         receiver.begin(replicator)
     }

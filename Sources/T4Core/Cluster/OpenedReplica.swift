@@ -12,6 +12,8 @@ struct OpenedReplica: Sendable {
     var chain: StoreChain
     /// The last entry that the newest checkpoint covers.
     var covered: UInt64
+    /// A checkpoint could not be loaded, and others are not to use its tables again.
+    var hasPassedOver: Bool
     var replica: Replica
     /// Commit time of the log's last entry.
     var time: UInt64

@@ -16,7 +16,7 @@ final class Outbox: Sendable {
     private let entries: LogEntries
     private let transport: any ReplicaTransport
     private let state = Monitor(State())
-    /// Bytes that are read at once.
+    /// Bytes of entries that are sent in one message, but for a read more.
     private static let readBytes = 4 << 20
 
     init(_ entries: LogEntries, _ transport: any ReplicaTransport) {
@@ -67,14 +67,16 @@ final class Outbox: Sendable {
         guard case .append(let append) = message.body, append.count > 0 else {
             return transport.send(message, entries: [], to: instance)
         }
-        var found: [LogEntry] = []
-        while found.count < append.count {
+        // What is left is asked for again.
+        var (found, bytes): ([LogEntry], Int) = ([], 0)
+        while found.count < append.count, bytes < Outbox.readBytes {
             let next = append.previous.index + 1 + UInt64(found.count)
             guard
                 case .entries(let more) = try entries.entries(
                     from: next, through: append.through, maxBytes: Outbox.readBytes), !more.isEmpty
             else { break }
             found += more
+            bytes += more.reduce(0) { $0 + EntryRun.size($1) }
         }
         // A message of a leadership that is over: the log has become another one since.
         guard !found.isEmpty, EntryRun.terms(found) == append.entries.prefix(entries: found.count) else { return }
@@ -88,7 +90,7 @@ final class Outbox: Sendable {
 
 extension [TermRun] {
     /// The terms of the first entries.
-    fileprivate func prefix(entries count: Int) -> [TermRun] {
+    func prefix(entries count: Int) -> [TermRun] {
         var result: [TermRun] = []
         var left = UInt64(count)
         for run in self where left > 0 {

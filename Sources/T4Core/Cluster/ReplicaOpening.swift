@@ -7,12 +7,17 @@ package struct ReplicaOpening {
     package enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
         /// The engine has applied what the cluster has not committed.
         case conflict(at: UInt64)
+        /// The store has nothing of what was before the log.
+        case notSeeded(LogPosition)
         /// Log and engine end before the chain begins.
         case tooFarBack(LogPosition)
 
         package var description: String {
             switch self {
             case .conflict(let index): Replicator.End.conflict(at: index).description
+            case .notSeeded(let base):
+                "the object store has nothing of this database, and the log of this node begins behind entry \(base.index): "
+                    + "start it once alone, which makes the first checkpoint"
             case .tooFarBack(let base): Replicator.End.restore(base).description
             }
         }
@@ -43,6 +48,7 @@ package struct ReplicaOpening {
         let applied = try engine.appliedPosition.index
         let reading = try chain.read(keepingBehind: applied)
         var log = opened.terms
+        guard reading.view.log.last.index >= log.base.index else { throw Failure.notSeeded(log.base) }
         switch reading.view.adoption(by: log, committed: applied) {
         case .nothing: break
         case .append(let index):

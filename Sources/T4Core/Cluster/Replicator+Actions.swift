@@ -64,6 +64,8 @@ extension Replicator {
         state.end = state.end ?? end
         state.hasEnded = true
         let (reason, onEnd) = (state.end, parts.onEnd)
+        if state.beginning != nil { _ = roles.add(.stepDown) }
+        state.beginning = nil
         let reads = state.reads.values
         state.reads = [:]
         effects.works.append {
@@ -96,10 +98,12 @@ extension Replicator {
     ) {
         guard let reading = state.reading else { preconditionFailure("a chain that was not read") }
         let term = state.replica.term
-        let isThere = last <= state.replica.log.last.index
+        let log = state.replica.log
+        let isThere = last <= log.last.index
+        let terms = isThere ? log.runs(from: previous.index + 1, through: last) : []
         let beginning = isThere ? nil : termEntry(at: LogPosition(term: term, index: previous.index + 1), &state)
         effects.tasks.append {
-            await self.fence(attempt, term, behind: reading, through: last, with: beginning)
+            await self.fence(attempt, term, behind: reading, terms, with: beginning)
         }
     }
 }

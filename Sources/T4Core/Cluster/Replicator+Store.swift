@@ -40,7 +40,10 @@ extension Replicator {
             state.withLock { state in
                 guard state.replica.attempt == attempt else { return Effects() }
                 state.reading = reading
-                return step(&state, .chain(reading.view, attempt: attempt))
+                let effects = step(&state, .chain(reading.view, attempt: attempt))
+                // Taken by now, if they were wanted.
+                state.reading?.entries = nil
+                return effects
             })
     }
 
@@ -53,21 +56,28 @@ extension Replicator {
     }
 
     func fence(
-        _ attempt: UInt64, _ term: UInt64, behind reading: ChainReading, through last: UInt64,
-        with beginning: LogEntry?
+        _ attempt: UInt64, _ term: UInt64, behind reading: ChainReading, _ terms: [TermRun], with beginning: LogEntry?
     ) async {
-        let (chain, log) = (parts.chain, parts.log.entries)
+        let (chain, log) = (parts.chain, parts.log)
         let first = reading.view.log.last.index + 1
+        let last = first + terms.reduce(0) { $0 + $1.count } - 1
         let outcome = await insist("putting the first object of term \(term)", while: { isCurrent(attempt) }) {
             var entries: [LogEntry] = []
             if let beginning {
                 entries = [beginning]
-            } else if case .entries(let found) = try log.entries(
-                from: first, through: last, maxBytes: Replicator.fenceBytesMax)
-            {
-                entries = found
+            } else {
+                // What was cut off and written may be on its way still.
+                log.waitUntilDone()
+                if case .entries(let found) = try log.entries.entries(
+                    from: first, through: last, maxBytes: Replicator.fenceBytesMax)
+                {
+                    entries = found
+                }
             }
-            guard !entries.isEmpty else { throw LogError(.corrupted, "the log does not have entry \(first)") }
+            let isRight = beginning != nil || EntryRun.terms(entries) == terms.prefix(entries: entries.count)
+            guard !entries.isEmpty, isRight else {
+                throw LogError(.corrupted, "the log does not have entry \(first) as it should be")
+            }
             return try chain.fence(entries, term: term, behind: reading)
         }
         guard let outcome else { return }

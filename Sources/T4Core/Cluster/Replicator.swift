@@ -294,10 +294,16 @@ package final class Replicator: Sendable {
         guard !state.hasEnded else { return effects }
         for action in state.replica.handle(event, at: parts.clock.now) {
             perform(action, &state, &effects, entries, held)
+            if state.hasEnded { break }
         }
         servesUntil.store(
             state.replica.servesUntil.map { max($0.nanoseconds, 1) } ?? 0, ordering: .releasing)
-        needsChainNow.store(state.replica.needsChain, ordering: .releasing)
+        if !needsChainNow.exchange(state.replica.needsChain, ordering: .acquiringAndReleasing),
+            state.replica.needsChain
+        {
+            // What was written while it was not needed is waited for now.
+            effects.works.append { [roles] in roles.flush() }
+        }
         let standing = Standing(state.replica)
         if standing != state.standing {
             state.standing = standing
@@ -329,7 +335,7 @@ package final class Replicator: Sendable {
     }
 
     /// Nothing goes on any more.
-    func fail(_ what: String) {
+    package func fail(_ what: String) {
         let isFirst = state.withLock { state in
             defer { state.end = state.end ?? .failed(what) }
             return state.end == nil && !state.hasEnded

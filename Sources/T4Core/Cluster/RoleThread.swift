@@ -129,11 +129,11 @@ final class RoleThread: Sendable {
 
     /// Waits until a group is in the engine, also while that has no space.
     private func waitUntilApplied(_ group: UInt64) throws(EngineError) {
-        repeat {
+        while stage.applied < group {
             guard stage.waitForSpace(), stage.waitUntilApplied(group) else {
                 throw EngineError(.closed, "the local engine has failed")
             }
-        } while stage.isFull
+        }
     }
 
     private func obey(
@@ -157,6 +157,8 @@ final class RoleThread: Sendable {
         guard let beginning = role.beginning, let leading = role.leading, role.applier.index >= beginning.last.index
         else { return }
         role.beginning = nil
+        // Who decides from now on reads the engine once.
+        try waitUntilApplied(role.applier.applier.number)
         try leading.serve(behind: beginning.last, time: time(), group: role.applier.applier.number)
         tell(leading)
     }

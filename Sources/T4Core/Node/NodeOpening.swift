@@ -196,7 +196,8 @@ struct NodeOpening {
             return OpenedReplica(
                 directory: directory, identity: identity, home: home, engine: found.engine,
                 log: OpenedReplica.Opened(writer: found.log.writer), link: link, chain: chain,
-                covered: found.covered, replica: replica, time: time, receiver: receiver, connection: connection,
+                covered: found.covered, hasPassedOver: found.hasPassedOver, replica: replica, time: time,
+                receiver: receiver, connection: connection,
                 makeWriter: {
                     link.writer(database, lineage: identity.lineage, wal: wal, author: author, clock: clock)
                 })

@@ -14,6 +14,8 @@ final class Publisher: CommitObserver {
     private let hasFailed = Monitor(false)
     /// Set right after both are made.
     let compactor = Monitor<Compactor?>(nil)
+    /// Hears, before anybody else, that the node has failed.
+    let whenFailed = Monitor<(@Sendable (any Error) -> Void)?>(nil)
     /// The same; stays nil without an object store.
     let checkpointer = Monitor<Checkpointer?>(nil)
 
@@ -102,6 +104,7 @@ final class Publisher: CommitObserver {
         statistics.failed()
         logger.critical("the node can take no more writes and must be restarted: \(error)")
         queue.close(DatabaseError(.stopped, "the node has failed: \(error)"))
+        whenFailed.withLock { $0 }?(error)
         onFailure(error)
     }
 }

@@ -99,14 +99,22 @@ final class Recovery {
         return recovered()
     }
 
+    /// Log and engine of a node of a cluster.
+    struct Clustered {
+        var engine: any LocalEngine
+        var log: Log.Opened
+        /// The last entry that the newest checkpoint covers.
+        var covered: UInt64
+        var hasPassedOver: Bool
+    }
+
     /// Log and engine of a node of a cluster, neither of which ends before the newest checkpoint. Entries behind that are looked
     /// at later: which of them count is for the cluster to say.
-    /// - Returns: Both, and the last entry that the newest checkpoint covers.
-    func runInCluster(_ store: Store) throws -> (engine: any LocalEngine, log: Log.Opened, covered: UInt64) {
+    func runInCluster(_ store: Store) throws -> Clustered {
         do {
             let covered = try reachCheckpoint(store)
             try checkReach()
-            return (engine, log, covered.index)
+            return Clustered(engine: engine, log: log, covered: covered.index, hasPassedOver: hasPassedOver)
         } catch {
             log.writer.close()
             do { try engine.close() } catch { logger.warning("the engine did not close: \(error)") }

@@ -20,6 +20,8 @@ import Testing
         /// Nodes that have to be started again, for their log ends before the oldest entry that is kept.
         let behind = Mutex<Set<Int>>([])
         let failures = Mutex<[String]>([])
+        /// Nothing gets through to anybody.
+        let isCut = Mutex(false)
         let engine: String
         let folder = FileManager.default.temporaryDirectory.appending(path: "t4-nodes-\(UUID().uuidString)")
 
@@ -37,10 +39,12 @@ import Testing
             let nodes: Nodes
 
             func send(_ message: ReplicaMessage, entries: [LogEntry], to instance: String) {
+                if nodes.isCut.withLock({ $0 }) { return }
                 nodes.receivers.withLock { $0[instance] }?.receiver.receive(message, entries: entries)
             }
 
             func greet(_ address: String, _ message: ReplicaMessage) {
+                if nodes.isCut.withLock({ $0 }) { return }
                 nodes.receivers.withLock { all in all.values.first { $0.address == address } }?.receiver
                     .receive(message, entries: [])
             }
@@ -159,6 +163,29 @@ import Testing
             let rows = try await nodes.agree()
             #expect(rows.count == 2 && rows[0] == rows[1])
             #expect(second.revision >= Revision(4))
+        } catch {
+            try await nodes.stopAll()
+            throw error
+        }
+        try await nodes.stopAll()
+    }
+
+    /// A log without entries has no file.
+    @Test func aNodeFilledFromACheckpointStartsAgain() async throws {
+        let nodes = try await Nodes(engine: "lmdb")
+        do {
+            let first = try await nodes.start(1)
+            try await nodes.write("a", "1")
+            _ = try await first.checkpoint()
+            nodes.isCut.withLock { $0 = true }
+            for _ in 0..<3 {
+                #expect(try await nodes.start(2).revision == Revision(2))
+                try await nodes.stop(2)
+            }
+            nodes.isCut.withLock { $0 = false }
+            try await nodes.start(2)
+            let rows = try await nodes.agree()
+            #expect(rows.count == 2 && rows[0] == rows[1])
         } catch {
             try await nodes.stopAll()
             throw error

@@ -22,16 +22,18 @@ final class ChainJoiner: Sendable {
     func checkpointBegins(at index: UInt64) { ends.withLock { $0.append(index) } }
 
     /// Joins what ends before the newest place where a checkpoint may end: the next one ends there or later.
+    /// - Parameter limit: Nothing behind that entry is joined.
     /// - Returns: How many objects there are less.
     /// - Throws: As `LogMerger.merge`.
-    func join() throws -> Int {
+    func join(through limit: UInt64) throws -> Int {
         guard let newest = trail.newest else { return 0 }
         let ends = ends.withLock { ends in
-            defer { ends = [] }
-            return ends
+            let taken = ends.filter { $0 <= limit }
+            ends.removeAll { $0 <= limit }
+            return taken
         }
         // All of them are taken first: after an error the local log may go from which the others would be read.
-        let pieces = (ends + [newest.position.index]).map { uploader.takeObjects(through: $0) }
+        let pieces = (ends + [min(newest.position.index, limit)]).map { uploader.takeObjects(through: $0) }
         return try pieces.reduce(0) { removed, objects in removed + (try merger.merge(objects)) }
     }
 }

@@ -5,6 +5,7 @@ final class OutageGuard: Sendable {
     private struct State {
         var isOut = false
         var isTripped = false
+        var isOver = false
         /// Rises with each change, so that an old timer means nothing.
         var generation: UInt64 = 0
     }
@@ -28,10 +29,20 @@ final class OutageGuard: Sendable {
         self.onEnd = onEnd
     }
 
+    /// Tells of nothing any more, and that the store is back if it was out.
+    func end() {
+        state.withLock { state in
+            state.isOver = true
+            state.generation += 1
+            if state.isTripped { onEnd() }
+            state.isTripped = false
+        }
+    }
+
     /// The store began to fail, or answered again.
     func note(isOut: Bool) {
         let generation: UInt64? = state.withLock { state in
-            guard state.isOut != isOut else { return nil }
+            guard state.isOut != isOut, !state.isOver else { return nil }
             state.isOut = isOut
             state.generation += 1
             if !isOut, state.isTripped {

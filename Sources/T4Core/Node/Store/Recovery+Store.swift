@@ -61,7 +61,15 @@ extension Recovery {
             head = try newestHead(store)
         }
         try beginBehindRestore()
-        guard let head, try engine.appliedPosition.index < head.index else { return head?.position ?? .zero }
+        guard let head else { return .zero }
+        let applied = try engine.appliedPosition
+        guard applied.index < head.index else {
+            // A log of which nothing is left has no file, and a start may have died before it began one.
+            if applied == head.position, try term(of: applied.index) != applied.term {
+                try beginLog(behind: applied, keep: log.end.index > applied.index)
+            }
+            return head.position
+        }
         if try replayLog(upTo: head.position) { return head.position }
         let base = try restore(store, head)
         // What the log has before is not needed; if it ends behind the checkpoint, it is another history.

@@ -1,4 +1,5 @@
 import Logging
+import Synchronization
 import T4Protocols
 
 /// What a leader does with the object store: it uploads the log, makes checkpoints, removes what the local log need not keep
@@ -21,6 +22,8 @@ final class StoreDuties: Sendable {
         var clock: Clock
         var timer: BackoffTimer
         var logger: Logger
+        /// Others may lead after this node, or do so already.
+        var isShared = false
         /// Hears that the engine is damaged.
         var onDamage: @Sendable (DamagedEngine) -> Void
         /// Hears that the local log begins behind this entry now.
@@ -63,14 +66,18 @@ final class StoreDuties: Sendable {
             files: parts.directory.tables, space: parts.space,
             beginsAnew: link.settings.checkpoints.beginsAnew || parts.beginsAnew, logger: logger,
             onDamage: parts.onDamage)
+        // Another winner's first object must not get the name of one that was joined into others: it looks only for those that a
+        // checkpoint covers.
+        let joinable = Mutex(parts.isShared ? parts.covered : UInt64.max)
         let collection = link.collection(parts.identity.database, clock: parts.clock)
         let checkpointer = Checkpointer(
             schedule: link.settings.checkpoints, timer: parts.timer, uploader: uploader, published: core.published,
             covered: parts.covered, logger: logger,
             work: Checkpointer.Work(
-                write: { try maker.make(isEnding: $0) }, merge: { try joiner.join() },
-                prune: {
-                    let count = try pruner.run(covered: $0)
+                write: { try maker.make(isEnding: $0) }, merge: { try joiner.join(through: joinable.withLock { $0 }) },
+                prune: { covered in
+                    if parts.isShared { joinable.withLock { $0 = covered } }
+                    let count = try pruner.run(covered: covered)
                     if count > 0 { parts.onPruned(parts.entries.start.index) }
                     return count
                 },
