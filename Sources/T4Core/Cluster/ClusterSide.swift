@@ -15,7 +15,6 @@ final class ClusterSide: NodeSide {
     private let ended: Monitor<Replicator.End??>
     private let stopTimeout: Duration
     private let timer: BackoffTimer
-    private let logger: Logger
 
     init(
         _ configuration: NodeConfiguration, _ cluster: NodeCluster, _ opened: OpenedReplica, _ core: NodeCore,
@@ -24,7 +23,6 @@ final class ClusterSide: NodeSide {
         self.core = core
         self.opened = opened
         self.timer = timer
-        self.logger = logger
         receiver = opened.receiver
         connection = opened.connection
         stopTimeout = opened.link.settings.stopTimeout
@@ -80,7 +78,7 @@ final class ClusterSide: NodeSide {
     ) throws -> StoreDuties {
         let (link, database, queue) = (opened.link, opened.identity.database, core.queue)
         link.trail.begin(at: beginning.last.index)
-        let outage = cluster.durability == .objectStore ? OutageGuard(queue, link.settings, timer) : nil
+        let outage = cluster.durability == .objectStore ? OutageGuard(of: queue, link.settings, timer) : nil
         outages.withLock { $0 = outage }
         let uploader = link.uploader(
             database, wal: opened.directory.wal, term: beginning.term,
@@ -131,19 +129,6 @@ final class ClusterSide: NodeSide {
     func close() { log.close() }
 }
 
-extension OutageGuard {
-    /// Refuses writes while the store stays away.
-    fileprivate convenience init(_ queue: ProposalQueue, _ settings: NodeStore, _ timer: BackoffTimer) {
-        let reason = "the object store has not taken the log for \(settings.outageTimeout)"
-        self.init(
-            limit: settings.outageTimeout, timer: timer,
-            onTrip: { queue.pause(DatabaseError(.storeUnavailable, reason), by: .store) },
-            onEnd: { queue.resume(.store) })
-    }
-}
-
 extension StoreDuties: LeaderStore {
-    func serve(behind last: LogPosition) {
-        beginCheckpoints()
-    }
+    func serve() { beginCheckpoints() }
 }

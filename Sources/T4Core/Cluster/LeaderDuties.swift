@@ -5,7 +5,7 @@ package protocol LeaderStore: Sendable {
     /// Uploads the log from behind the term's first object on.
     var uploader: LogUploader { get }
     /// Everything that was found is committed.
-    func serve(behind last: LogPosition)
+    func serve()
     /// Ends everything; nothing is uploaded any more but what is under way.
     func stop()
 }
@@ -104,7 +104,7 @@ package final class LeaderDuties: Leading {
             engine: parts.engine, log: LeaderLog(replicator, parts.log), queue: parts.queue, stage: parts.stage,
             gate: gate, observer: parts.observer, position: last, time: time, group: group, clock: parts.clock,
             limits: parts.limits, quota: parts.makeQuota())
-        store?.serve(behind: last)
+        store?.serve()
         parts.queue.hold(false)
         parts.queue.resume(.leader)
         serving.withLock { $0 = Serving(gate: gate, thread: SystemThread(name: "t4-commit") { commit.run() }) }

@@ -28,7 +28,12 @@ final class LoneSide: NodeSide {
         let gateOfGuard = Monitor<CommitGate?>(nil)
         var duties: StoreDuties?
         if let link = opened.link, let chain = opened.recovered.chain, let writer = opened.writer {
-            let outage = waits ? LoneSide.outageGuard(link.settings, queue, gateOfGuard, timer) : nil
+            let outage =
+                waits
+                ? OutageGuard(
+                    of: queue, link.settings, timer,
+                    onTrip: { reason in gateOfGuard.withLock { $0 }?.beginOutage(reason) },
+                    onEnd: { gateOfGuard.withLock { $0 }?.endOutage() }) : nil
             let made = StoreDuties(
                 link.uploader(
                     opened.identity.database, wal: directory.wal, term: first.position.term, behind: chain,
@@ -117,22 +122,5 @@ final class LoneSide: NodeSide {
         } catch {
             logger.warning("what is in the object store could not be noted: \(error)")
         }
-    }
-
-    /// Refuses writes while the store stays away.
-    private static func outageGuard(
-        _ settings: NodeStore, _ queue: ProposalQueue, _ gate: Monitor<CommitGate?>, _ timer: BackoffTimer
-    ) -> OutageGuard {
-        let reason = "the object store has not taken the log for \(settings.outageTimeout)"
-        return OutageGuard(
-            limit: settings.outageTimeout, timer: timer,
-            onTrip: {
-                queue.pause(DatabaseError(.storeUnavailable, reason), by: .store)
-                gate.withLock { $0 }?.beginOutage(reason)
-            },
-            onEnd: {
-                gate.withLock { $0 }?.endOutage()
-                queue.resume(.store)
-            })
     }
 }

@@ -191,7 +191,7 @@ struct NodeOpening {
         let chain = StoreChain(link.chain(database), link.checkpoints(database))
         do {
             let (replica, time) = try ReplicaOpening(settings, engine: found.engine, chain: chain, clock: timer.clock)
-                .run(found.log) { try NodeOpening.wait { try await cluster.election.current() } }
+                .run(found.log) { try BlockingCall.wait { try await cluster.election.current() } }
             let (wal, author, clock) = (directory.wal, author, clock)
             return OpenedReplica(
                 directory: directory, identity: identity, home: home, engine: found.engine,
@@ -206,21 +206,6 @@ struct NodeOpening {
             do { try found.engine.close() } catch { logger.warning("the engine did not close: \(error)") }
             throw error
         }
-    }
-
-    /// Waits for a call on a thread that may.
-    private static func wait<Value: Sendable>(_ call: @escaping @Sendable () async throws -> Value) throws -> Value {
-        let outcome = Monitor<Result<Value, any Error>?>(nil)
-        Task {
-            do {
-                let value = try await call()
-                outcome.withLock { $0 = .success(value) }
-            } catch {
-                outcome.withLock { $0 = .failure(error) }
-            }
-            outcome.broadcast()
-        }
-        return try outcome.wait { $0 }.get()
     }
 
     private func open(

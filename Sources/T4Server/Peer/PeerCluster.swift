@@ -40,33 +40,12 @@ package struct PeerCluster: Sendable {
         configuration.address = settings.address
         configuration.tls = settings.tls
         let (final, logger) = (configuration, logger)
-        let transport = try PeerCluster.wait {
+        let transport = try BlockingCall.wait {
             try await PeerTransport.start(final, delegate: Delegate(receiver), logger: logger)
         }
         return NodeCluster.Connection(
             transport: Wires(transport: transport), address: transport.address,
-            close: { PeerCluster.wait { await transport.stop() } })
-    }
-
-    private static func wait<Value: Sendable>(_ call: @escaping @Sendable () async throws -> Value) throws -> Value {
-        let outcome = Monitor<Result<Value, any Error>?>(nil)
-        Task {
-            let result: Result<Value, any Error>
-            do { result = .success(try await call()) } catch { result = .failure(error) }
-            outcome.withLock { $0 = result }
-            outcome.broadcast()
-        }
-        return try outcome.wait { $0 }.get()
-    }
-
-    private static func wait(_ call: @escaping @Sendable () async -> Void) {
-        let isDone = Monitor(false)
-        Task {
-            await call()
-            isDone.withLock { $0 = true }
-            isDone.broadcast()
-        }
-        isDone.wait { $0 ? () : nil }
+            close: { BlockingCall.wait { await transport.stop() } })
     }
 
     /// What does not get into a queue is lost, which a replica can bear.

@@ -182,14 +182,7 @@ final class TestMember: Sendable {
         configuration.leadershipTTL = .seconds(2)
         configuration.recordInterval = .milliseconds(200)
         let (replica, time) = try ReplicaOpening(configuration, engine: engine, chain: chain).run(opened) {
-            let record = Monitor<Result<LeaderRecord?, any Error>?>(nil)
-            Task {
-                do { let found = try await election.current(); record.withLock { $0 = .success(found) } } catch {
-                    record.withLock { $0 = .failure(error) }
-                }
-                record.broadcast()
-            }
-            return try record.wait { $0 }.get()
+            try BlockingCall.wait { try await election.current() }
         }
         let reader = try StateReader(engine.snapshot())
         let stage = ApplyStage(
@@ -275,7 +268,7 @@ private final class UploadAlone: LeaderStore {
         thread = SystemThread(name: "t4-upload") { uploader.run() }
     }
 
-    func serve(behind last: LogPosition) {}
+    func serve() {}
 
     func stop() {
         uploader.stop()

@@ -62,3 +62,26 @@ final class OutageGuard: Sendable {
         }
     }
 }
+
+extension OutageGuard {
+    /// Refuses writes while the store stays away.
+    /// - Parameters:
+    ///   - onTrip: Called after writes are refused, with the reason.
+    ///   - onEnd: Called before they are taken again.
+    convenience init(
+        of queue: ProposalQueue, _ settings: NodeStore, _ timer: BackoffTimer,
+        onTrip: @escaping @Sendable (_ reason: String) -> Void = { _ in }, onEnd: @escaping @Sendable () -> Void = {}
+    ) {
+        let reason = "the object store has not taken the log for \(settings.outageTimeout)"
+        self.init(
+            limit: settings.outageTimeout, timer: timer,
+            onTrip: {
+                queue.pause(DatabaseError(.storeUnavailable, reason), by: .store)
+                onTrip(reason)
+            },
+            onEnd: {
+                onEnd()
+                queue.resume(.store)
+            })
+    }
+}
