@@ -65,9 +65,8 @@ public final class EtcdServer: Sendable {
     public static func start(
         node: Node, host: String, port: Int, settings: EtcdServerSettings, logger: Logger
     ) async throws(RPCError) -> EtcdServer {
-        let origin = ResponseOrigin(clusterID: node.clusterID, memberID: node.memberID, raftTerm: node.term)
         let advertised = AdvertisedURLs()
-        let context = ServiceContext(node: node, origin: origin, settings: settings, advertised: advertised)
+        let context = ServiceContext(node: node, settings: settings, advertised: advertised)
         var router = RPCRouter()
         KVService(context: context).register(in: &router)
         WatchService(context: context).register(in: &router)
@@ -80,7 +79,7 @@ public final class EtcdServer: Sendable {
         AuthService(context: context, logins: logins).register(in: &router)
         LockService(context: context).register(in: &router)
         ElectionService(context: context).register(in: &router)
-        HealthService().register(in: &router)
+        HealthService(context: context).register(in: &router)
         var transport = settings.transport
         let health = HealthChecks(node)
         let metrics = Metrics(node: node, health: health)

@@ -88,7 +88,7 @@ public final class ClientCall: RPCCall, @unchecked Sendable {
             client.setNeedsDrain()
         case .cancel: giveUp(RPCStatus(.cancelled, "context canceled"))
         case .setReading(let reading): applyReading(reading)
-        case .finish, .wake: preconditionFailure("work of the server's side")
+        case .finish, .wake, .run: preconditionFailure("work of the server's side")
         }
     }
 

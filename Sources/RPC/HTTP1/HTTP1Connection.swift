@@ -31,6 +31,7 @@ final class HTTP1Connection: ChannelDuplexHandler, BoundedConnection, HTTPCarrie
     private let service: any HTTPService
     let shared: ServerShared
     private unowned let loop: ServerLoop
+    var eventLoop: any EventLoop { loop.context.eventLoop }
     private(set) var context: ChannelHandlerContext?
     private var inner: InnerClient
     private var exchange: HTTPExchange?

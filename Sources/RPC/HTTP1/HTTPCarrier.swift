@@ -1,5 +1,9 @@
+import NIOCore
+
 /// What a request came with and its answer leaves by. Confined to the event loop.
 protocol HTTPCarrier: AnyObject {
+    /// To which everything is confined.
+    var eventLoop: any EventLoop { get }
     /// False while the client does not read; then the request's handler hears `onWritable`.
     var isWritable: Bool { get }
     /// A client of this same server; nil once the connection is gone.

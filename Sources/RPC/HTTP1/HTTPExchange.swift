@@ -71,6 +71,21 @@ package final class HTTPExchange {
     /// False while the client does not read; then `onWritable` comes.
     package var isWritable: Bool { carrier?.isWritable ?? true }
 
+    /// Starts something that gives one value, on any thread, and runs `body` with it on the event loop.
+    package func after<Value: Sendable>(
+        _ start: (@escaping @Sendable (Value) -> Void) -> Void, _ body: @escaping (HTTPExchange, Value) -> Void
+    ) {
+        guard let loop = carrier?.eventLoop else { return }
+        let rest = NIOLoopBound((exchange: self, body: body), eventLoop: loop)
+        start { value in
+            if loop.inEventLoop {
+                rest.value.body(rest.value.exchange, value)
+            } else {
+                loop.execute { rest.value.body(rest.value.exchange, value) }
+            }
+        }
+    }
+
     /// Answers whole. HEAD gets the head alone.
     package func respond(_ head: HTTPAnswerHead, body: [UInt8]) {
         guard begin() else { return }

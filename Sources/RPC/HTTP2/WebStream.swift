@@ -15,6 +15,7 @@ final class WebStream: HTTPCarrier {
     private static let wholeAnswerMax = 4096
 
     private let front: WebFront
+    var eventLoop: any EventLoop { front.loop.context.eventLoop }
     private unowned(unsafe) let call: ServerCall
     private unowned(unsafe) let server: ServerConnection
     private var fields: [(String, String)] = []

@@ -11,6 +11,8 @@ enum CallWork: Sendable {
     case setReading(Bool)
     /// Calls the handler's `onWake`.
     case wake
+    /// Runs something for the call on its loop, unless the call has ended.
+    case run(@Sendable () -> Void)
     /// A client's call leaves.
     case start
 }

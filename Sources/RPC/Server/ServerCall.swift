@@ -110,6 +110,15 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// Has `onWake` of the call's handler called on the event loop; never from inside this call.
     public func wake() { loop.post(self, .wake) }
 
+    /// Runs `body` on the event loop, at once if this is it; not at all where the call has ended by then.
+    public func onLoop(_ body: @escaping @Sendable () -> Void) {
+        if loop.eventLoop.inEventLoop {
+            perform(.run(body))
+        } else if !isClosed {
+            loop.post(self, .run(body))
+        }
+    }
+
     private func answer(_ message: [UInt8]?, _ status: RPCStatus) {
         guard claimAnswer() else { return }
         if loop.eventLoop.inEventLoop {
@@ -143,6 +152,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
             if reading, isReadingPaused { noteBegin() }
             applyReading(reading)
         case .wake: handler?.onWake()
+        case .run(let body): if !hasEnded { body() }
         case .halfClose, .start: preconditionFailure("work of the client's side")
         }
     }

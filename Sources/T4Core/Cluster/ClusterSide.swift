@@ -8,6 +8,8 @@ final class ClusterSide: NodeSide {
     private let log: ClusterLog
     private let opened: OpenedReplica
     private let receiver: ReplicaReceiver
+    private let desk: LeaderDesk
+    private let forwarder: RequestForwarder
     private let connection: NodeCluster.Connection
     /// What works with the store, while this node leads.
     private let duties: Monitor<StoreDuties?>
@@ -15,6 +17,7 @@ final class ClusterSide: NodeSide {
     private let ended: Monitor<Replicator.End??>
     private let stopTimeout: Duration
     private let timer: BackoffTimer
+    private static let stopped = DatabaseError(.stopped, "the node has stopped or failed")
 
     init(
         _ configuration: NodeConfiguration, _ cluster: NodeCluster, _ opened: OpenedReplica, _ core: NodeCore,
@@ -33,40 +36,71 @@ final class ClusterSide: NodeSide {
         self.duties = duties
         let outages = Monitor<OutageGuard?>(nil)
         let ended = Monitor<Replicator.End??>(nil)
+        let requests = Monitor<Requests?>(nil)
         self.ended = ended
         let (leases, publisher, engine) = (core.leases, core.publisher, core.engine)
         let member = opened.identity.instance.shortNumber
         core.queue.pause(LeaderDuties.noLeader, by: .leader)
-        replicator = try Replicator(
-            opened.replica, time: opened.time,
-            Replicator.Parts(
-                log: log, chain: opened.chain, election: cluster.election, transport: opened.connection.transport,
-                engine: core.engine, stage: core.stage,
-                makeLeading: { replicator, beginning in
-                    var parts = LeaderDuties.Parts(
-                        engine: core.engine, log: log, queue: core.queue, stage: core.stage, observer: publisher,
-                        clock: clock, limits: configuration.commitLimits)
-                    parts.makeQuota = { configuration.makeQuota(engine, member: member) }
-                    parts.makeStore = { beginning, replicator in
-                        let made = try ClusterSide.makeStore(
-                            beginning, replicator, configuration, cluster, opened, core, log.entries, outages, clock,
-                            timer, logger, onDamage)
-                        duties.withLock { $0 = made }
-                        return made
-                    }
-                    parts.onServe = { leases.promote() }
-                    parts.onEnd = {
-                        leases.pause()
-                        outages.withLock { $0 }?.end()
-                        duties.withLock { $0 = nil }
-                    }
-                    return try LeaderDuties(beginning, replicator, parts)
-                }, wall: clock, timer: timer, logger: logger,
-                onEnd: { end in
-                    if let end { publisher.failed(end) }
-                    ended.withLock { $0 = .some(end) }
-                    ended.broadcast()
-                }))
+        var parts = Replicator.Parts(
+            log: log, chain: opened.chain, election: cluster.election, transport: opened.connection.transport,
+            engine: core.engine, stage: core.stage,
+            makeLeading: { replicator, beginning in
+                var parts = LeaderDuties.Parts(
+                    engine: core.engine, log: log, queue: core.queue, stage: core.stage, observer: publisher,
+                    clock: clock, limits: configuration.commitLimits)
+                parts.makeQuota = { configuration.makeQuota(engine, member: member) }
+                parts.makeStore = { beginning, replicator in
+                    let made = try ClusterSide.makeStore(
+                        beginning, replicator, configuration, cluster, opened, core, log.entries, outages, clock,
+                        timer, logger, onDamage)
+                    duties.withLock { $0 = made }
+                    return made
+                }
+                parts.onServe = {
+                    leases.promote()
+                    requests.withLock { $0 }?.serve(beginning.term)
+                }
+                parts.onEnd = {
+                    requests.withLock { $0 }?.serve(0)
+                    leases.pause()
+                    outages.withLock { $0 }?.end()
+                    duties.withLock { $0 = nil }
+                }
+                return try LeaderDuties(beginning, replicator, parts)
+            }, wall: clock, timer: timer, logger: logger,
+            onEnd: { end in
+                if let end {
+                    publisher.failed(end)
+                    requests.withLock { $0 }?.forwarder.stop(ClusterSide.stopped)
+                }
+                ended.withLock { $0 = .some(end) }
+                ended.broadcast()
+            })
+        parts.onChange = { _ in requests.withLock { $0 }?.forwarder.leaderChanged() }
+        let replicator = try Replicator(opened.replica, time: opened.time, parts)
+        self.replicator = replicator
+        let instance = opened.identity.instance.description
+        let desk = LeaderDesk(replicator, core)
+        let forwarder = RequestForwarder(
+            RequestForwarder.Parts(
+                desk: desk, transport: opened.connection.transport, seed: PeerSeed(opened.identity.database),
+                me: instance, leader: { replicator.standing.leader }, applied: core.published.waiters,
+                timeout: cluster.requestTimeout, queryTimeout: cluster.electionTimeout,
+                countMax: configuration.queueCountMax, bytesMax: configuration.queueBytesMax))
+        self.desk = desk
+        self.forwarder = forwarder
+        requests.withLock { $0 = Requests(desk: desk, forwarder: forwarder) }
+    }
+
+    /// What hears of the begin and the end of a leadership.
+    private struct Requests {
+        let desk: LeaderDesk
+        let forwarder: RequestForwarder
+
+        func serve(_ term: UInt64) {
+            desk.serve(term)
+            forwarder.leaderChanged()
+        }
     }
 
     /// Begins what a leader does with the object store.
@@ -95,17 +129,31 @@ final class ClusterSide: NodeSide {
         return StoreDuties(uploader, term: beginning.term, parts)
     }
 
-    var term: UInt64 { replicator.standing.term }
+    var term: UInt64 { replicator.term }
     var storeDuties: StoreDuties? { duties.withLock { $0 } }
 
+    var isServing: Bool { desk.isServing }
+    var isCurrent: Bool { desk.isCurrent }
+    var leader: String? { replicator.standing.leader }
+
     /// Callers never commit in a cluster: they would wait for the other nodes.
-    func commitHere(_ proposal: Proposal) { core.queue.handBack(proposal) }
+    func propose(
+        _ kind: ProposalKind, from requester: Requester?, mayBlock: Bool, completion: @escaping Proposal.Completion
+    ) {
+        forwarder.propose(kind, from: requester, completion: completion)
+    }
+
+    func ask(_ query: LeaderQuery, _ completion: @escaping @Sendable (Result<LeaderReply, DatabaseError>) -> Void) {
+        if let reply = desk.answerNow(query) { return completion(.success(reply)) }
+        forwarder.ask(query, completion)
+    }
 
     func start() {
         let replicator = replicator
         core.publisher.whenFailed.withLock { $0 = { replicator.fail("this node has failed: \($0)") } }
+        forwarder.start()
         replicator.start()
-        receiver.begin(replicator)
+        receiver.begin(replicator, desk, PeerSeed(opened.identity.database))
     }
 
     func finish() {
@@ -120,9 +168,11 @@ final class ClusterSide: NodeSide {
         _ = ended.wait { $0 }
         late.cancel()
         receiver.end()
+        forwarder.stop(ClusterSide.stopped)
         opened.link.endRetries()
         replicator.stop()
         connection.close()
+        forwarder.join()
         core.compactor.stop()
     }
 

@@ -97,8 +97,8 @@ package final class LeaderDuties: Leading {
             uploader: store?.uploader, stage: parts.stage, after: group,
             hurries: { [replicator] in replicator.needsChain }
         ) { [replicator] answer in
-            if replicator.hasLeadershipTime { return answer(true) }
-            replicator.read { answer($0 != nil) }
+            if replicator.hasLeadershipTime(in: last.term) { return answer(true) }
+            replicator.read { answer($0 != nil && replicator.term == last.term) }
         }
         let commit = try CommitThread(
             engine: parts.engine, log: LeaderLog(replicator, parts.log), queue: parts.queue, stage: parts.stage,

@@ -40,6 +40,9 @@ package struct NodeCluster: Sendable {
     package var electionTimeout = Duration.milliseconds(1_500)
     package var leadershipTTL = Duration.seconds(5)
     package var recordInterval = Duration.milliseconds(500)
+    /// How long a request waits at most for a leader, or for its answer. As in etcd: 5 s, and twice as long as an election may
+    /// take.
+    package var requestTimeout: Duration { .seconds(5) + electionTimeout * 2 }
     /// Connects a node to the others, once it knows who it is. What is received goes to the receiver. Blocks.
     package var connect: @Sendable (Member, ReplicaReceiver) throws -> Connection
 
@@ -56,22 +59,37 @@ package struct NodeCluster: Sendable {
 
 /// Takes what other nodes say. Nothing blocks; what comes before the node takes part is dropped.
 package final class ReplicaReceiver: Sendable {
-    private let replicator = Mutex<Replicator?>(nil)
+    private struct Target {
+        let replicator: Replicator
+        let desk: LeaderDesk
+        let seed: PeerSeed
+    }
+
+    private let target = Mutex<Target?>(nil)
 
     package init() {}
 
-    func begin(_ replicator: Replicator) { self.replicator.withLock { $0 = replicator } }
+    func begin(_ replicator: Replicator, _ desk: LeaderDesk, _ seed: PeerSeed) {
+        target.withLock { $0 = Target(replicator: replicator, desk: desk, seed: seed) }
+    }
 
-    func end() { replicator.withLock { $0 = nil } }
+    func end() { target.withLock { $0 = nil } }
 
     /// Another node says something.
     /// - Parameters:
     ///   - entries: Those that an append names.
     ///   - held: Let go of when they are on disk.
     package func receive(_ message: ReplicaMessage, entries: [LogEntry], held: (any Sendable)? = nil) {
-        replicator.withLock { $0 }?.receive(message, entries: entries, held: held)
+        target.withLock { $0 }?.replicator.receive(message, entries: entries, held: held)
     }
 
     /// A stream to another node is lost.
-    package func disconnected(_ instance: String) { replicator.withLock { $0 }?.disconnected(instance) }
+    package func disconnected(_ instance: String) { target.withLock { $0 }?.replicator.disconnected(instance) }
+
+    /// Another node asks. The answer comes once, from any thread, unless false is returned: then nothing is done about it.
+    package func asked(_ request: [UInt8], answer: @escaping @Sendable ([UInt8]) -> Void) -> Bool {
+        guard let target = target.withLock({ $0 }) else { return false }
+        target.desk.asked(request, target.seed, answer)
+        return true
+    }
 }

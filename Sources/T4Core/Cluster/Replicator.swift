@@ -144,6 +144,7 @@ package final class Replicator: Sendable {
     private let tasks = Monitor<(next: Int, running: [Int: Task<Void, Never>])>((0, [:]))
     /// Until when a leader may answer reads, in nanoseconds of the clock; 0: not at all.
     private let servesUntil = Atomic<Int64>(0)
+    private let newestTerm = Atomic<UInt64>(0)
     private let needsChainNow = Atomic(false)
 
     /// - Parameters:
@@ -154,6 +155,7 @@ package final class Replicator: Sendable {
         roles = try RoleThread(entries: parts.log.entries, engine: parts.engine, stage: parts.stage)
         outbox = Outbox(parts.log.entries, parts.transport)
         state = Mutex(State(replica: replica, lastTime: time, standing: Standing(replica)))
+        newestTerm.store(replica.term, ordering: .relaxed)
     }
 
     /// Starts to take part.
@@ -213,11 +215,15 @@ package final class Replicator: Sendable {
     /// How this node stands.
     package var standing: Standing { state.withLock { Standing($0.replica) } }
 
-    /// Whether a linearizable read may be answered here at this moment. Costs a look at the clock.
-    package var hasLeadershipTime: Bool {
+    /// Whether nobody else can lead at this moment, for this node leads in that term. Costs a look at the clock.
+    package func hasLeadershipTime(in term: UInt64) -> Bool {
         let until = servesUntil.load(ordering: .acquiring)
-        return until != 0 && parts.clock.now.nanoseconds < until
+        // Stored before the time: what belongs to a later term is not taken for this one.
+        return until != 0 && newestTerm.load(ordering: .acquiring) == term && parts.clock.now.nanoseconds < until
     }
+
+    /// The highest term that this node has heard of.
+    package var term: UInt64 { newestTerm.load(ordering: .acquiring) }
 
     /// Whether what is to be committed has to be in the store.
     var needsChain: Bool { needsChainNow.load(ordering: .acquiring) }
@@ -296,6 +302,7 @@ package final class Replicator: Sendable {
             perform(action, &state, &effects, entries, held)
             if state.hasEnded { break }
         }
+        newestTerm.store(state.replica.term, ordering: .releasing)
         servesUntil.store(
             state.replica.servesUntil.map { max($0.nanoseconds, 1) } ?? 0, ordering: .releasing)
         if !needsChainNow.exchange(state.replica.needsChain, ordering: .acquiringAndReleasing),

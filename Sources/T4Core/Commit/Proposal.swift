@@ -57,7 +57,7 @@ package final class Proposal: Sendable {
 
 extension ProposalKind {
     /// Keys and values, with a flat charge per operation.
-    fileprivate var byteCount: Int {
+    var byteCount: Int {
         switch self {
         case .put(let request): 64 + request.key.count + request.value.count
         case .deleteRange(let request): 64 + request.key.count + request.rangeEnd.count

@@ -48,6 +48,17 @@ extension TxnRequest {
         }
     }
 
+    /// True when every read may be answered from what this node has.
+    package var isSerializable: Bool {
+        (success + failure).allSatisfy { operation in
+            switch operation {
+            case .range(let range): range.serializable
+            case .txn(let nested): nested.isSerializable
+            case .put, .deleteRange, .empty: false
+            }
+        }
+    }
+
     /// True when some range names a revision, so that its answer may need history.
     package var readsHistory: Bool {
         (success + failure).contains { operation in

@@ -7,6 +7,8 @@ final class LoneSide: NodeSide {
     let storeDuties: StoreDuties?
     private let link: StoreLink?
     private let gate: CommitGate?
+    private let instance: String
+    private let waitsForStore: Bool
     private let core: NodeCore
     private let directory: DataDirectory
     private let commit: CommitThread
@@ -25,6 +27,8 @@ final class LoneSide: NodeSide {
         let (first, queue, publisher) = (opened.first, core.queue, core.publisher)
         term = first.position.term
         let waits = configuration.durability == .objectStore
+        waitsForStore = waits
+        instance = opened.identity.instance.description
         let gateOfGuard = Monitor<CommitGate?>(nil)
         var duties: StoreDuties?
         if let link = opened.link, let chain = opened.recovered.chain, let writer = opened.writer {
@@ -79,7 +83,20 @@ final class LoneSide: NodeSide {
         thread.withLock { $0 = SystemThread(name: "t4-commit") { commit.run() } }
     }
 
-    func commitHere(_ proposal: Proposal) { commit.commitHere(proposal) }
+    var isServing: Bool { true }
+    var isCurrent: Bool { true }
+    var leader: String? { instance }
+
+    func propose(
+        _ kind: ProposalKind, from requester: Requester?, mayBlock: Bool, completion: @escaping Proposal.Completion
+    ) {
+        let proposal = Proposal(kind, from: requester, completion: completion)
+        if core.queue.submit(proposal, takesOver: mayBlock && !waitsForStore) { commit.commitHere(proposal) }
+    }
+
+    func ask(_ query: LeaderQuery, _ completion: @escaping @Sendable (Result<LeaderReply, DatabaseError>) -> Void) {
+        completion(.success(core.leases.reply(to: query)))
+    }
 
     func finish() {
         joinCommitThread()

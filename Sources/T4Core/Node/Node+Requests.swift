@@ -10,7 +10,8 @@ extension Node {
 
     /// Reads one key or a range.
     ///
-    /// Sees every write that was acknowledged before the call; keys, count and revision belong to one moment.
+    /// Sees every write that this node has acknowledged before the call, in a cluster after `catchUp` also those of all others;
+    /// keys, count and revision belong to one moment.
     /// - Throws: `.keyNotProvided`, `.compacted`, `.futureRevision`, `.engineFailed`.
     public func range(_ request: RangeRequest) throws(DatabaseError) -> RangeResponse {
         try request.validate()
@@ -90,7 +91,23 @@ extension Node {
 
     /// Gives a lease its whole TTL again.
     /// - Returns: The TTL in seconds; nil when there is no such lease.
-    public func renewLease(_ id: Int64) -> Int64? { leases.renew(id) }
+    /// - Throws: `.noLeader`, `.stopped`.
+    public func renewLease(_ id: Int64) async throws(DatabaseError) -> Int64? {
+        guard case .renewed(let ttl) = try await ask(.renew(id)) else { preconditionFailure() }
+        return ttl
+    }
+
+    /// Returns when everything is visible here that any node of the cluster has acknowledged before; at once where the node is
+    /// alone.
+    /// - Throws: `.noLeader`, `.stopped`.
+    public func catchUp() async throws(DatabaseError) { _ = try await ask(.index) }
+
+    private func ask(_ query: LeaderQuery) async throws(DatabaseError) -> LeaderReply {
+        let result: Result<LeaderReply, DatabaseError> = await withCheckedContinuation { continuation in
+            ask(query) { continuation.resume(returning: $0) }
+        }
+        return try result.get()
+    }
 
     /// Proposals that wait to be decided.
     package var proposalsPending: Int { queue.count }

@@ -159,18 +159,23 @@ public final class Node: Sendable {
             configuration, engine: opened.engine, reader: reader, index: opened.index, trail: opened.trail,
             clock: clock, timer: timer, logger: logger)
         self.core = core
-        let (queue, stage, published) = (core.queue, core.stage, core.published)
-        let raiseCorruption = Node.raiseCorruption(Alarm(.corrupt, member: memberID), queue, logger)
-        side = try makeSide(core, raiseCorruption)
+        let (stage, published) = (core.stage, core.published)
+        let proposals = NodeProposals()
+        let raiseCorruption = Node.raiseCorruption(Alarm(.corrupt, member: memberID), proposals, logger)
+        let side = try makeSide(core, raiseCorruption)
+        self.side = side
+        proposals.begin(side)
+        core.tokenProposals.begin(side)
         stateCheck = StateCheck(
             every: configuration.corruptCheckInterval, logger: logger, look: { try stage.look() },
             onDamage: raiseCorruption)
         autoCompactor = configuration.retention.map { retention in
             AutoCompactor(retention, logger: logger, newest: { published.revision }) { target, done in
-                queue.submit(
-                    Proposal(.compact(target.rawValue)) { result in
-                        if case .failure(let error) = result { done(error) } else { done(nil) }
-                    })
+                // In a cluster its leader does it.
+                guard side.isServing else { return done(nil) }
+                side.propose(.compact(target.rawValue), from: nil, mayBlock: false) { result in
+                    if case .failure(let error) = result { done(error) } else { done(nil) }
+                }
             }
         }
         side.start()
@@ -233,17 +238,16 @@ public final class Node: Sendable {
 
     /// Says that the engine is damaged, and raises the alarm, which holds until somebody disarms it.
     private static func raiseCorruption(
-        _ alarm: Alarm, _ queue: ProposalQueue, _ logger: Logger
+        _ alarm: Alarm, _ proposals: NodeProposals, _ logger: Logger
     ) -> @Sendable (DamagedEngine) -> Void {
         { damage in
             logger.error(
                 "the rows of the engine are damaged, and the alarm CORRUPT is raised",
                 metadata: ["what": "\(damage.what)"])
-            queue.submit(
-                Proposal(.raise(alarm)) { result in
-                    guard case .failure(let error) = result else { return }
-                    logger.error("the alarm CORRUPT could not be raised: \(error)")
-                })
+            proposals.propose(.raise(alarm)) { result in
+                guard case .failure(let error) = result else { return }
+                logger.error("the alarm CORRUPT could not be raised: \(error)")
+            }
         }
     }
 
@@ -262,12 +266,24 @@ public final class Node: Sendable {
         _ kind: ProposalKind, from requester: Requester? = nil, mayBlock: Bool = false,
         completion: @escaping Proposal.Completion
     ) {
-        let proposal = Proposal(kind, from: requester, completion: completion)
-        if queue.submit(
-            proposal, takesOver: mayBlock && configuration.durability == .local && configuration.cluster == nil)
-        {
-            side.commitHere(proposal)
-        }
+        side.propose(kind, from: requester, mayBlock: mayBlock, completion: completion)
+    }
+
+    /// Whether this node decides what is written: always where it is alone.
+    package var isServing: Bool { side.isServing }
+
+    /// Whether a linearizable read may be answered from what is visible at this moment: always where the node is alone.
+    package var isCurrent: Bool { side.isCurrent }
+
+    /// The member that leads, as far as this node knows; 0 for none.
+    package var leaderID: UInt64 { side.leader.flatMap { DatabaseID(hex: $0)?.shortNumber } ?? 0 }
+
+    /// Asks whoever leads. The answer comes once, from any thread and perhaps before this returns, when everything that was
+    /// acknowledged before is visible here; `.noLeader` where that takes too long.
+    package func ask(
+        _ query: LeaderQuery, _ completion: @escaping @Sendable (Result<LeaderReply, DatabaseError>) -> Void
+    ) {
+        side.ask(query, completion)
     }
 
     /// Calls `wake` once the rows below a compacted revision are gone, or the node stops.

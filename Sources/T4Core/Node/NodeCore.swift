@@ -1,4 +1,5 @@
 import Logging
+import Synchronization
 import T4Protocols
 
 /// What a node has whether or not it leads: what is visible, and who is told of it.
@@ -16,7 +17,7 @@ struct NodeCore: Sendable {
     /// The lease keeper does not hold it.
     private let revoker: LeaseRevoker
     /// Nor does the auth keeper hold this.
-    private let tokenProposals: TokenProposals
+    let tokenProposals: NodeProposals
 
     /// - Parameters:
     ///   - index: The last entry that is visible.
@@ -38,7 +39,7 @@ struct NodeCore: Sendable {
         revoker = LeaseRevoker(queue: queue)
         leases = LeaseKeeper(store: revoker, settings: leaseSettings)
         for lease in try reader.leases() { leases.granted(lease) }
-        tokenProposals = TokenProposals(queue: queue)
+        tokenProposals = NodeProposals()
         auth = AuthKeeper(
             try AuthState(reader), lifetime: configuration.tokenTTL, proposals: tokenProposals, clock: clock)
         for alarm in try reader.alarms() {
@@ -57,13 +58,23 @@ struct NodeCore: Sendable {
 }
 
 /// What decides in a node, and looks after the log and the object store: for ever, or while it leads its cluster.
-protocol NodeSide: Sendable {
+protocol NodeSide: AnyObject, Sendable {
     /// Leadership number.
     var term: UInt64 { get }
     /// What works with the object store now; nil where nothing does.
     var storeDuties: StoreDuties? { get }
-    /// Commits a proposal of the calling thread, which the queue let take over.
-    func commitHere(_ proposal: Proposal)
+    /// Whether this node decides proposals now.
+    var isServing: Bool { get }
+    /// Whether what is visible here at this moment has everything that was acknowledged by anybody.
+    var isCurrent: Bool { get }
+    /// The instance that leads, as far as this node knows.
+    var leader: String? { get }
+    /// Commits a proposal, wherever that is. `completion` comes once, from any thread.
+    /// - Parameter mayBlock: The calling thread may make the commit itself.
+    func propose(
+        _ kind: ProposalKind, from requester: Requester?, mayBlock: Bool, completion: @escaping Proposal.Completion)
+    /// Asks whoever leads. The answer comes once, from any thread, when everything that was acknowledged before is visible here.
+    func ask(_ query: LeaderQuery, _ completion: @escaping @Sendable (Result<LeaderReply, DatabaseError>) -> Void)
     /// Starts to take requests.
     func start()
     /// Decides nothing any more, and finishes what was taken. Everything that was committed is passed to be applied.
@@ -88,15 +99,27 @@ private final class LeaseRevoker: LeaseStore {
     }
 }
 
-/// Lets the auth keeper propose without holding the node.
-private final class TokenProposals: AuthProposals {
-    private let queue: ProposalQueue
-    init(queue: ProposalQueue) { self.queue = queue }
+/// Lets parts of a node propose without holding it.
+final class NodeProposals: AuthProposals {
+    private struct WeakSide {
+        weak var side: (any NodeSide)?
+    }
+
+    private let side = Mutex(WeakSide())
+
+    /// Until then every proposal fails.
+    func begin(_ side: any NodeSide) { self.side.withLock { $0.side = side } }
+
+    func propose(_ kind: ProposalKind, completion: @escaping Proposal.Completion) {
+        guard let side = side.withLock({ $0.side }) else {
+            return completion(.failure(DatabaseError(.stopped, "the node does not take requests")))
+        }
+        side.propose(kind, from: nil, mayBlock: false, completion: completion)
+    }
 
     func propose(_ request: AuthRequest, completion: @escaping @Sendable (Bool) -> Void) {
-        queue.submit(
-            Proposal(.auth(request)) { result in
-                if case .success = result { completion(true) } else { completion(false) }
-            })
+        propose(.auth(request)) { result in
+            if case .success = result { completion(true) } else { completion(false) }
+        }
     }
 }

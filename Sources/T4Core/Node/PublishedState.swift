@@ -5,14 +5,15 @@ package import T4Protocols
 package final class PublishedState: WatchSource {
     private let newest: Atomic<Int64>
     private let oldest: Atomic<Int64>
-    private let index: Atomic<UInt64>
     private let engine: any LocalEngine
+    /// Those that wait for an entry.
+    let waiters: AppliedWaiters
 
     package init(engine: any LocalEngine, meta: MetaRow, index: UInt64) {
         self.engine = engine
         newest = Atomic(meta.revision.rawValue)
         oldest = Atomic(meta.compacted.rawValue)
-        self.index = Atomic(index)
+        waiters = AppliedWaiters(applied: index)
     }
 
     /// The newest visible revision.
@@ -22,12 +23,12 @@ package final class PublishedState: WatchSource {
     package var compactedRevision: Revision { Revision(oldest.load(ordering: .acquiring)) }
 
     /// Index of the newest applied log entry.
-    package var appliedIndex: UInt64 { index.load(ordering: .acquiring) }
+    package var appliedIndex: UInt64 { waiters.index }
 
     func publish(_ meta: MetaRow, index: UInt64?) {
         oldest.store(meta.compacted.rawValue, ordering: .releasing)
         newest.store(meta.revision.rawValue, ordering: .releasing)
-        if let index { self.index.store(index, ordering: .releasing) }
+        if let index { waiters.applied(index) }
     }
 
     package func changes(

@@ -8,6 +8,8 @@ import T4Core
 final class HealthChecks: Sendable {
     private struct Check: Sendable {
         let name: String
+        /// Looks at what can be read here once everything that was acknowledged before is visible.
+        var isLinearizable = false
         /// Nil when all is well.
         let problem: @Sendable (Node) -> String?
     }
@@ -33,12 +35,12 @@ final class HealthChecks: Sendable {
         node.statistics.hasFailed ? EtcdErrors.stopped.message : read(node)
     }
 
-    // A node alone is the leader and no learner, so that all its reads are linearizable.
+    // No node is a learner: whoever is not in sync votes for nobody.
     private static let checks = [
         "/livez": [Check(name: "serializable_read", problem: read)],
         "/readyz": [
             Check(name: "data_corruption", problem: noCorruption),
-            Check(name: "linearizable_read", problem: readOfLeader),
+            Check(name: "linearizable_read", isLinearizable: true, problem: readOfLeader),
             Check(name: "non_learner", problem: { _ in nil }),
             Check(name: "serializable_read", problem: read),
         ],
@@ -59,8 +61,29 @@ final class HealthChecks: Sendable {
 
     func answerHealth(_ exchange: HTTPExchange) {
         let query = QueryString(exchange.query)
-        let reason = problem(
-            excluding: Set(query.values("exclude")), isSerializable: query.values("serializable").first == "true")
+        let excluded = Set(query.values("exclude"))
+        let isSerializable = query.values("serializable").first == "true"
+        if let reason = problem(excluding: excluded, isSerializable: isSerializable) {
+            return answerHealth(exchange, reason)
+        }
+        if isSerializable { return answerHealth(exchange, nil) }
+        exchange.after(whenCurrent) { exchange, problem in
+            self.answerHealth(exchange, problem.map { "RANGE ERROR:" + $0 })
+        }
+    }
+
+    /// Tells once everything that was acknowledged before is visible here, or why not.
+    private func whenCurrent(_ completion: @escaping @Sendable (String?) -> Void) {
+        node.ask(.index) { result in
+            if case .failure(let error) = result {
+                completion(EtcdErrors.status(error).message)
+            } else {
+                completion(nil)
+            }
+        }
+    }
+
+    private func answerHealth(_ exchange: HTTPExchange, _ reason: String?) {
         let isWell = reason == nil
         if isWell {
             successes.add(1, ordering: .relaxed)
@@ -83,7 +106,7 @@ final class HealthChecks: Sendable {
         } catch {
             return "RANGE ERROR:" + EtcdErrors.status(error).message
         }
-        if !isSerializable, node.statistics.hasFailed { return "RAFT NO LEADER" }
+        if !isSerializable, node.statistics.hasFailed || node.leaderID == 0 { return "RAFT NO LEADER" }
         return Self.read(node).map { "RANGE ERROR:" + $0 }
     }
 
@@ -96,10 +119,17 @@ final class HealthChecks: Sendable {
         let query = QueryString(exchange.query)
         // The path of one check excludes nothing.
         let excluded = Self.checks[exchange.path] == nil ? [] : Set(query.values("exclude"))
+        let checks = checks(exchange.path).filter { !excluded.contains($0.name) }
+        guard checks.contains(where: \.isLinearizable) else { return answer(exchange, checks, nil, query) }
+        exchange.after(whenCurrent) { exchange, problem in self.answer(exchange, checks, problem, query) }
+    }
+
+    /// - Parameter lag: Why what is visible may be old.
+    private func answer(_ exchange: HTTPExchange, _ checks: [Check], _ lag: String?, _ query: QueryString) {
         var report = ""
         var isWell = true
-        for check in checks(exchange.path) where !excluded.contains(check.name) {
-            if let problem = check.problem(node) {
+        for check in checks {
+            if let problem = check.isLinearizable ? lag ?? check.problem(node) : check.problem(node) {
                 isWell = false
                 report += "[-]\(check.name) failed: \(problem)\n"
             } else {

@@ -30,6 +30,8 @@ final class ObserveWork: PatientWork {
         self.context = context
     }
 
+    func needsNewest(_ request: RawSpan) -> Bool { true }
+
     func begin(_ request: RawSpan) throws {
         line = Line(name: Array(try EtcdLeaderRequest(decoding: request).name))
         proceed()

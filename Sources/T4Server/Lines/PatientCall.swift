@@ -3,6 +3,8 @@ import T4Core
 
 /// What a call of one request does that may wait for long. All on the call's event loop.
 protocol PatientWork: AnyObject {
+    /// Whether everything that was acknowledged before has to be visible here when it begins.
+    func needsNewest(_ request: RawSpan) throws -> Bool
     /// The request has come; it is lent for the duration of this.
     func begin(_ request: RawSpan) throws
     /// The call was woken, or more can be sent.
@@ -11,15 +13,23 @@ protocol PatientWork: AnyObject {
     func cancel()
 }
 
+extension PatientWork {
+    func needsNewest(_ request: RawSpan) throws -> Bool { false }
+}
+
 /// Has a patient work done for a call. Unlike the handler of a unary call it hears when the client gives up.
-final class PatientCall: ServerStreamHandler {
+final class PatientCall: ServerStreamHandler, @unchecked Sendable {
+    // Unchecked: everything that changes is touched on the event loop only.
+
     private let call: ServerCall
+    private let context: ServiceContext
     private let work: any PatientWork
     private var request: [UInt8]?
     private var hasBegun = false
 
-    init(_ call: ServerCall, _ work: any PatientWork) {
+    init(_ call: ServerCall, _ context: ServiceContext, _ work: any PatientWork) {
         self.call = call
+        self.context = context
         self.work = work
     }
 
@@ -34,12 +44,15 @@ final class PatientCall: ServerStreamHandler {
         guard let request else {
             return call.finish(RPCStatus(.internal, "cardinality violation: no request, one is expected"))
         }
-        hasBegun = true
-        do {
-            try work.begin(request.span.bytes)
-        } catch {
-            call.finish(RPCStatus(describing: error))
+        call.answeringErrors {
+            guard try work.needsNewest(request.span.bytes) else { return try begin(request) }
+            context.whenCurrent(call) { try self.begin(request) }
         }
+    }
+
+    private func begin(_ request: [UInt8]) throws {
+        hasBegun = true
+        try work.begin(request.span.bytes)
     }
 
     func onCancel(_ reason: CancelReason) { if hasBegun { work.cancel() } }

@@ -57,6 +57,19 @@ package struct PeerCluster: Sendable {
         }
 
         func greet(_ address: String, _ message: ReplicaMessage) { transport.greet(address, message) }
+
+        func ask(
+            _ instance: String, _ request: [UInt8], timeout: Duration,
+            answer: @escaping @Sendable (Result<[UInt8], PeerCallError>) -> Void
+        ) {
+            Task { [transport] in
+                do throws(PeerCallError) {
+                    answer(.success(try await transport.ask(request, of: instance, timeout: timeout)))
+                } catch {
+                    answer(.failure(error))
+                }
+            }
+        }
     }
 
     private final class Delegate: PeerDelegate {
@@ -70,6 +83,9 @@ package struct PeerCluster: Sendable {
 
         func disconnected(_ instance: String) { receiver.disconnected(instance) }
 
-        func asked(_ question: PeerQuestion) { question.refuse(0, "this node answers no questions") }
+        func asked(_ question: PeerQuestion) {
+            let isTaken = receiver.asked(question.request) { question.answer($0) }
+            if !isTaken { question.refuse(0, "this node does not take part yet, or no more") }
+        }
     }
 }

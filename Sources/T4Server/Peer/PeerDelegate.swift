@@ -39,16 +39,6 @@ package final class PeerDelivery: Sendable {
 
 /// What another node asks. It is answered once; if nobody has it any more before that, its outcome is unknown.
 package final class PeerQuestion: Sendable {
-    /// What it is about.
-    package enum Subject: Hashable, Sendable {
-        /// How far a linearizable read has to go.
-        case readIndex
-        /// A client's request, of a kind that the nodes agree on.
-        case forward(kind: UInt32)
-    }
-
-    /// What it is about.
-    package let subject: Subject
     /// The question itself.
     package let request: [UInt8]
     /// The instance that asks.
@@ -58,8 +48,7 @@ package final class PeerQuestion: Sendable {
     private let seed: PeerSeed
     private let isAnswered = Atomic(false)
 
-    init(_ subject: Subject, _ request: [UInt8], from sender: String, call: ServerCall, seed: PeerSeed) {
-        self.subject = subject
+    init(_ request: [UInt8], from sender: String, call: ServerCall, seed: PeerSeed) {
         self.request = request
         self.sender = sender
         self.call = call
@@ -83,22 +72,4 @@ package final class PeerQuestion: Sendable {
 
     /// Once, and while there is somebody to hear it: the event loop may be gone with the call.
     private func claim() -> Bool { !isAnswered.exchange(true, ordering: .relaxed) && !call.isClosed }
-}
-
-/// Why a question has no answer.
-package enum PeerCallError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// The other node has not seen it and never will.
-    case notSent(String)
-    /// It may have been dealt with, or be yet.
-    case outcomeUnknown(String)
-    /// The other node answers with an error.
-    case refused(code: UInt32, text: String)
-
-    package var description: String {
-        switch self {
-        case .notSent(let reason): "not sent: \(reason)"
-        case .outcomeUnknown(let reason): "it is unknown what became of it: \(reason)"
-        case .refused(let code, let text): "refused (\(code)): \(text)"
-        }
-    }
 }

@@ -6,15 +6,12 @@ struct PeerEnvelope: Hashable, Sendable {
     var target: String
     /// The instance that asks.
     var sender: String
-    /// Of a request that is forwarded, else 0.
-    var kind: UInt32
     /// The question itself.
     var request: [UInt8]
 
-    init(target: String, sender: String, kind: UInt32, request: [UInt8]) {
+    init(target: String, sender: String, request: [UInt8]) {
         self.target = target
         self.sender = sender
-        self.kind = kind
         self.request = request
     }
 
@@ -23,7 +20,6 @@ struct PeerEnvelope: Hashable, Sendable {
         writer.put(PeerIdentity.version)
         writer.put(target)
         writer.put(sender)
-        writer.put(kind)
         writer.put(raw: request)
         return writer.sealed(seed)
     }
@@ -35,7 +31,6 @@ struct PeerEnvelope: Hashable, Sendable {
         guard version == PeerIdentity.version else { throw .unknown(field: "version", UInt64(version)) }
         target = try reader.text()
         sender = try reader.text()
-        kind = try reader.number()
         request = reader.remainder()
     }
 

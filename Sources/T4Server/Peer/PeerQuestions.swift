@@ -6,20 +6,13 @@ struct PeerQuestions: Sendable {
     let hub: PeerHub
 
     func register(in router: inout RPCRouter) {
-        router.unary(PeerTransport.readIndex) { call, request in
-            asked(call, request) { _ in .readIndex }
-        }
-        router.unary(PeerTransport.forward) { call, request in
-            asked(call, request) { .forward(kind: $0.kind) }
-        }
+        router.unary(PeerTransport.question) { call, request in asked(call, request) }
     }
 
     /// What ends with this status has not been seen by anybody.
     private static func unseen(_ text: String) -> RPCStatus { RPCStatus(.failedPrecondition, text) }
 
-    private func asked(
-        _ call: ServerCall, _ request: RawSpan, _ subject: (PeerEnvelope) -> PeerQuestion.Subject
-    ) {
+    private func asked(_ call: ServerCall, _ request: RawSpan) {
         do throws(PeerCodingError) {
             let envelope = try PeerEnvelope(request.copyBytes(), seed: hub.seed)
             guard let (own, delegate) = hub.answering else { return call.fail(Self.unseen("the node stops")) }
@@ -28,8 +21,7 @@ struct PeerQuestions: Sendable {
                     Self.unseen("this is instance \(own.instanceID), and the question is for \(envelope.target)"))
             }
             delegate.asked(
-                PeerQuestion(
-                    subject(envelope), envelope.request, from: envelope.sender, call: call, seed: hub.seed))
+                PeerQuestion(envelope.request, from: envelope.sender, call: call, seed: hub.seed))
         } catch {
             call.fail(Self.unseen("it is not of a node of this database, or was damaged on the way: \(error)"))
         }
@@ -37,11 +29,11 @@ struct PeerQuestions: Sendable {
 
     /// Asks.
     static func ask(
-        _ client: RPCClient, _ method: String, _ message: [UInt8], seed: PeerSeed, timeout: Duration
+        _ client: RPCClient, _ message: [UInt8], seed: PeerSeed, timeout: Duration
     ) async throws(PeerCallError) -> [UInt8] {
         let answer: [UInt8]
         do throws(RPCStatus) {
-            answer = try await client.unary(method, message, timeout: timeout)
+            answer = try await client.unary(PeerTransport.question, message, timeout: timeout)
         } catch {
             switch error.code {
             // From before the question has come to somebody who answers it.

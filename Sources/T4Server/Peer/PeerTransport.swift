@@ -35,8 +35,7 @@ package final class PeerTransport: Sendable {
     private let dials = Mutex<(next: Int, tasks: [Int: Task<Void, Never>])>((0, [:]))
 
     static let exchange = "/t4.peer.v1.Peer/Exchange"
-    static let readIndex = "/t4.peer.v1.Peer/ReadIndex"
-    static let forward = "/t4.peer.v1.Peer/Forward"
+    static let question = "/t4.peer.v1.Peer/Ask"
 
     private init(address: String, hub: PeerHub, server: RPCServer, clients: PeerClients, logger: Logger) {
         self.address = address
@@ -132,32 +131,16 @@ package final class PeerTransport: Sendable {
 
     // MARK: Questions
 
-    /// Asks an instance how far a linearizable read has to go; what the bytes mean is the callers' business.
+    /// Asks an instance; what the bytes mean is the callers' business.
     /// - Parameter timeout: After it the outcome is unknown.
-    package func readIndex(
+    /// - Throws: `.notSent`: the question has not reached the other node's delegate and never will. `.outcomeUnknown`: the answer
+    ///   was lost or none came in time. `.refused`: the other node does not answer.
+    package func ask(
         _ request: [UInt8], of instance: String, timeout: Duration
-    ) async throws(PeerCallError) -> [UInt8] {
-        try await ask(PeerTransport.readIndex, 0, request, of: instance, timeout: timeout)
-    }
-
-    /// Hands a request on to an instance.
-    /// - Parameters:
-    ///   - kind: What the bytes are.
-    ///   - timeout: After it the outcome is unknown.
-    /// - Throws: `.notSent`: the request has not reached the other node's delegate and never will. `.outcomeUnknown`: the reply
-    ///   was lost or none came in time. `.refused`: the other node's answer is an error.
-    package func forward(
-        kind: UInt32, _ request: [UInt8], to instance: String, timeout: Duration
-    ) async throws(PeerCallError) -> [UInt8] {
-        try await ask(PeerTransport.forward, kind, request, of: instance, timeout: timeout)
-    }
-
-    private func ask(
-        _ method: String, _ kind: UInt32, _ request: [UInt8], of instance: String, timeout: Duration
     ) async throws(PeerCallError) -> [UInt8] {
         guard let own = hub.own else { throw .notSent("the node stops") }
         guard let address = hub.address(of: instance) else { throw .notSent("instance \(instance) is not connected") }
-        let envelope = PeerEnvelope(target: instance, sender: own.instanceID, kind: kind, request: request)
+        let envelope = PeerEnvelope(target: instance, sender: own.instanceID, request: request)
         let message = envelope.encoded(seed: hub.seed)
         let limit = hub.configuration.messageBytesMax
         guard message.count <= limit else {
@@ -169,7 +152,7 @@ package final class PeerTransport: Sendable {
         } catch {
             throw .notSent("\(error)")
         }
-        return try await PeerQuestions.ask(client, method, message, seed: hub.seed, timeout: timeout)
+        return try await PeerQuestions.ask(client, message, seed: hub.seed, timeout: timeout)
     }
 
     // MARK: The end

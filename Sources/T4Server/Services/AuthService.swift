@@ -198,10 +198,12 @@ struct AuthService: Sendable {
         router.unary("/etcdserverpb.Auth/\(method)") { [context] call, bytes in
             call.answeringErrors {
                 let request = try Request(decoding: bytes)
-                try check(context.authorization(of: call), request)
-                let accounts = context.node.auth.view.accounts
-                let header = context.message(revision: context.node.revision)
-                call.respond(try answer(accounts, request, header).encoded())
+                context.whenCurrent(call) {
+                    try check(context.authorization(of: call), request)
+                    let accounts = context.node.auth.view.accounts
+                    let header = context.message(revision: context.node.revision)
+                    call.respond(try answer(accounts, request, header).encoded())
+                }
             }
         }
     }

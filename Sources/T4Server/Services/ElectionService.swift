@@ -24,12 +24,12 @@ struct ElectionService: Sendable {
                 let request = try EtcdCampaignRequest(decoding: bytes)
                 return LineWork.Wish(name: Array(request.name), lease: request.lease, value: Array(request.value))
             }
-            return PatientCall(call, work)
+            return PatientCall(call, context, work)
         }
         router.unary("/v3electionpb.Election/Proclaim", proclaim)
         router.unary("/v3electionpb.Election/Leader", leader)
         router.stream("/v3electionpb.Election/Observe") { [context] call in
-            PatientCall(call, ObserveWork(call, context))
+            PatientCall(call, context, ObserveWork(call, context))
         }
         router.unary("/v3electionpb.Election/Resign", resign)
     }
@@ -74,9 +74,16 @@ struct ElectionService: Sendable {
     private func leader(_ call: ServerCall, _ bytes: RawSpan) {
         call.passingOnErrors {
             let line = Line(name: Array(try EtcdLeaderRequest(decoding: bytes).name))
-            let found = try context.range(line.first, for: call)
-            guard let leader = found.kvs.first else { throw EtcdErrors.noLeader }
-            call.respond(try context.leader(leader, revision: found.revision))
+            context.node.ask(.index) { [context] result in
+                call.onLoop {
+                    call.passingOnErrors {
+                        _ = try result.get()
+                        let found = try context.range(line.first, for: call)
+                        guard let leader = found.kvs.first else { throw EtcdErrors.noLeader }
+                        call.respond(try context.leader(leader, revision: found.revision))
+                    }
+                }
+            }
         }
     }
 

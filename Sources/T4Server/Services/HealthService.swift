@@ -5,6 +5,8 @@ import SwiftProtobuf
 /// `grpc.health.v1.Health`, as etcd has it: of the server as a whole, named by the empty text. It serves as long as it
 /// answers: a node that cannot go on ends its process.
 struct HealthService: Sendable {
+    let context: ServiceContext
+
     func register(in router: inout RPCRouter) {
         router.unary("/grpc.health.v1.Health/Check") { call, bytes in
             call.answeringErrors {
@@ -14,7 +16,8 @@ struct HealthService: Sendable {
                 call.respond(try GRPCHealthCheckResponse.with { $0.status = .serving }.encoded())
             }
         }
-        router.stream("/grpc.health.v1.Health/Watch") { call in PatientCall(call, HealthWatch(call)) }
+        router.stream("/grpc.health.v1.Health/Watch") { [context] call in PatientCall(call, context, HealthWatch(call))
+        }
     }
 }
 

@@ -12,7 +12,7 @@ struct KVService: Sendable {
     func register(in router: inout RPCRouter) {
         router.unary("/etcdserverpb.KV/Range", range)
         router.stream("/etcdserverpb.KV/RangeStream") { [context, rangeStreams] call in
-            PatientCall(call, RangeStreamWork(call, context, rangeStreams))
+            PatientCall(call, context, RangeStreamWork(call, context, rangeStreams))
         }
         router.unary("/etcdserverpb.KV/Put", put)
         router.unary("/etcdserverpb.KV/DeleteRange", deleteRange)
@@ -24,19 +24,24 @@ struct KVService: Sendable {
         call.answeringErrors {
             let request = try RangeRequest(protobuf: bytes)
             try request.validate()
-            let answer = try context.reading(call) { authorization, _ in
-                try authorization.check(request)
-            } _: { reader in
-                var writer = RangeResponseWriter(from: context.origin, revision: reader.meta.revision)
-                let summary = try request.evaluate(on: SnapshotView(reader)) { key, header, value in
-                    writer.append(
-                        key: key, createRevision: header.create.rawValue, modRevision: header.mod.rawValue,
-                        version: header.version, lease: header.lease, value: value)
-                }
-                return writer.finish(more: summary.more, count: summary.count)
-            }
-            call.respond(answer)
+            if request.serializable || context.node.isCurrent { return try range(request, call) }
+            context.whenCurrent(call) { try range(request, call) }
         }
+    }
+
+    private func range(_ request: RangeRequest, _ call: ServerCall) throws {
+        let answer = try context.reading(call) { authorization, _ in
+            try authorization.check(request)
+        } _: { reader in
+            var writer = RangeResponseWriter(from: context.origin, revision: reader.meta.revision)
+            let summary = try request.evaluate(on: SnapshotView(reader)) { key, header, value in
+                writer.append(
+                    key: key, createRevision: header.create.rawValue, modRevision: header.mod.rawValue,
+                    version: header.version, lease: header.lease, value: value)
+            }
+            return writer.finish(more: summary.more, count: summary.count)
+        }
+        call.respond(answer)
     }
 
     private func put(_ call: ServerCall, _ bytes: RawSpan) {
@@ -59,19 +64,21 @@ struct KVService: Sendable {
         call.answeringErrors {
             let request = try TxnRequest(protobuf: bytes)
             try request.validate(operationsMax: context.settings.txnOperationsMax)
-            if request.isReadOnly {
-                let response = try context.reading(call) { authorization, _ in
-                    try authorization.check(request) { _ in [] }
-                } _: { reader in
-                    try Node.readOnlyTxn(request, on: reader)
-                }
-                var answer: [UInt8] = []
-                response.append(to: &answer, from: context.origin)
-                call.respond(answer)
-            } else {
-                try propose(.txn(request), call, bytes)
-            }
+            guard request.isReadOnly else { return try propose(.txn(request), call, bytes) }
+            if request.isSerializable || context.node.isCurrent { return try read(request, call) }
+            context.whenCurrent(call) { try read(request, call) }
         }
+    }
+
+    private func read(_ request: TxnRequest, _ call: ServerCall) throws {
+        let response = try context.reading(call) { authorization, _ in
+            try authorization.check(request) { _ in [] }
+        } _: { reader in
+            try Node.readOnlyTxn(request, on: reader)
+        }
+        var answer: [UInt8] = []
+        response.append(to: &answer, from: context.origin)
+        call.respond(answer)
     }
 
     private func compact(_ call: ServerCall, _ bytes: RawSpan) {

@@ -43,27 +43,34 @@ struct LeaseService: Sendable {
     private func timeToLive(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             let request = try EtcdLeaseTimeToLiveRequest(decoding: bytes)
-            let reader = try context.reading(call) { authorization, reader in
-                try authorization.requireUser()
-                if request.keys { try authorization.checkReading(lease: request.id, reader.keys(leasedTo:)) }
-            } _: {
-                $0
+            context.asking(.timeToLive(request.id), for: call) { reply in
+                guard case .timeToLive(let time) = reply else { preconditionFailure("not what was asked") }
+                try answer(request, time, call)
             }
-            var answer = EtcdLeaseTimeToLiveResponse()
-            answer.header = context.message(revision: reader.meta.revision)
-            answer.id = request.id
-            answer.ttl = -1
-            if let lease = context.node.leases.timeToLive(request.id) {
-                answer.ttl = lease.remaining
-                answer.grantedTtl = lease.granted
-                if request.keys { answer.keys = try reader.keys(leasedTo: request.id).map { Data($0) } }
-            }
-            call.respond(try answer.encoded())
         }
     }
 
+    private func answer(_ request: EtcdLeaseTimeToLiveRequest, _ time: LeaseTime?, _ call: ServerCall) throws {
+        let reader = try context.reading(call) { authorization, reader in
+            try authorization.requireUser()
+            if request.keys { try authorization.checkReading(lease: request.id, reader.keys(leasedTo:)) }
+        } _: {
+            $0
+        }
+        var answer = EtcdLeaseTimeToLiveResponse()
+        answer.header = context.message(revision: reader.meta.revision)
+        answer.id = request.id
+        answer.ttl = -1
+        if let time {
+            answer.ttl = time.remaining
+            answer.grantedTtl = time.granted
+            if request.keys { answer.keys = try reader.keys(leasedTo: request.id).map { Data($0) } }
+        }
+        call.respond(try answer.encoded())
+    }
+
     private func leases(_ call: ServerCall, _ bytes: RawSpan) {
-        call.answeringErrors {
+        context.whenCurrent(call) {
             // Who lists all leases must be able to read whatever is attached to any.
             let revision = try context.reading(call) { authorization, reader in
                 try authorization.requireUser()
@@ -84,10 +91,18 @@ struct LeaseService: Sendable {
     }
 }
 
-/// `LeaseKeepAlive`: one answer for each request, in order.
-private final class LeaseKeepAliveCall: ServerStreamHandler {
+/// `LeaseKeepAlive`: one answer for each request. Confined to the call's event loop.
+private final class LeaseKeepAliveCall: ServerStreamHandler, @unchecked Sendable {
+    // Unchecked: everything that changes is touched on the event loop only.
+
+    /// Requests that may wait for the leader before no more are read.
+    private static let waitingMax = 1024
+
     private let call: ServerCall
     private let context: ServiceContext
+    /// Requests that were not answered yet.
+    private var waiting = 0
+    private var isHalfClosed = false
 
     init(_ call: ServerCall, _ context: ServiceContext) {
         self.call = call
@@ -104,21 +119,41 @@ private final class LeaseKeepAliveCall: ServerStreamHandler {
             }
             // The header is of the moment before the renewal, as in etcd.
             let revision = context.node.revision
-            let response = LeaseKeepAliveResponse(
-                revision: revision, id: request.id, ttl: context.node.leases.renew(request.id) ?? 0)
-            var answer: [UInt8] = []
-            response.append(to: &answer, from: context.origin)
-            call.send(answer)
+            waiting += 1
+            context.node.ask(.renew(request.id)) { [self] result in
+                call.onLoop { self.answer(request.id, revision, result) }
+            }
             // A client that does not read its answers sends nothing more for now.
-            if !call.isWritable { call.pauseReading() }
+            if !hasRoom { call.pauseReading() }
         } catch {
             call.finish(RPCStatus(describing: error))
         }
     }
 
-    func onHalfClose() { call.finish() }
+    private var hasRoom: Bool { call.isWritable && waiting < LeaseKeepAliveCall.waitingMax }
+
+    private func answer(_ lease: Int64, _ revision: Revision, _ result: Result<LeaderReply, DatabaseError>) {
+        waiting -= 1
+        do throws(DatabaseError) {
+            guard case .renewed(let ttl) = try result.get() else { preconditionFailure("not what was asked") }
+            var answer: [UInt8] = []
+            LeaseKeepAliveResponse(revision: revision, id: lease, ttl: ttl ?? 0)
+                .append(to: &answer, from: context.origin)
+            call.send(answer)
+        } catch {
+            return call.finish(EtcdErrors.status(error))
+        }
+        if isHalfClosed, waiting == 0 { return call.finish() }
+        if waiting == LeaseKeepAliveCall.waitingMax - 1, hasRoom { call.resumeReading() }
+    }
+
+    func onHalfClose() {
+        isHalfClosed = true
+        if waiting == 0 { call.finish() }
+    }
+
     func onCancel(_ reason: CancelReason) {}
-    func onWritable() { call.resumeReading() }
+    func onWritable() { if hasRoom { call.resumeReading() } }
     func onWake() {}
 }
 

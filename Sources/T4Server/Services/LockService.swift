@@ -21,7 +21,7 @@ struct LockService: Sendable {
                 let request = try EtcdLockRequest(decoding: bytes)
                 return LineWork.Wish(name: Array(request.name), lease: request.lease)
             }
-            return PatientCall(call, work)
+            return PatientCall(call, context, work)
         }
         router.unary("/v3lockpb.Lock/Unlock", unlock)
     }

@@ -11,7 +11,7 @@ extension MaintenanceService {
             if request.action == .get { try context.requireUser(call) } else { try context.requireAdmin(call) }
             let alarm = Alarm.Kind(request.alarm).map { Alarm($0, member: request.memberID) }
             switch request.action {
-            case .get: try list(request.alarm, call)
+            case .get: context.whenCurrent(call) { try list(request.alarm, call) }
             case .activate:
                 if case .UNRECOGNIZED(let number) = request.alarm {
                     throw RPCStatus(.unimplemented, "t4: there is no alarm of type \(number)")

@@ -32,10 +32,10 @@ struct MaintenanceService: Sendable {
                 (Int64(try node.sizeOnDisk()), Int64(try node.sizeInUse()))
             }
             answer.dbSizeQuota = Int64(node.quotaBytes ?? 0)
-            answer.leader = context.origin.memberID
-            answer.raftTerm = context.origin.raftTerm
-            answer.raftIndex = context.node.published.appliedIndex
-            answer.raftAppliedIndex = answer.raftIndex
+            answer.leader = node.leaderID
+            answer.raftTerm = node.term
+            answer.raftAppliedIndex = node.published.appliedIndex
+            answer.raftIndex = max(node.statistics.committedIndex, answer.raftAppliedIndex)
             answer.storageVersion = SnapshotFile.storageVersion
             answer.errors = try context.node.alarms().map(\.text)
             call.respond(try answer.encoded())

@@ -38,6 +38,8 @@ final class RangeStreamWork: PatientWork {
         self.open = open
     }
 
+    func needsNewest(_ request: RawSpan) throws -> Bool { try !RangeRequest(protobuf: request).serializable }
+
     func begin(_ request: RawSpan) throws {
         let request = try RangeRequest(protobuf: request)
         try request.validate()

@@ -80,6 +80,20 @@ import Testing
         }
     }
 
+    /// A place where nothing can be made says so for ever: it was asked again without end.
+    @Test func refusesAPlaceBehindALinkToNowhere() async throws {
+        try await Self.withFolder { folder in
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            try FileManager.default.createSymbolicLink(
+                atPath: "\(folder)/link", withDestinationPath: "\(folder)/missing")
+            await #expect {
+                _ = try await Self.open("\(folder)/link/store")
+            } throws: {
+                "\($0)".contains("\(folder)/link/store: No such file or directory")
+            }
+        }
+    }
+
     @Test func refusesAFormatThatItDoesNotKnow() async throws {
         try await Self.withFolder { folder in
             try await Self.open(folder).close()

@@ -9,7 +9,7 @@ extension FuzzTarget {
         let rest = Array(input.dropFirst())
         let seed = PeerSeed(OneSegment.database)
         do {
-            switch choice % 4 {
+            switch choice % 6 {
             case 0:
                 let size = min(Int(rest.first ?? 0), max(0, rest.count - 1))
                 let bytes =
@@ -27,7 +27,7 @@ extension FuzzTarget {
             case 2:
                 let bytes = piece(rest, seed)
                 try unchanged(try PeerEnvelope(bytes, seed: seed).encoded(seed: seed), bytes)
-            default:
+            case 3:
                 let bytes = piece(rest, seed)
                 switch try PeerEnvelope.readAnswer(bytes, seed: seed) {
                 case .success(let answer): try unchanged(PeerEnvelope.answer(answer, seed: seed), bytes)
@@ -35,6 +35,12 @@ extension FuzzTarget {
                     try unchanged(PeerEnvelope.refusal(code, text, seed: seed), bytes)
                 case .failure(let other): throw FuzzFailure("an answer says \(other)")
                 }
+            case 4:
+                let bytes = piece(rest, seed)
+                try unchanged(try LeaderRequest(bytes, seed).encoded(seed), bytes)
+            default:
+                let bytes = piece(rest, seed)
+                try unchanged(try LeaderAnswer(bytes, seed).encoded(seed), bytes)
             }
         } catch let error as PeerCodingError {
             try FuzzFailure.unless(!error.description.isEmpty, "an error without words")

@@ -48,6 +48,16 @@ import Testing
                 nodes.receivers.withLock { all in all.values.first { $0.address == address } }?.receiver
                     .receive(message, entries: [])
             }
+
+            func ask(
+                _ instance: String, _ request: [UInt8], timeout: Duration,
+                answer: @escaping @Sendable (Result<[UInt8], PeerCallError>) -> Void
+            ) {
+                let asked = nodes.receivers.withLock { $0[instance] }
+                guard let asked, !nodes.isCut.withLock({ $0 }),
+                    asked.receiver.asked(request, answer: { answer(.success($0)) })
+                else { return answer(.failure(.notSent("nobody is there"))) }
+            }
         }
 
         @discardableResult

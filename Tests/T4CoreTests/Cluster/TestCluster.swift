@@ -130,6 +130,11 @@ final class TestCluster: Sendable {
 
         func greet(_ address: String, _ message: ReplicaMessage) { deliver(message, []) { $0.address == address } }
 
+        func ask(
+            _ instance: String, _ request: [UInt8], timeout: Duration,
+            answer: @escaping @Sendable (Result<[UInt8], PeerCallError>) -> Void
+        ) { answer(.failure(.notSent("members without clients"))) }
+
         private func deliver(_ message: ReplicaMessage, _ entries: [LogEntry], _ isIt: (TestMember) -> Bool) {
             let target: TestMember? = cluster.state.withLock { state in
                 state.members.values.first { isIt($0) && !state.cut.contains([number, $0.number]) }

@@ -201,10 +201,10 @@ import Testing
         let frame = length + sum(id + length + payload) + payload
         #expect(PeerMessage(append, entries: [entry]).encoded(seed: Self.seed) == piece(head, behind: id) + frame)
 
-        let question = PeerEnvelope(target: "t", sender: "s", kind: 3, request: [1, 2])
+        let question = PeerEnvelope(target: "t", sender: "s", request: [1, 2])
         #expect(
             question.encoded(seed: Self.seed)
-                == piece(little(1, 4) + text("t") + text("s") + little(3, 4) + [1, 2], behind: id))
+                == piece(little(1, 4) + text("t") + text("s") + [1, 2], behind: id))
         #expect(PeerEnvelope.answer([5], seed: Self.seed) == piece([0, 5], behind: id))
         #expect(PeerEnvelope.refusal(6, "x", seed: Self.seed) == piece([1] + little(6, 4) + text("x"), behind: id))
     }
@@ -237,15 +237,15 @@ import Testing
         var random = SeededGenerator(seed: 6)
         for _ in 0..<20 {
             let envelope = PeerEnvelope(
-                target: random.text(), sender: random.text(), kind: UInt32(truncatingIfNeeded: random.next()),
-                request: random.content())
+                target: random.text(), sender: random.text(), request: random.content())
+            let code = UInt32(truncatingIfNeeded: random.next())
             let bytes = envelope.encoded(seed: Self.seed)
             #expect(try PeerEnvelope(bytes, seed: Self.seed) == envelope)
             let answers = [
                 (PeerEnvelope.answer(envelope.request, seed: Self.seed), Result.success(envelope.request)),
                 (
-                    PeerEnvelope.refusal(envelope.kind, envelope.sender, seed: Self.seed),
-                    .failure(PeerCallError.refused(code: envelope.kind, text: envelope.sender))
+                    PeerEnvelope.refusal(code, envelope.sender, seed: Self.seed),
+                    .failure(PeerCallError.refused(code: code, text: envelope.sender))
                 ),
             ]
             for (answer, meaning) in answers {

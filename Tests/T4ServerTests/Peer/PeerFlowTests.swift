@@ -51,7 +51,7 @@ import Testing
             #expect(await c.recorder.wait { $0.numbers.count == 200 }.numbers == Array(0..<200))
             #expect(b.transport.send(.numbered(5, from: "b"), to: "a") == .queued)
             await a.recorder.wait { $0.numbers == [5] }
-            async let answer = a.transport.readIndex([1], of: "b", timeout: .seconds(1200))
+            async let answer = a.transport.ask([1], of: "b", timeout: .seconds(1200))
             await b.recorder.wait { !$0.questions.isEmpty }.questions[0].answer([2])
             let answered = try await answer
             #expect(answered == [2])

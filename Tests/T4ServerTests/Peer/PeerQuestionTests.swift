@@ -25,10 +25,10 @@ import Testing
 
     @Test func answers() async throws {
         let echo = PeerRecorder { question in
-            switch question.subject {
-            case .readIndex: question.answer(Array(question.sender.utf8) + question.request)
-            case .forward(let kind) where kind > 100: question.refuse(kind, "not \(question.request.count)")
-            case .forward(let kind): question.answer([UInt8(kind)] + question.request)
+            if question.request.first == 255 {
+                question.refuse(300, "not \(question.request.count)")
+            } else {
+                question.answer(Array(question.sender.utf8) + question.request)
             }
         }
         try await withPeers(["a", "b"], recorders: ["a": echo, "b": echo]) { peers in
@@ -37,25 +37,22 @@ import Testing
             // The one who has dialled asks, and the other one.
             for (from, to) in [(a, b), (b, a)] {
                 let (me, it) = (from.own.instanceID, to.own.instanceID)
-                #expect(
-                    try await from.transport.readIndex([1, 2], of: it, timeout: Self.forever) == Array(me.utf8) + [
-                        1, 2,
-                    ])
                 for size in [0, 1, 2_000_000] {
                     let request = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 7) }
-                    let answer = try await from.transport.forward(
-                        kind: 9, request, to: it, timeout: Self.forever)
-                    #expect(answer == [9] + request)
+                    let answer = try await from.transport.ask(request, of: it, timeout: Self.forever)
+                    #expect(answer == Array(me.utf8) + request)
                 }
                 let error = await failure { () throws(PeerCallError) in
-                    try await from.transport.forward(kind: 300, [1, 2, 3], to: it, timeout: Self.forever)
+                    try await from.transport.ask([255, 2, 3], of: it, timeout: Self.forever)
                 }
                 #expect(error == .refused(code: 300, text: "not 3"))
             }
             try await withThrowingTaskGroup(of: Bool.self) { group in
                 for number in 0..<100 as Range<UInt8> {
                     group.addTask {
-                        try await b.transport.forward(kind: 1, [number], to: "a", timeout: Self.forever) == [1, number]
+                        try await b.transport.ask([number], of: "a", timeout: Self.forever) == Array("b".utf8) + [
+                            number
+                        ]
                     }
                 }
                 for try await isRight in group { #expect(isRight) }
@@ -72,8 +69,8 @@ import Testing
             let (a, b, c) = (peers[0], peers[1], peers[2])
             func ask(_ instance: String, _ size: Int = 1) async -> PeerCallError? {
                 await failure { () throws(PeerCallError) in
-                    try await a.transport.forward(
-                        kind: 1, [UInt8](repeating: 1, count: size), to: instance, timeout: Self.forever)
+                    try await a.transport.ask(
+                        [UInt8](repeating: 1, count: size), of: instance, timeout: Self.forever)
                 }
             }
             #expect(isNotSent(await ask("b")))
@@ -85,10 +82,10 @@ import Testing
             let client = try await RPCClient.connect(host: "127.0.0.1", port: b.transport.port)
             let seeds = [("other", a.transport.hub.seed), ("b", PeerSeed(DatabaseID(low: 3, high: 4)))]
             for (target, seed) in seeds {
-                let message = PeerEnvelope(target: target, sender: "a", kind: 0, request: []).encoded(seed: seed)
+                let message = PeerEnvelope(target: target, sender: "a", request: []).encoded(seed: seed)
                 let error = await failure { () throws(PeerCallError) in
                     try await PeerQuestions.ask(
-                        client, PeerTransport.readIndex, message, seed: seed, timeout: Self.forever)
+                        client, message, seed: seed, timeout: Self.forever)
                 }
                 #expect(isNotSent(error), "\(error as Any)")
             }
@@ -108,7 +105,7 @@ import Testing
             await a.connect(to: b)
             func ask(_ timeout: Duration = Self.forever) async -> PeerCallError? {
                 await failure { () throws(PeerCallError) in
-                    try await a.transport.forward(kind: 1, [1], to: "b", timeout: timeout)
+                    try await a.transport.ask([1], of: "b", timeout: timeout)
                 }
             }
             // Nobody answers in time, and then somebody does.
@@ -141,7 +138,7 @@ import Testing
             let (a, b) = (peers[0], peers[1])
             await a.connect(to: b)
             async let asked = failure { () throws(PeerCallError) in
-                try await a.transport.readIndex([1], of: "b", timeout: Self.forever)
+                try await a.transport.ask([1], of: "b", timeout: Self.forever)
             }
             let seen = await b.recorder.wait { !$0.questions.isEmpty }
             await a.transport.stop()

@@ -49,7 +49,7 @@ import Testing
                 #expect(await b.recorder.wait { $0.entries.count == 2 }.entries == entries)
                 #expect(b.transport.send(.numbered(2, from: "b", entries), entries: entries, to: "a") == .queued)
                 #expect(await a.recorder.wait { $0.entries.count == 2 }.entries == entries)
-                async let answer = b.transport.readIndex([1], of: "a", timeout: .seconds(1200))
+                async let answer = b.transport.ask([1], of: "a", timeout: .seconds(1200))
                 await a.recorder.wait { !$0.questions.isEmpty }.questions[0].answer([2])
                 let answered = try await answer
                 #expect(answered == [2])
@@ -96,7 +96,7 @@ import Testing
                 await #expect(throws: (any Error).self) {
                     let client = try await RPCClient.connect(
                         host: "127.0.0.1", port: peers[0].transport.port, configuration: configuration)
-                    _ = try await client.unary(PeerTransport.readIndex, [])
+                    _ = try await client.unary(PeerTransport.question, [])
                 }
                 let arguments = [
                     "s_client", "-connect", "127.0.0.1:\(peers[0].transport.port)", "-CAfile", files.authority(),

@@ -168,14 +168,15 @@ func makeFolder(_ name: String, in parent: OpenFile) throws(SystemFailure) {
 
 /// Makes a folder with those above it, their names on the disk.
 private func makeFolders(_ path: String) throws(SystemFailure) {
-    if mkdir(path, 0o700) != 0 {
-        switch errno {
-        case EEXIST: return
-        case ENOENT where path != "/" && !path.isEmpty:
-            try makeFolders(parent(of: path))
-            return try makeFolders(path)
-        default: throw SystemFailure(call: "mkdir", path: path, number: errno)
-        }
+    var result = mkdir(path, 0o700)
+    if result != 0, errno == ENOENT, path != "/", !path.isEmpty {
+        try makeFolders(parent(of: path))
+        // Once: a link to nowhere, or a place such as /proc, says the same for ever.
+        result = mkdir(path, 0o700)
+    }
+    if result != 0 {
+        if errno == EEXIST { return }
+        throw SystemFailure(call: "mkdir", path: path, number: errno)
     }
     try OpenFile(path: parent(of: path), O_RDONLY | O_DIRECTORY).sync()
 }
