@@ -92,7 +92,9 @@ extension BackendRegistry {
             }
             return try await StoreElection.open(store)
         }
-        register(election: "file-lock", settings: FileLockSettings.self) { settings, context in
+        register(
+            election: "file-lock", settings: FileLockSettings.self, describedBy: FileLockSettings.descriptions
+        ) { settings, context in
             let store = try await FilesystemStore(
                 settings.store, context: StoreContext(dataDirectory: context.dataDirectory, logger: context.logger))
             do {
@@ -112,6 +114,15 @@ private struct NoElectionSettings: Decodable, Sendable {}
 private struct FileLockSettings: Decodable, Sendable {
     /// As of a store in the same folder.
     var store: FilesystemStoreSettings
+
+    static let descriptions = [
+        SettingDescription(
+            "path", value: "DIRECTORY", defaultText: "required",
+            "A folder that all nodes share, on one machine or on a file system whose locks and names are the same for all; "
+                + "created when it is missing."),
+        SettingDescription(
+            "threads", value: "NUMBER", defaultTOML: "8", "Calls that work on files at once: 1 ... 256."),
+    ]
 
     private enum CodingKeys: String, CodingKey {
         case path

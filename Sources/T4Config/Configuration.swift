@@ -64,8 +64,8 @@ public struct Configuration: Sendable {
 
     /// The write-ahead log.
     public struct WAL: Hashable, Sendable {
-        /// When a write is acknowledged. `load` puts `.objectStore` here when none is given and the store lies outside
-        /// of the data directory.
+        /// When a write is acknowledged. `load` puts `.replicated` here when none is given and there are peers, else
+        /// `.objectStore` when the store lies outside of the data directory.
         public var durability = Durability.local
         /// A segment that has reached this size is sealed: 1 MiB ... 4 GiB.
         public var segmentSizeMax = ByteCount.mebibytes(50)
@@ -163,6 +163,46 @@ public struct Configuration: Sendable {
         public var isOn: Bool { !certificate.isEmpty }
     }
 
+    /// The other nodes of a cluster; without `listen` the node is alone.
+    public struct Peer: Hashable, Sendable {
+        /// Where other nodes connect, HOST:PORT; empty where the node is alone.
+        public var listen = ""
+        /// Where others reach it, HOST:PORT; empty for `listen`.
+        public var advertise = ""
+
+        /// Where other nodes connect; nil where the node is alone.
+        public var address: ListenAddress? { listen.isEmpty ? nil : ListenAddress(listen) }
+    }
+
+    /// TLS between nodes; off without a certificate.
+    public struct PeerTLS: Hashable, Sendable {
+        /// File of the node's certificate and those above it, for servers and clients; empty for none.
+        public var certificate = ""
+        /// File of its private key; empty for none.
+        public var key = ""
+        /// File of the CAs of all nodes; empty for none.
+        public var authority = ""
+
+        /// Whether TLS is spoken.
+        public var isOn: Bool { !certificate.isEmpty }
+    }
+
+    /// Who leads a cluster.
+    public struct Election: Sendable {
+        /// Its name in the registry.
+        public var type = "object-store"
+        /// A leader that is not heard for so long is replaced by another node in sync: 100 ms ... 60 s. The same on all nodes.
+        public var timeout = Duration.milliseconds(1500)
+        /// A node that is not in sync waits for so long until it takes over, where everything is in the object store: twice
+        /// `timeout` ... 10 min. The same on all nodes.
+        public var leadershipTTL = Duration.seconds(5)
+        /// What is set for each election, chosen or not, by name.
+        var tables: [String: BackendSettings] = [:]
+
+        /// The table `[election.TYPE]` of the chosen election, to be decoded by the election itself.
+        public var settings: BackendSettings { tables[type] ?? BackendSettings(path: ["election", type]) }
+    }
+
     /// Watches.
     public struct Watch: Hashable, Sendable {
         /// How often an idle watch that asks for progress hears of it: 100 ms ... 24 h.
@@ -236,6 +276,12 @@ public struct Configuration: Sendable {
     public var server = Server()
     /// TLS on the port of the clients.
     public var clientTLS = ClientTLS()
+    /// The other nodes of a cluster.
+    public var peer = Peer()
+    /// TLS between nodes.
+    public var peerTLS = PeerTLS()
+    /// Who leads a cluster.
+    public var election = Election()
     /// Watches.
     public var watch = Watch()
     /// Leases.

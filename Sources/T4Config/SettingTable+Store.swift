@@ -22,7 +22,10 @@ extension SettingDefinition {
     static let wal = [
         SettingDefinition(
             "wal.durability", flag: "wal-durability", \.wal.durability,
-            machineDefault: ("object-store with a store outside the data directory, else local", quoted("local")),
+            machineDefault: (
+                "replicated in a cluster, object-store with a store outside the data directory, else local",
+                quoted("local")
+            ),
             aliases: [
                 Alias(
                     flag: "wal-sync-upload", isSwitch: true,
@@ -32,7 +35,9 @@ extension SettingDefinition {
                     })
             ],
             "When a write is acknowledged. \"local\": once it is synced to this machine's disk. \"object-store\": once it is "
-                + "in the object store as well. A memory store never counts as one outside."),
+                + "in the object store as well. \"replicated\", in a cluster: once it is synced to the disks of all nodes that "
+                + "are in sync, and also in the object store where that is one node. A memory store never counts as one "
+                + "outside."),
         SettingDefinition(
             "wal.segment_max_size", flag: "segment-max-size-mb", \.wal.segmentSizeMax, unitOfPlainNumber: "MiB",
             check: within(.mebibytes(1)...(.mebibytes(4096))), "Size at which a log segment is sealed."),

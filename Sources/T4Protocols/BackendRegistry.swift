@@ -69,11 +69,14 @@ public struct BackendRegistry: Sendable {
     }
 
     /// Makes an election selectable as `[election] type = "name"`, its settings read from `[election.name]`.
+    /// - Parameter descriptions: The keys of the settings, for help and documents; may be left out.
     public mutating func register<Settings: Decodable & Sendable>(
-        election name: String, settings: Settings.Type,
+        election name: String, settings: Settings.Type, describedBy descriptions: [SettingDescription] = [],
         make: @escaping @Sendable (Settings, ElectionContext) async throws -> any Election
     ) {
-        elections[name] = Backend(settings) { source, context in try await make(source.decode(settings), context) }
+        elections[name] = Backend(settings, descriptions) { source, context in
+            try await make(source.decode(settings), context)
+        }
     }
 
     /// Opens the engine of that name.
@@ -103,6 +106,9 @@ public struct BackendRegistry: Sendable {
 
     /// The keys of an object store's settings; empty as for `engineSettings`.
     public func storeSettings(_ name: String) -> [SettingDescription] { stores[name]?.descriptions ?? [] }
+
+    /// The keys of an election's settings; empty as for `engineSettings`.
+    public func electionSettings(_ name: String) -> [SettingDescription] { elections[name]?.descriptions ?? [] }
 
     /// Reads the settings of an engine as `makeEngine` does, and opens nothing.
     /// - Throws: `BackendError.unknown` when no engine has the name; whatever is wrong with the settings.

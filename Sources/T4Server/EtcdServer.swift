@@ -9,6 +9,8 @@ public struct EtcdServerSettings: Sendable {
     public var name: String
     /// Where clients reach this node, as `member list` shows it; empty for the address it listens on.
     public var clientURLs: [String] = []
+    /// How nodes of a cluster speak with each other, as `member list` shows it: http, or https with TLS.
+    public var peerScheme = "http"
     /// Largest write request in bytes.
     public var requestSizeMax = 1536 * 1024
     /// Operations in one transaction.
@@ -91,7 +93,9 @@ public final class EtcdServer: Sendable {
         metrics.watch(server)
         let scheme = settings.transport.tls == nil ? "http" : "https"
         let listened = "\(scheme)://\(server.host.contains(":") ? "[\(server.host)]" : server.host):\(server.port)"
-        advertised.urls.withLock { $0 = settings.clientURLs.isEmpty ? [listened] : settings.clientURLs }
+        let urls = settings.clientURLs.isEmpty ? [listened] : settings.clientURLs
+        advertised.urls.withLock { $0 = urls }
+        node.advertise(clientURLs: urls)
         return EtcdServer(server: server, background: settings.background, snapshots: snapshots, logins: logins)
     }
 

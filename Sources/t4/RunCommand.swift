@@ -71,10 +71,27 @@ struct RunCommand: AsyncParsableCommand {
         defer { for source in signals { source.cancel() } }
 
         let descriptors = DescriptorLimit.raise(logger)
+        var reload = reload
+        while true {
+            let end = try await serveOnce(configuration, registry, logger, descriptors, wakes, wake, &reload)
+            switch end {
+            case .signal: return logger.info("stopped")
+            case .failure: throw ExitCode.failure
+            case .behind: logger.notice("the node starts anew, from the newest checkpoint")
+            }
+        }
+    }
+
+    /// One life of a node.
+    private func serveOnce(
+        _ configuration: Configuration, _ registry: BackendRegistry, _ logger: Logger, _ descriptors: DescriptorLimit,
+        _ wakes: AsyncStream<Wake>, _ wake: AsyncStream<Wake>.Continuation, _ reload: inout Reload
+    ) async throws -> End {
         let node: Node
         let server: EtcdServer
         let tls: RPCServerTLS?
         let signedTokens: SignedTokens?
+        var cluster: OpenedCluster?
         do {
             tls = try configuration.clientTLS.load(logger)
             signedTokens = try configuration.auth.loadSignedTokens(logger)
@@ -82,12 +99,17 @@ struct RunCommand: AsyncParsableCommand {
             if let time = configuration.restore.pointTime {
                 choice = try await restorePoint(configuration, time, registry, logger)
             }
-            node = try await Node.start(
-                NodeConfiguration(configuration, choice) { _ in wake.yield(.failure) }, registry: registry,
-                logger: logger)
+            var settings = NodeConfiguration(configuration, choice) { failure in
+                if case .restore? = failure as? Replicator.End { wake.yield(.behind) } else { wake.yield(.failure) }
+            }
+            cluster = try await OpenedCluster.open(configuration, registry, logger)
+            cluster?.join(&settings)
+            node = try await Node.start(settings, registry: registry, logger: logger)
         } catch {
+            await cluster?.close()
             throw fail(error)
         }
+        let opened = cluster
         do {
             let listen = configuration.node.listen
             var settings = EtcdServerSettings(configuration)
@@ -99,6 +121,7 @@ struct RunCommand: AsyncParsableCommand {
                 node: node, host: listen.host, port: listen.port, settings: settings, logger: logger)
         } catch {
             do { try await node.stop() } catch { logger.error("the node did not close cleanly: \(error)") }
+            await opened?.close()
             throw fail(error)
         }
         if !configuration.auth.isEnforced {
@@ -111,31 +134,31 @@ struct RunCommand: AsyncParsableCommand {
         StandardOutput.writeLine(
             "  try: etcdctl --endpoints=\(endpoint)\(host):\(server.port)\(flags) put /hello world")
 
-        let failed = await waitForEnd(wakes, logger, reload)
+        let end = await waitForEnd(wakes, logger, &reload)
         await server.stop(deadline: .seconds(3))
         do {
             try await node.stop()
         } catch {
+            await opened?.close()
             throw fail(error)
         }
-        if failed { throw ExitCode.failure }
-        logger.info("stopped")
+        await opened?.close()
+        return end
     }
 
     /// Reloads as often as it is asked to.
-    /// - Returns: True when the node failed, false when a signal asks for the end.
-    private func waitForEnd(_ wakes: AsyncStream<Wake>, _ logger: Logger, _ reload: Reload) async -> Bool {
-        var reload = reload
+    private func waitForEnd(_ wakes: AsyncStream<Wake>, _ logger: Logger, _ reload: inout Reload) async -> End {
         for await wake in wakes {
             switch wake {
             case .reload: reload.run(logger)
             case .signal(let number):
                 logger.info("stopping", metadata: ["signal": "\(number)"])
-                return false
-            case .failure: return true
+                return .signal
+            case .failure: return .failure
+            case .behind: return .behind
             }
         }
-        return false
+        return .signal
     }
 
     /// What happens while a node runs.
@@ -143,6 +166,15 @@ struct RunCommand: AsyncParsableCommand {
         case signal(Int32)
         case reload
         case failure
+        case behind
+    }
+
+    /// Why a node does not run any more.
+    private enum End {
+        case signal
+        case failure
+        /// Its log ends before the oldest entry that the cluster keeps.
+        case behind
     }
 }
 
@@ -259,13 +291,8 @@ extension NodeStore {
 extension EtcdServerSettings {
     init(_ configuration: Configuration) {
         self.init(name: configuration.node.id)
-        let listen = configuration.node.listen
-        // A wildcard is no address that a client could dial.
-        if listen.port != 0, ["0.0.0.0", "::"].contains(listen.host) {
-            clientURLs = [
-                "\(configuration.clientTLS.clientUse.scheme)://\(ListenAddress(host: "127.0.0.1", port: listen.port))"
-            ]
-        }
+        clientURLs = configuration.clientURLs
+        peerScheme = configuration.peerTLS.isOn ? "https" : "http"
         requestSizeMax = configuration.server.requestSizeMax.bytes
         txnOperationsMax = configuration.server.txnOperationsMax
         enforcesAuth = configuration.auth.isEnforced
@@ -293,4 +320,20 @@ extension EtcdServerSettings {
 
     /// One event loop for each two processors: the commit and apply threads need theirs.
     private static var defaultThreads: Int { max(1, ProcessInfo.processInfo.activeProcessorCount / 2) }
+}
+
+extension Configuration {
+    /// Where clients reach the node; empty for the address that it listens on, once that is known.
+    var clientURLs: [String] {
+        let listen = node.listen
+        guard listen.port != 0 else { return [] }
+        guard listen.isEveryAddress else { return [] }
+        // A wildcard is no address that a client could dial.
+        let reachable = ListenAddress(peer.advertise) ?? peer.address
+        return [url(reachable.flatMap { $0.isEveryAddress ? nil : $0.host } ?? "127.0.0.1")]
+    }
+
+    private func url(_ host: String) -> String {
+        "\(clientTLS.clientUse.scheme)://\(ListenAddress(host: host, port: node.listen.port))"
+    }
 }

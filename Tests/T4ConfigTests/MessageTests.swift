@@ -28,10 +28,11 @@ import Testing
         Mistake("[nod]\nid = \"x\"", "t4.toml:1:2: nod: unknown table; did you mean [node]?"),
         Mistake(
             "[cache]",
-            "t4.toml:1:2: cache: unknown table; known: auth, branch, checkpoint, client_tls, commit, compaction, engine, lease, "
-                + "log, node, restore, server, store, wal, watch"),
+            "t4.toml:1:2: cache: unknown table; known: auth, branch, checkpoint, client_tls, commit, compaction, election, "
+                + "engine, lease, log, node, peer, peer_tls, restore, server, store, wal, watch"),
         Mistake(
-            "listen = \"x\"", "t4.toml:1:1: listen: unknown key outside of any table; it belongs below [node]"),
+            "listen = \"x\"", "t4.toml:1:1: listen: unknown key outside of any table; it belongs below [node] or [peer]"
+        ),
         Mistake("fast = true", "t4.toml:1:1: fast: unknown key outside of any table"),
         Mistake("[node]\nlevel = \"info\"", "t4.toml:2:1: node.level: unknown key; it belongs below [log]"),
         Mistake("[log]\ncolour = 1", "t4.toml:2:1: log.colour: unknown key; known in [log]: level, format"),
@@ -44,22 +45,25 @@ import Testing
         Mistake(
             "[engine]\ntpye = \"lmdb\"", "t4.toml:2:1: engine.tpye: unknown key; did you mean \"type\"?"),
         Mistake("[engine]\nlmdb = 1", "t4.toml:2:1: engine.lmdb: unknown key; known in [engine]: type"),
-        Mistake("[peer]", "t4.toml:1:2: peer: clusters are not in this version: a node works alone"),
         Mistake(flags: ["data-dri": "x"], "--data-dri: unknown flag; did you mean --data-dir?"),
         Mistake(flags: ["fast": ""], "--fast: unknown flag"),
         Mistake(
-            flags: ["advertise-peer": "b"], "--advertise-peer: clusters are not in this version: a node works alone"),
+            flags: ["advertise-peer": "b:1"],
+            "--advertise-peer: peer.advertise: is of no use to a node that is alone; make it one of a cluster with "
+                + "--peer-listen"),
         Mistake(flags: ["store-s3-region": "r"], "--store-s3-region: unknown flag; did you mean --s3-region?"),
         Mistake(
             environment: ["T4_STORE_S3_BUCKET": "b"],
             "T4_STORE_S3_BUCKET: unknown variable; did you mean T4_S3_BUCKET?"),
         Mistake(
             flags: ["read-consistency": "eventual"],
-            "--read-consistency: a node works alone in this version, so every read is linearizable"),
+            "--read-consistency: a read is linearizable unless the client asks for a serializable one, request by request"
+        ),
         Mistake("[tls]", "t4.toml:1:2: tls: TLS for clients is set in the table [client_tls]"),
         Mistake(
             environment: ["T4_PEER_TLS_CERT": "b"],
-            "T4_PEER_TLS_CERT: clusters are not in this version: a node works alone"),
+            "T4_PEER_TLS_CERT: peer_tls.cert: is of no use to a node that is alone; make it one of a cluster with "
+                + "--peer-listen"),
     ]
 
     static let values = [
@@ -109,7 +113,7 @@ import Testing
                 + "\"1h30m\", found \"10\"; write the unit: \"10s\""),
         Mistake(
             "[wal]\ndurability = \"none\"",
-            "t4.toml:2:1: wal.durability: expected \"local\" or \"object-store\", found \"none\""),
+            "t4.toml:2:1: wal.durability: expected \"local\", \"object-store\" or \"replicated\", found \"none\""),
         Mistake(
             "[server]\nmax_txn_operations = 0",
             "t4.toml:2:1: server.max_txn_operations: 0 is out of range; 1 ... 1000000"),

@@ -49,6 +49,14 @@ import Testing
         "client_tls.cert": ["/a.crt", "b.crt", "c"],
         "client_tls.key": ["/a.key", "b.key", "c"],
         "client_tls.ca": ["/a.ca", "b.ca", "c"],
+        "peer.listen": ["10.0.0.1:1", "[fd00::1]:2", "a:3"],
+        "peer.advertise": ["10.0.0.1:1", "b:2", "c:3"],
+        "peer_tls.cert": ["/a.crt", "b.crt", "c"],
+        "peer_tls.key": ["/a.key", "b.key", "c"],
+        "peer_tls.ca": ["/a.ca", "b.ca", "c"],
+        "election.type": ["file-lock", "memory", "other"],
+        "election.timeout": ["1s", "2s", "200ms"],
+        "election.leadership_ttl": ["10s", "20s", "3s"],
         "watch.progress_interval": ["1s", "2s", "3s"],
         "watch.max_watches": ["1", "2", "3"],
         "lease.min_ttl": ["1s", "3s", "4s"],
@@ -75,10 +83,14 @@ import Testing
             "branch.prefix": ["branch.checkpoint"], "branch.checkpoint": ["branch.prefix"],
             "client_tls.cert": ["client_tls.key"], "client_tls.key": ["client_tls.cert"],
             "client_tls.ca": ["client_tls.cert", "client_tls.key"],
+            "peer.listen": ["store.type"], "peer.advertise": ["peer.listen", "store.type"],
+            "peer_tls.cert": ["peer.listen", "store.type", "peer_tls.key", "peer_tls.ca"],
+            "peer_tls.key": ["peer.listen", "store.type", "peer_tls.cert", "peer_tls.ca"],
+            "peer_tls.ca": ["peer.listen", "store.type", "peer_tls.cert", "peer_tls.key"],
         ][setting.key, default: []]
         let companion = Dictionary(
             uniqueKeysWithValues: SettingDefinition.all.filter { others.contains($0.key) }
-                .map { ($0.flag, Self.samples[$0.key]?[0] ?? "") })
+                .map { ($0.flag, Self.samples[$0.key]?[$0.key == "store.type" ? 2 : 0] ?? "") })
         let bare = setting.placeholder == "NUMBER" || setting.isSwitch
         let file = "[\(setting.path[0])]\n\(setting.path[1]) = \(bare ? values[0] : quoted(values[0]))\n"
         let environment = [setting.environment: values[1]]

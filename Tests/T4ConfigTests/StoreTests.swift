@@ -150,7 +150,7 @@ import Testing
                 == "--wal-sync-upload: wal.durability: expected true or false, found \"maybe\"")
         #expect(
             try messages(flags: ["wal-sync-upload": "true", "wal-durability": "lokal"])
-                == "--wal-durability: wal.durability: expected \"local\" or \"object-store\", found \"lokal\"; "
+                == "--wal-durability: wal.durability: expected \"local\", \"object-store\" or \"replicated\", found \"lokal\"; "
                 + "did you mean \"local\"?")
         #expect(try load(flags: ["wal-sync-upload": "false", "wal-durability": "local"]).wal.durability == .local)
         // A flag comes before a variable whatever their names are.
@@ -224,7 +224,8 @@ import Testing
         #expect(try load(environment: environment).warnings.isEmpty)
         #expect(
             try load(flags: ["read-consistency": "serializable"]).warnings == [
-                "--read-consistency serializable: a node works alone in this version, so every read is linearizable"
+                "--read-consistency serializable: a read is linearizable unless the client asks for a serializable one, "
+                    + "request by request"
             ])
     }
 

@@ -20,8 +20,9 @@ import Testing
             .map { line in line.hasPrefix("#") && !line.hasPrefix("# ") ? line.dropFirst() : line }.joined(
                 separator: "\n"
             )
-            // A store that is set up needs its bucket.
+            // What is set up needs what is required.
             .replacing("# bucket = NAME  # default: required", with: "bucket = \"b\"")
+            .replacing("# path = DIRECTORY  # default: required", with: "path = \"p\"")
         let configuration = try load(activated, registry: .builtIn)
         #expect(configuration.origins.count == SettingDefinition.all.count { !$0.isNeverEmpty })
         for setting in SettingDefinition.all where setting.key != "node.id" {
@@ -30,7 +31,7 @@ import Testing
         for kind in BackendKind.allCases {
             for name in kind.names(in: .builtIn) {
                 let described = kind.descriptions(of: name, in: .builtIn).filter {
-                    $0.defaultTOML != nil || $0.key == "bucket"
+                    $0.defaultTOML != nil || $0.defaultText == "required"
                 }
                 let table = kind.tables(in: configuration)[name]?.table ?? [:]
                 #expect(table.keys.sorted() == described.map(\.key).sorted())
@@ -54,6 +55,7 @@ import Testing
             switch kind {
             case .engine: try BackendRegistry.builtIn.checkEngineSettings(name, source)
             case .store: try BackendRegistry.builtIn.checkStoreSettings(name, source)
+            case .election: try BackendRegistry.builtIn.checkElectionSettings(name, source)
             }
         }
 
@@ -189,9 +191,13 @@ import Testing
             .deletingLastPathComponent().appending(path: "docs/configuration.md")
         let text = try String(contentsOf: document, encoding: .utf8)
         // The document is of a build that has every backend.
-        let backends = text.matches(of: /(?m)^## \[(?:engine|store)\.(?<name>[a-z0-9]+)\]$/).map { String($0.name) }
+        let backends = text.matches(of: /(?m)^## \[(?:engine|store|election)\.(?<name>[a-z0-9-]+)\]$/).map {
+            String($0.name)
+        }
         let registry = BackendRegistry.builtIn
-        guard Set(backends).isSubset(of: registry.engineNames + registry.storeNames) else { return }
+        guard Set(backends).isSubset(of: registry.engineNames + registry.storeNames + registry.electionNames) else {
+            return
+        }
         #expect(
             text == Configuration.referenceMarkdown(.builtIn),
             "run: .build/debug/t4 config example --markdown > docs/configuration.md")

@@ -4,6 +4,7 @@ import T4Protocols
 enum BackendKind: String, CaseIterable, Sendable {
     case engine
     case store
+    case election
 
     /// The flag of a key, `engine-lmdb-map-size-max`; without a key, what the flags of a backend start with.
     ///
@@ -18,6 +19,7 @@ enum BackendKind: String, CaseIterable, Sendable {
         switch self {
         case .engine: registry.engineNames
         case .store: registry.storeNames
+        case .election: registry.electionNames
         }
     }
 
@@ -26,6 +28,7 @@ enum BackendKind: String, CaseIterable, Sendable {
         switch self {
         case .engine: registry.engineNames
         case .store: (registry.storeNames + [Configuration.Store.none]).sorted()
+        case .election: registry.electionNames
         }
     }
 
@@ -34,6 +37,7 @@ enum BackendKind: String, CaseIterable, Sendable {
         switch self {
         case .engine: registry.engineSettings(name)
         case .store: registry.storeSettings(name)
+        case .election: registry.electionSettings(name)
         }
     }
 
@@ -42,6 +46,7 @@ enum BackendKind: String, CaseIterable, Sendable {
         switch self {
         case .engine: try registry.checkEngineSettings(name, settings)
         case .store: try registry.checkStoreSettings(name, settings)
+        case .election: try registry.checkElectionSettings(name, settings)
         }
     }
 
@@ -50,6 +55,7 @@ enum BackendKind: String, CaseIterable, Sendable {
         switch self {
         case .engine: configuration.engine.type
         case .store: configuration.store.type
+        case .election: configuration.election.type
         }
     }
 
@@ -58,6 +64,7 @@ enum BackendKind: String, CaseIterable, Sendable {
         switch self {
         case .engine: configuration.engine.tables
         case .store: configuration.store.tables
+        case .election: configuration.election.tables
         }
     }
 }

@@ -13,7 +13,11 @@ extension Loader {
     mutating func readBackends() {
         readBackends(.engine)
         readBackends(.store)
-        if configuration.origins["wal.durability"] == nil, configuration.storePlace == .outside {
+        readBackends(.election)
+        guard configuration.origins["wal.durability"] == nil else { return }
+        if configuration.peer.address != nil {
+            configuration.wal.durability = .replicated
+        } else if configuration.storePlace == .outside {
             configuration.wal.durability = .objectStore
         }
     }
@@ -42,6 +46,7 @@ extension Loader {
         switch kind {
         case .engine: configuration.engine.tables = tables
         case .store: configuration.store.tables = tables
+        case .election: configuration.election.tables = tables
         }
         if kind == .store { refuseUnusedStores() }
         if let registry, let known { check(kind, tables, known, registry) }
@@ -52,7 +57,9 @@ extension Loader {
     ) {
         let type = kind.type(in: configuration)
         let choices = kind.choices(in: registry)
-        if !choices.contains(type) {
+        // Nobody asks who leads a node that is alone.
+        let isUsed = kind != .election || configuration.peer.address != nil
+        if isUsed, !choices.contains(type) {
             let nearest = nearestName(to: type, among: choices).map { "did you mean \(quoted($0))? " } ?? ""
             report(
                 at: configuration.origins["\(kind.rawValue).type"] ?? .none, "\(kind.rawValue).type",

@@ -138,6 +138,7 @@ struct Loader {
         checkClientTLS()
         checkCompaction()
         checkStore()
+        checkCluster()
     }
 
     private mutating func checkClientTLS() {
@@ -197,7 +198,7 @@ struct Loader {
         }
     }
 
-    private mutating func conflict(_ key: String, with other: String, wanted: String) {
+    mutating func conflict(_ key: String, with other: String, wanted: String) {
         func value(_ key: String) -> String {
             SettingDefinition.all.first { $0.key == key }?.writeTOML(configuration) ?? ""
         }

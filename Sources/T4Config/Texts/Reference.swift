@@ -51,8 +51,9 @@ extension Configuration {
             One TOML file, named with `t4 run --config FILE` or in `T4_CONFIG`. Each setting can also be given as a flag or
             as an environment variable. A flag comes before the environment, the environment before the file, the file
             before the default. A variable that is empty counts as not set, but for `branch.checkpoint`, `restore.point_time`,
-            `store.s3.as_of` and those of `client_tls`: an empty value of these is an error wherever it stands, so that nobody
-            gets the present who meant a moment of the past, or an open port who meant one with TLS.
+            `store.s3.as_of` and those of `client_tls`, `peer` and `peer_tls`: an empty value of these is an error wherever it
+            stands, so that nobody gets the present who meant a moment of the past, an open port who meant one with TLS, or a
+            node alone who meant a cluster.
 
             Unknown tables, keys and flags, values of a wrong type or out of range, and values that do not go together are
             errors. All of them are reported at once, each with file, line and column and, where there is one, a hint:

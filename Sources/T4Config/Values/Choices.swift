@@ -35,13 +35,14 @@ public enum LogFormat: String, CaseIterable, Sendable, NamedChoice {
 
 extension Durability: SettingValue {
     static var placeholder: String { all.map(\.name).joined(separator: "|") }
-    private static let all: [Durability] = [.local, .objectStore]
-    private static var wanted: String { all.map(\.tomlText).joined(separator: " or ") }
+    private static let all: [Durability] = [.local, .objectStore, .replicated]
+    private static var wanted: String { "\"local\", \"object-store\" or \"replicated\"" }
 
     private var name: String {
         switch self {
         case .local: "local"
         case .objectStore: "object-store"
+        case .replicated: "replicated"
         }
     }
 
@@ -51,9 +52,6 @@ extension Durability: SettingValue {
     }
 
     init(text: String) throws(Refusal) {
-        if text == "replicated" {
-            throw Refusal("\"replicated\" is not in this version: a node works alone", hint: "use \(Durability.wanted)")
-        }
         guard let value = Durability.all.first(where: { $0.name == text }) else {
             let nearest = nearestName(to: text, among: Durability.all.map(\.name))
             var refusal = Refusal.expected(Durability.wanted, foundText: text)

@@ -10,6 +10,8 @@ final class ClusterSide: NodeSide {
     private let receiver: ReplicaReceiver
     private let desk: LeaderDesk
     private let forwarder: RequestForwarder
+    private let heirs: Monitor<[Heir]>
+    private let electionTimeout: Duration
     private let connection: NodeCluster.Connection
     /// What works with the store, while this node leads.
     private let duties: Monitor<StoreDuties?>
@@ -76,7 +78,13 @@ final class ClusterSide: NodeSide {
                 ended.withLock { $0 = .some(end) }
                 ended.broadcast()
             })
-        parts.onChange = { _ in requests.withLock { $0 }?.forwarder.leaderChanged() }
+        let heirs = Monitor<[Heir]>([])
+        self.heirs = heirs
+        electionTimeout = cluster.electionTimeout
+        parts.onChange = { standing in
+            requests.withLock { $0 }?.forwarder.leaderChanged()
+            Heir.answer(heirs) { $0.instance == standing.leader ? true : nil }
+        }
         let replicator = try Replicator(opened.replica, time: opened.time, parts)
         self.replicator = replicator
         let instance = opened.identity.instance.description
@@ -148,6 +156,39 @@ final class ClusterSide: NodeSide {
         forwarder.ask(query, completion)
     }
 
+    func advertise(_ urls: [String]) { replicator.advertise(urls) }
+
+    func handOver(to instance: String, _ completion: @escaping @Sendable (Bool) -> Void) {
+        guard instance != leader else { return completion(true) }
+        heirs.withLock { $0.append(Heir(instance: instance, completion: completion)) }
+        // As long as a leader lets its heir get ready, and as long again for the election.
+        let (timer, step) = (timer, electionTimeout / 10)
+        Task { [heirs, replicator] in
+            for _ in 0..<20 {
+                guard heirs.withLock({ $0.contains { $0.instance == instance } }) else { return }
+                // Asked again: it may not be in sync yet.
+                replicator.handOver(to: instance)
+                await timer.pause(step)
+            }
+            Heir.answer(heirs) { $0.instance == instance ? false : nil }
+        }
+    }
+
+    /// Somebody who waits until an instance leads.
+    private struct Heir: Sendable {
+        let instance: String
+        let completion: @Sendable (Bool) -> Void
+
+        static func answer(_ heirs: Monitor<[Heir]>, _ answer: (Heir) -> Bool?) {
+            let answered = heirs.withLock { heirs in
+                let answered = heirs.compactMap { heir in answer(heir).map { (heir, $0) } }
+                heirs.removeAll { answer($0) != nil }
+                return answered
+            }
+            for (heir, isLeading) in answered { heir.completion(isLeading) }
+        }
+    }
+
     func start() {
         let replicator = replicator
         core.publisher.whenFailed.withLock { $0 = { replicator.fail("this node has failed: \($0)") } }
@@ -169,6 +210,7 @@ final class ClusterSide: NodeSide {
         late.cancel()
         receiver.end()
         forwarder.stop(ClusterSide.stopped)
+        Heir.answer(heirs) { _ in false }
         opened.link.endRetries()
         replicator.stop()
         connection.close()

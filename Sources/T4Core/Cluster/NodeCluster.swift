@@ -40,9 +40,10 @@ package struct NodeCluster: Sendable {
     package var electionTimeout = Duration.milliseconds(1_500)
     package var leadershipTTL = Duration.seconds(5)
     package var recordInterval = Duration.milliseconds(500)
-    /// How long a request waits at most for a leader, or for its answer. As in etcd: 5 s, and twice as long as an election may
-    /// take.
-    package var requestTimeout: Duration { .seconds(5) + electionTimeout * 2 }
+    /// Of the time that a request waits for a leader, or for its answer: the rest is twice `electionTimeout`, as in etcd.
+    package var requestWait = Duration.seconds(5)
+
+    var requestTimeout: Duration { requestWait + electionTimeout * 2 }
     /// Connects a node to the others, once it knows who it is. What is received goes to the receiver. Blocks.
     package var connect: @Sendable (Member, ReplicaReceiver) throws -> Connection
 

@@ -207,6 +207,15 @@ package final class Replicator: Sendable {
         for thread in threads.withLock({ $0 }) { thread.join() }
     }
 
+    /// All nodes that this leader hears, itself first; nil where this node does not lead.
+    package var members: [ClusterMember]? { state.withLock { $0.replica.members } }
+
+    /// Clients reach this node there.
+    package func advertise(_ urls: [String]) { post(.clientURLs(urls)) }
+
+    /// Asks the replica to hand over to a member in sync, and to follow it.
+    package func handOver(to heir: String) { post(.handOver(to: heir)) }
+
     /// Asks the replica to leave in good order: `onEnd` says when it has.
     package func resign() { post(.stop) }
 

@@ -78,6 +78,12 @@ final class LoneSide: NodeSide {
         duties?.beginCheckpoints()
     }
 
+    func advertise(_ urls: [String]) {}
+
+    func handOver(to instance: String, _ completion: @escaping @Sendable (Bool) -> Void) {
+        completion(instance == self.instance)
+    }
+
     func start() {
         let commit = commit
         thread.withLock { $0 = SystemThread(name: "t4-commit") { commit.run() } }
@@ -95,7 +101,7 @@ final class LoneSide: NodeSide {
     }
 
     func ask(_ query: LeaderQuery, _ completion: @escaping @Sendable (Result<LeaderReply, DatabaseError>) -> Void) {
-        completion(.success(core.leases.reply(to: query)))
+        completion(.success(query == .members ? .members([]) : core.leases.reply(to: query)))
     }
 
     func finish() {

@@ -276,7 +276,20 @@ public final class Node: Sendable {
     package var isCurrent: Bool { side.isCurrent }
 
     /// The member that leads, as far as this node knows; 0 for none.
-    package var leaderID: UInt64 { side.leader.flatMap { DatabaseID(hex: $0)?.shortNumber } ?? 0 }
+    package var leaderID: UInt64 { side.leader.map(Node.memberID(ofInstance:)) ?? 0 }
+
+    /// Others of the cluster are to tell clients that they reach this node there.
+    package func advertise(clientURLs: [String]) { side.advertise(clientURLs) }
+
+    /// Hands leadership over to an instance in sync, as a leader. The completion comes once, from any thread: whether it leads.
+    package func handOver(to instance: String, _ completion: @escaping @Sendable (Bool) -> Void) {
+        side.handOver(to: instance, completion)
+    }
+
+    /// The number by which clients know an instance.
+    package static func memberID(ofInstance instance: String) -> UInt64 {
+        DatabaseID(hex: instance)?.shortNumber ?? 0
+    }
 
     /// Asks whoever leads. The answer comes once, from any thread and perhaps before this returns, when everything that was
     /// acknowledged before is visible here; `.noLeader` where that takes too long.

@@ -75,6 +75,10 @@ protocol NodeSide: AnyObject, Sendable {
         _ kind: ProposalKind, from requester: Requester?, mayBlock: Bool, completion: @escaping Proposal.Completion)
     /// Asks whoever leads. The answer comes once, from any thread, when everything that was acknowledged before is visible here.
     func ask(_ query: LeaderQuery, _ completion: @escaping @Sendable (Result<LeaderReply, DatabaseError>) -> Void)
+    /// Others are to tell clients that they reach this node there.
+    func advertise(_ urls: [String])
+    /// Hands leadership over to an instance. The completion comes once, from any thread: whether it leads.
+    func handOver(to instance: String, _ completion: @escaping @Sendable (Bool) -> Void)
     /// Starts to take requests.
     func start()
     /// Decides nothing any more, and finishes what was taken. Everything that was committed is passed to be applied.

@@ -65,6 +65,8 @@ public struct CheckpointSchedule: Hashable, Sendable {
 public enum Durability: Hashable, Sendable {
     /// Once it is synced to the local disk. It gets into the object store soon after.
     case local
-    /// Once it is synced to the local disk and in the object store.
+    /// Once it is synced to the local disk and in the object store; in a cluster on the disks of all nodes in sync, too.
     case objectStore
+    /// In a cluster: once it is synced to the disks of all nodes in sync, where that is one node also in the object store.
+    case replicated
 }

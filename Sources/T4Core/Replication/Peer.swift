@@ -14,8 +14,12 @@ struct Peer: Sendable {
     var readsChain = false
     /// What it was told is committed.
     var told: UInt64 = 0
+    /// Its configured name.
+    var nodeID = ""
     /// Where it is.
     var address = ""
+    /// Where clients reach it.
+    var clientURLs: [String] = []
     /// When it made itself known.
     var since: Duration
     /// When the newest message was sent that it promised on; nil: there is no promise.
@@ -61,6 +65,8 @@ struct Lead: Sendable {
     var flushed: UInt64 = 0
     /// Followers that made themselves known, members or not.
     var peers: [String: Peer] = [:]
+    /// The member that is to lead, and until when it is given the time to get what it lacks. Nothing is decided meanwhile.
+    var heir: (instance: String, until: Duration)?
     /// Linearizable reads that wait for leadership time.
     var reads: [(id: UInt64, arrived: Duration)] = []
     var nextHeartbeat: Duration

@@ -100,7 +100,7 @@ extension Replica {
         }
         let early = early
         begin(term: swap.record.term)
-        gone = releasedBy.map { [$0] } ?? []
+        gone = releasedBy.flatMap { $0.isLeaving ? [$0.instance] : nil } ?? []
         releasedBy = nil
         lead = Lead(record: swap.record, renewedAt: swap.sentAt, now: now)
         for (peer, hello) in early { greeted(peer, hello, now) }

@@ -151,7 +151,7 @@ extension Replica {
         guard promise.term == release.record.term, term == release.record.term else { return }
         leaderHeard = nil
         if release.heir == me {
-            releasedBy = sender
+            releasedBy = (sender, release.isLeaving)
             promise.until = now
         } else {
             heirAddress = release.address
@@ -164,8 +164,6 @@ extension Replica {
         guard role == .follower, !isStopping, attempt == 0, !hearsLeader(now) else { return }
         if let address = greetable, now >= nextHello {
             nextHello = now + configuration.heartbeatInterval
-            let hello = ReplicaMessage.Hello(
-                nodeID: configuration.nodeID, address: configuration.address, last: log.last)
             actions.append(.greet(address: address, message(.hello(hello))))
         }
         if let time = campaignTime, now >= time {
@@ -175,6 +173,17 @@ extension Replica {
             nextRecordRead = now + configuration.recordInterval
             actions.append(.readRecord)
         }
+    }
+
+    private var hello: ReplicaMessage.Hello {
+        ReplicaMessage.Hello(
+            nodeID: configuration.nodeID, address: configuration.address, last: log.last, clientURLs: clientURLs)
+    }
+
+    /// The leader is to know where clients reach this node.
+    mutating func advertise(_ urls: [String]) {
+        clientURLs = urls
+        if lead == nil, let leader { send(.hello(hello), to: leader) }
     }
 
     /// Where the leader should be.

@@ -4,7 +4,7 @@ extension Replica {
     /// Whether this node takes writes: it leads, and its own term's entry is committed.
     package var isServing: Bool {
         guard role == .leading, let lead else { return false }
-        return committed >= lead.taken && !isStopping
+        return committed >= lead.taken && !isStopping && lead.heir == nil
     }
 
     /// Instances whose acknowledgement and promise count: while a swap is undecided, those of the old and of the new record.
@@ -44,6 +44,8 @@ extension Replica {
         var state = lead.peers[peer] ?? Peer(now: now)
         state.next = max(state.match, min(hello.last.index, log.last.index)) + 1
         state.address = hello.address
+        state.nodeID = hello.nodeID
+        state.clientURLs = hello.clientURLs
         state.streams = false
         state.isAsked = false
         state.readsChain = false
@@ -181,7 +183,7 @@ extension Replica {
     }
 
     mutating func read(_ id: UInt64, _ now: Duration) {
-        guard role == .leading, !isStopping else {
+        guard role == .leading, !isStopping, lead?.heir == nil else {
             actions.append(.refuseRead(id))
             return
         }

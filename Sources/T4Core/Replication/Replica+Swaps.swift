@@ -12,7 +12,9 @@ extension Replica {
             // The last copy but the own may go once the chain has everything.
             next.storeComplete = true
             if isStored() { return sendChange(next, now) }
-        } else if let peer = lead.peers.keys.sorted().first(where: { isReady($0, now) }), !isStopping {
+        } else if let peer = lead.peers.keys.sorted().first(where: { isReady($0, now) }), !isStopping,
+            lead.heir == nil
+        {
             next.inSyncSet.append(peer)
             return sendChange(next, now)
         } else if lead.record.storeComplete != wantsChain {
@@ -85,6 +87,7 @@ extension Replica {
         guard let lead else { return [] }
         var result = [lead.nextHeartbeat]
         if let read = lead.reads.first { result.append(read.arrived + configuration.electionTimeout) }
+        if let heir = lead.heir { result.append(heir.until) }
         guard role == .leading, swap == nil else { return result }
         var swaps = lead.record.inSyncSet.filter { $0 != me }.map { lossTime(of: $0) }
         if lead.record.storeComplete { swaps.append(lead.renewedAt + configuration.renewalInterval) }
@@ -101,11 +104,11 @@ extension Replica {
             finish()
         // Whatever is under way is as if the node had died now.
         case .candidate, .replaying, .fencing: finish()
-        case .leading: handOver(now)
+        case .leading: leave(now)
         }
     }
 
-    private mutating func handOver(_ now: Duration) {
+    private mutating func leave(_ now: Duration) {
         guard let lead, swap == nil, now >= nextSwap, committed == log.last.index else { return }
         let others = lead.record.inSyncSet.filter { $0 != me }
         if others.isEmpty {
@@ -117,11 +120,47 @@ extension Replica {
         } else if let heir = others.first(where: {
             (lead.peers[$0]?.match ?? 0) == log.last.index && !isLost($0, now)
         }) {
-            let release = ReplicaMessage.Release(
-                record: lead.record, heir: heir, address: lead.peers[heir]?.address ?? "")
-            for peer in lead.peers.keys.sorted() { send(.release(release), to: peer) }
+            release(to: heir, lead, isLeaving: true)
             finish()
         }
+    }
+
+    private mutating func release(to heir: String, _ lead: Lead, isLeaving: Bool) {
+        let release = ReplicaMessage.Release(
+            record: lead.record, heir: heir, address: lead.peers[heir]?.address ?? "", isLeaving: isLeaving)
+        for peer in lead.peers.keys.sorted() { send(.release(release), to: peer) }
+    }
+
+    // MARK: Handing over without ending
+
+    mutating func begin(handOver heir: String, _ now: Duration) {
+        guard isServing, heir != me, lead?.record.inSyncSet.contains(heir) ?? false, !isLost(heir, now) else { return }
+        lead?.heir = (heir, now + configuration.electionTimeout)
+    }
+
+    /// Steps down once the heir has everything; where that takes too long, without an heir.
+    mutating func handOver(_ now: Duration) {
+        guard role == .leading, let lead, let heir = lead.heir else { return }
+        if swap == nil, now >= nextSwap, committed == log.last.index,
+            lead.peers[heir.instance]?.match == log.last.index,
+            lead.record.inSyncSet.contains(heir.instance)
+        {
+            release(to: heir.instance, lead, isLeaving: false)
+            follow(lead.peers[heir.instance]?.address, now)
+        } else if now >= heir.until {
+            follow(nil, now)
+        }
+    }
+
+    /// Leads no more, and lets others go first.
+    private mutating func follow(_ address: String?, _ now: Duration) {
+        let abandoned = swap
+        stepDown(now)
+        // Its outcome is not known yet: no promise before.
+        swap = abandoned
+        promise = (now + configuration.electionTimeout, term)
+        heirAddress = address
+        nextHello = now
     }
 
     /// Takes no part any more.

@@ -36,6 +36,8 @@ package struct Replica: Sendable {
     package internal(set) var committed: UInt64
     /// Up to here it was told to apply: what is committed, and durable here, for the engine is a cache of the log.
     private var applied: UInt64
+    /// Where clients reach this node.
+    var clientURLs: [String] = []
     /// When `handle(.tick)` has something to do; nil: never. Always after the time of the last event.
     package private(set) var nextDeadline: Duration?
 
@@ -65,7 +67,7 @@ package struct Replica: Sendable {
     /// When the newest message was sent on which there was a promise.
     var promisedSentAt: Duration?
     /// The leader that released this member from its promise.
-    var releasedBy: String?
+    var releasedBy: (instance: String, isLeaving: Bool)?
     /// Where the next leader will be, while no record says so yet; and who took this node for it before it won.
     var heirAddress: String?
     var early: [String: ReplicaMessage.Hello] = [:]
@@ -142,6 +144,8 @@ package struct Replica: Sendable {
         case .stored(let through, let term): stored(through, term)
         case .deposed(let other): hear(of: other, now)
         case .forgotten(let through): log.forget(through: min(through, applied))
+        case .clientURLs(let urls): advertise(urls)
+        case .handOver(let heir): begin(handOver: heir, now)
         case .stop: isStopping = true
         }
         settle(now)
@@ -160,6 +164,7 @@ package struct Replica: Sendable {
             lookAtProgress(now)
             sendToFollowers(now)
             answerReads(now)
+            if lead?.heir != nil, !isStopping { handOver(now) }
         } else {
             follow(now)
         }

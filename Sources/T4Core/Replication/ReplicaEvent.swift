@@ -35,6 +35,11 @@ package enum ReplicaEvent: Hashable, Sendable {
     case deposed(by: UInt64)
     /// The log on this node begins behind this entry now.
     case forgotten(through: UInt64)
+    /// Clients reach this node there.
+    case clientURLs([String])
+    /// This leader is to hand over to that member, and to follow it. No effect where it does not lead, or the other one is not in
+    /// sync.
+    case handOver(to: String)
     /// The node is to end in good order.
     case stop
 

@@ -33,6 +33,8 @@ package struct ReplicaMessage: Hashable, Sendable {
         package var address: String
         /// The end of its log.
         package var last: LogPosition
+        /// Where clients reach it.
+        package var clientURLs: [String] = []
     }
 
     /// A leader hands over.
@@ -42,6 +44,8 @@ package struct ReplicaMessage: Hashable, Sendable {
         /// The instance that is to lead, and where it is; the others are to turn to it.
         package var heir: String
         package var address: String
+        /// The leader takes no part any more.
+        package var isLeaving = true
     }
 
     /// Entries for a follower.

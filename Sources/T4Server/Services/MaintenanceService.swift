@@ -56,14 +56,29 @@ struct MaintenanceService: Sendable {
         }
     }
 
-    /// Only the current leader may hand leadership on, and only to another member: here there is none.
+    /// Only the current leader may hand leadership on, and only to another member.
     private func moveLeader(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             let request = try EtcdMoveLeaderRequest(decoding: bytes)
             try context.requireAdmin(call)
-            guard request.targetID == context.origin.memberID else { throw EtcdErrors.badLeaderTransferee }
-            call.respond(try EtcdMoveLeaderResponse.with { $0.header = context.message(revision: .none) }.encoded())
+            guard context.node.leaderID == context.node.memberID else { throw EtcdErrors.notTheLeader }
+            if request.targetID == context.node.memberID { return try moved(call) }
+            context.asking(.members, for: call) { reply in
+                guard case .members(let members) = reply else { preconditionFailure("not what was asked") }
+                let heir = members.first { Node.memberID(ofInstance: $0.instance) == request.targetID }
+                guard let heir else { throw EtcdErrors.badLeaderTransferee }
+                context.node.handOver(to: heir.instance) { isLeading in
+                    call.answeringErrors {
+                        guard isLeading else { throw EtcdErrors.leaderTransferTimeout }
+                        try moved(call)
+                    }
+                }
+            }
         }
+    }
+
+    private func moved(_ call: ServerCall) throws {
+        call.respond(try EtcdMoveLeaderResponse.with { $0.header = context.message(revision: .none) }.encoded())
     }
 
     /// There is no version to go back to, so that none is valid and no downgrade is ever under way.

@@ -48,7 +48,7 @@ import Testing
         }
         #expect(kinds.count == 9)
         try check(.queries([]))
-        try check(.queries([.index, .renew(7), .timeToLive(-1), .index]))
+        try check(.queries([.index, .renew(7), .timeToLive(-1), .members, .index]))
     }
 
     @Test func changesOfUsers() throws {
@@ -71,9 +71,12 @@ import Testing
         for _ in 0..<400 { try check(.committed(random.response(&kinds), index: random.next())) }
         #expect(kinds.count == 8)
         let time = LeaseTime(remaining: 3, granted: 4)
+        let member = ClusterMember(
+            instance: "i", name: "n", address: "a:1", clientURLs: ["http://c", ""], match: 8, isInSync: true)
         try check(
             .replies(
-                [.index, .renewed(5), .renewed(nil), .timeToLive(time), .timeToLive(nil)], index: 6))
+                [.index, .renewed(5), .renewed(nil), .timeToLive(time), .timeToLive(nil), .members([member])], index: 6)
+        )
         try check(.failed(DatabaseError(.leaseNotFound, "which one?")))
         try check(.failed(DatabaseError(.authRevisionOld)))
     }
@@ -106,7 +109,7 @@ import Testing
             LeaderAnswer.failed(DatabaseError(.noSpace, "x")).encoded(Self.seed)
                 == piece([3] + little(7, 4) + Array("noSpace".utf8) + little(1, 4) + Array("x".utf8)))
         // Numbers that mean nothing.
-        for wrong in [[0], [3], [2, 0, 0], [2, 0, 10], [2, 2], [1] + little(1, 4) + [3]] as [[UInt8]] {
+        for wrong in [[0], [3], [2, 0, 0], [2, 0, 10], [2, 2], [1] + little(1, 4) + [4]] as [[UInt8]] {
             #expect(throws: PeerCodingError.self) { try LeaderRequest(piece(wrong), Self.seed) }
         }
         for wrong in [[0], [4], [2] + little(5, 8) + [9], [3] + little(1, 4) + [120, 0, 0, 0, 0]] as [[UInt8]] {

@@ -17,7 +17,11 @@ extension SeededGenerator {
         var entries: [LogEntry] = []
         let body: ReplicaMessage.Body
         switch kind {
-        case 0: body = .hello(.init(nodeID: text(), address: text(), last: LogPosition(term: count(), index: count())))
+        case 0:
+            body = .hello(
+                .init(
+                    nodeID: text(), address: text(), last: LogPosition(term: count(), index: count()),
+                    clientURLs: (0..<Int.random(in: 0..<3, using: &self)).map { _ in text() }))
         case 1:
             let previous = LogPosition(term: UInt64.random(in: 0...term, using: &self), index: min(count(), .max - 100))
             entries = run(behind: previous, term: term)
@@ -37,7 +41,8 @@ extension SeededGenerator {
                 inSyncSet: (0..<Int.random(in: 0..<4, using: &self)).map { _ in text() },
                 storeComplete: Bool.random(using: &self), sequence: count(), nonce: next(),
                 isResigned: Bool.random(using: &self))
-            body = .release(.init(record: record, heir: text(), address: text()))
+            body = .release(
+                .init(record: record, heir: text(), address: text(), isLeaving: Bool.random(using: &self)))
         default: body = .goodbye
         }
         return PeerMessage(ReplicaMessage(sender: text(), term: term, body: body), entries: entries)

@@ -35,7 +35,7 @@ final class LeaderDesk: Sendable {
     func answer(_ queries: [LeaderQuery], _ completion: @escaping @Sendable (([LeaderReply], index: UInt64)?) -> Void) {
         let term = servingTerm.load(ordering: .acquiring)
         guard term != 0 else { return completion(nil) }
-        let replies = queries.map(leases.reply)
+        let replies = queries.map(reply)
         // Only now, so that whoever leads after this node gives every lease its time again after it was renewed here.
         replicator.read { [self] index in
             guard let index, servingTerm.load(ordering: .acquiring) == term else { return completion(nil) }
@@ -46,8 +46,12 @@ final class LeaderDesk: Sendable {
     /// Answers at once; nil where it is not certain that this node leads.
     func answerNow(_ query: LeaderQuery) -> LeaderReply? {
         guard isServing else { return nil }
-        let reply = leases.reply(to: query)
+        let reply = reply(query)
         return isCurrent ? reply : nil
+    }
+
+    private func reply(_ query: LeaderQuery) -> LeaderReply {
+        query == .members ? .members(replicator.members ?? []) : leases.reply(to: query)
     }
 
     /// Another node asks.
@@ -79,10 +83,10 @@ final class LeaderDesk: Sendable {
 }
 
 extension LeaseKeeper {
-    /// What a leader answers.
+    /// What a leader answers about leases.
     func reply(to query: LeaderQuery) -> LeaderReply {
         switch query {
-        case .index: .index
+        case .index, .members: .index
         case .renew(let lease): .renewed(renew(lease))
         case .timeToLive(let lease):
             .timeToLive(timeToLive(lease).map { LeaseTime(remaining: $0.remaining, granted: $0.granted) })

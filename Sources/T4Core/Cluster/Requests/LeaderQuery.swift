@@ -8,6 +8,8 @@ package enum LeaderQuery: Hashable, Sendable {
     case renew(Int64)
     /// How long a lease still lives.
     case timeToLive(Int64)
+    /// Who belongs to the cluster.
+    case members
 }
 
 /// The leader's answer to a question.
@@ -17,6 +19,8 @@ package enum LeaderReply: Hashable, Sendable {
     case renewed(Int64?)
     /// In seconds; nil for an unknown lease.
     case timeToLive(LeaseTime?)
+    /// The leader first.
+    case members([ClusterMember])
 }
 
 /// How long a lease lives, in whole seconds.
@@ -53,6 +57,7 @@ package enum LeaderRequest: Sendable {
                 case .timeToLive(let lease):
                     writer.put(UInt8(2))
                     writer.put(lease)
+                case .members: writer.put(UInt8(3))
                 }
             }
         case .proposal(let kind, let requester):
@@ -76,6 +81,7 @@ package enum LeaderRequest: Sendable {
                     case 0: return .index
                     case 1: return .renew(try reader.number())
                     case 2: return .timeToLive(try reader.number())
+                    case 3: return .members
                     default: throw .unknown(field: "question", UInt64(kind))
                     }
                 })
@@ -117,6 +123,9 @@ package enum LeaderAnswer: Sendable {
                         writer.put(time.remaining)
                         writer.put(time.granted)
                     }
+                case .members(let members):
+                    writer.put(UInt8(3))
+                    writer.put(all: members) { $0.put($1) }
                 }
             }
         case .committed(let response, let index):
@@ -148,7 +157,25 @@ package enum LeaderAnswer: Sendable {
     }
 }
 
+extension PeerWriter {
+    fileprivate mutating func put(_ member: ClusterMember) {
+        put(member.instance)
+        put(member.name)
+        put(member.address)
+        put(all: member.clientURLs) { $0.put($1) }
+        put(member.match)
+        put(member.isInSync)
+    }
+}
+
 extension PeerReader {
+    private mutating func member() throws(PeerCodingError) -> ClusterMember {
+        ClusterMember(
+            instance: try text(), name: try text(), address: try text(),
+            clientURLs: try all { (reader) throws(PeerCodingError) in try reader.text() }, match: try number(),
+            isInSync: try flag("in_sync"))
+    }
+
     fileprivate mutating func reply() throws(PeerCodingError) -> LeaderReply {
         let kind: UInt8 = try number()
         switch kind {
@@ -159,6 +186,8 @@ extension PeerReader {
                 try optional("time") { (reader) throws(PeerCodingError) in
                     LeaseTime(remaining: try reader.number(), granted: try reader.number())
                 })
+        case 3:
+            return .members(try all { (reader) throws(PeerCodingError) in try reader.member() })
         default: throw .unknown(field: "reply", UInt64(kind))
         }
     }

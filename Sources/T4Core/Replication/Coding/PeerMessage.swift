@@ -77,6 +77,7 @@ package struct PeerMessage: Hashable, Sendable {
             writer.put(hello.nodeID)
             writer.put(hello.address)
             writer.put(hello.last)
+            writer.put(all: hello.clientURLs) { $0.put($1) }
         case .append(let append):
             begin(.append, &writer)
             writer.put(append.previous)
@@ -98,6 +99,7 @@ package struct PeerMessage: Hashable, Sendable {
             writer.put(release.record)
             writer.put(release.heir)
             writer.put(release.address)
+            writer.put(release.isLeaving)
         case .goodbye: begin(.goodbye, &writer)
         }
         var bytes = writer.sealed(seed)
@@ -125,7 +127,9 @@ package struct PeerMessage: Hashable, Sendable {
         switch kind {
         case .hello:
             body = .hello(
-                .init(nodeID: try reader.text(), address: try reader.text(), last: try reader.position()))
+                .init(
+                    nodeID: try reader.text(), address: try reader.text(), last: try reader.position(),
+                    clientURLs: try reader.all { (reader) throws(PeerCodingError) in try reader.text() }))
         case .append:
             var append = ReplicaMessage.Append(
                 previous: try reader.position(), entries: [], committed: try reader.number(),
@@ -149,7 +153,9 @@ package struct PeerMessage: Hashable, Sendable {
         case .readChain: body = .readChain
         case .release:
             body = .release(
-                .init(record: try reader.record(), heir: try reader.text(), address: try reader.text()))
+                .init(
+                    record: try reader.record(), heir: try reader.text(), address: try reader.text(),
+                    isLeaving: try reader.flag("leaving")))
         case .goodbye: body = .goodbye
         }
         try reader.finish()

@@ -16,7 +16,7 @@ extension Simulation {
         let node = nodes[pick(0...nodes.count - 1)]
         let leader = nodes.first { $0.replica?.role == .leading }
         let victim = chance(400) ? leader ?? node : node
-        switch pick(0...12) {
+        switch pick(0...13) {
         case 0, 1:
             guard victim.isUp else { return }
             victim.crash()
@@ -69,6 +69,10 @@ extension Simulation {
                 if node.isUp { node.crash() }
                 after(time(0, 2_000)) { if !node.isUp { node.start() } }
             }
+        case 12:
+            let heir = nodes[pick(0...nodes.count - 1)]
+            tell("node \(victim.number) is asked to hand over to \(heir.number)")
+            victim.whenRunning(victim.life) { victim.handle(.handOver(to: heir.disk.instance)) }
         default:
             guard plan.losesDisks, mayLose(victim) else { return }
             victim.loseDisk()

@@ -1,0 +1,225 @@
+import EtcdAPI
+import Foundation
+import SwiftProtobuf
+import T4Conformance
+import TestCertificates
+import Testing
+
+/// Goal: several processes around one store are one database: each takes every request, and what was acknowledged outlives any
+/// of them. Method: real processes that are really killed, and etcdctl.
+@Suite(.enabled(if: TestEnvironment.subject != .etcd))
+struct ClusterTests {
+    /// Many clients write through one node, which is killed, whether it leads or not. Then everything that it had acknowledged is
+    /// shown by each of the others, and it comes back, sometimes with an empty disk.
+    @Test func acknowledgedWritesSurviveAnyNode() async throws {
+        let seed = TestEnvironment.seed
+        let rounds = TestEnvironment.rounds(default: 6)
+        try await Slots.servers.use {
+            try await withTemporaryDirectory { folder in
+                let options = { @Sendable (_: Int) in ["--checkpoint-entries", "200", "--segment-max-size-mb", "2"] }
+                try await ClusterUnderTest.with(3, in: folder, options: options) { cluster in
+                    var generator = SeededGenerator(seed: seed)
+                    var history = History(Load(writers: 24, seed: seed))
+                    for round in 1...rounds {
+                        let leader = try await cluster.leader()
+                        let others = cluster.numbers.filter { $0 != leader }
+                        let victim = round.isMultiple(of: 2) ? others.randomElement(using: &generator)! : leader
+                        let witness = cluster.numbers.filter { $0 != victim }.randomElement(using: &generator)!
+                        let client = try await EtcdClient.connect(to: cluster.node(witness))
+                        let watch = try client.watch(from: 0)
+                        try await watch.untilCreated()
+                        let count = Int.random(in: 100...400, using: &generator)
+                        let lost = try cluster.connectionsLost(by: leader)
+                        try await history.load.run(on: try cluster.node(victim), until: count) {
+                            try await cluster.crash(victim)
+                        }
+                        if victim != leader {
+                            // What it had handed to the leader may be decided yet.
+                            try await cluster.untilLost(lost + 1, by: leader)
+                            let last = try await EtcdClient.connect(to: cluster.node(leader))
+                            _ = try await last.delete("nobody's")
+                            await last.close()
+                        }
+                        let context = "seed \(seed), round \(round), node \(victim) died, \(leader) led"
+                        for number in cluster.numbers {
+                            try await history.check(
+                                try cluster.node(number), seen: watch.content.value.changes,
+                                "\(context), node \(number)")
+                        }
+                        await client.close()
+                        if round.isMultiple(of: 3) { try cluster.loseDisk(victim) }
+                        try await cluster.start(victim)
+                        try await history.check(
+                            try cluster.node(victim), seen: [], "\(context), node \(victim) is back")
+                    }
+                }
+            }
+        }
+    }
+
+    /// What an operator does: look, move the leader, stop nodes one after the other until one is left, start others.
+    @Test func anOperator() async throws {
+        try await Slots.servers.use {
+            try await withTemporaryDirectory { folder in
+                try await ClusterUnderTest.with(3, in: folder) { cluster in
+                    var shell = try GuideShell(in: folder)
+                    for number in 1...3 { shell.replace("node-\(number):3379", with: try cluster.node(number).address) }
+                    for step in GuideShell.steps(
+                        """
+                        $ etcdctl --endpoints=node-1:3379 put /config/replicas 3
+                        OK
+                        $ etcdctl --endpoints=node-2:3379 put /config/replicas 4
+                        OK
+                        $ etcdctl --endpoints=node-3:3379 get /config/replicas
+                        /config/replicas
+                        4
+                        $ etcdctl --endpoints=node-3:3379 member list | grep -c started
+                        3
+                        $ etcdctl --endpoints=node-2:3379 endpoint status --cluster | grep -c ' true, false,'
+                        1
+                        $ etcdctl --endpoints=node-1:3379,node-2:3379,node-3:3379 endpoint health 2>&1 | grep -c 'is healthy'
+                        3
+                        $ etcdctl --endpoints=node-2:3379 lock /locks/a echo held
+                        held
+                        """
+                    ) { try await shell.run(step) }
+
+                    let leader = try await cluster.leader()
+                    let heir = try #require(cluster.numbers.first { $0 != leader })
+                    let client = try await EtcdClient.connect(to: cluster.node(leader))
+                    let move = EtcdMoveLeaderRequest.with { $0.targetID = 77 }
+                    await #expect {
+                        _ = try await client.call("Maintenance/MoveLeader", move, EtcdMoveLeaderResponse.self)
+                    } throws: {
+                        "\($0)".contains("etcdserver: bad leader transferee")
+                    }
+                    let heirClient = try await EtcdClient.connect(to: cluster.node(heir))
+                    let target = try await heirClient.memberID()
+                    let moved = EtcdMoveLeaderRequest.with { $0.targetID = target }
+                    await #expect {
+                        _ = try await heirClient.call("Maintenance/MoveLeader", moved, EtcdMoveLeaderResponse.self)
+                    } throws: {
+                        "\($0)".contains("etcdserver: not leader")
+                    }
+                    _ = try await client.call("Maintenance/MoveLeader", moved, EtcdMoveLeaderResponse.self)
+                    #expect(try await cluster.leader() == heir)
+                    await client.close()
+                    await heirClient.close()
+
+                    // Down to one, and up again with new disks.
+                    for number in [heir, leader] {
+                        #expect(try await cluster.stop(number) == .code(0))
+                        try await write("after \(number)", on: cluster)
+                    }
+                    for number in [heir, leader] {
+                        try cluster.loseDisk(number)
+                        try await cluster.start(number)
+                        try await write("with \(number)", on: cluster)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes through each node, and reads through each.
+    private func write(_ value: String, on cluster: ClusterUnderTest) async throws {
+        for number in cluster.numbers {
+            let client = try await EtcdClient.connect(to: cluster.node(number))
+            _ = try await client.put("value", "\(value) \(number)")
+            for other in cluster.numbers {
+                let reader = try await EtcdClient.connect(to: cluster.node(other))
+                #expect(try await reader.value(of: "value") == "\(value) \(number)")
+                await reader.close()
+            }
+            await client.close()
+        }
+    }
+
+    /// Users and logins are those of the cluster: a token of one node counts with all of them, at once.
+    @Test func loginsCountEverywhere() async throws {
+        try await Slots.servers.use {
+            try await withTemporaryDirectory { folder in
+                try await ClusterUnderTest.with(3, in: folder, options: { _ in ["--bcrypt-cost", "4"] }) { cluster in
+                    var shell = try GuideShell(in: folder)
+                    for number in 1...3 { shell.replace("node-\(number):3379", with: try cluster.node(number).address) }
+                    for step in GuideShell.steps(
+                        """
+                        $ etcdctl --endpoints=node-1:3379 user add root:secret
+                        User root created
+                        $ etcdctl --endpoints=node-2:3379 user grant-role root root
+                        Role root is granted to user root
+                        $ etcdctl --endpoints=node-3:3379 auth enable
+                        Authentication Enabled
+                        $ etcdctl --endpoints=node-1:3379 --user root:secret put a b
+                        OK
+                        """
+                    ) { try await shell.run(step) }
+                    for number in cluster.numbers {
+                        let client = try await EtcdClient.connect(to: cluster.node(number))
+                        let token = try await client.login("root", "secret")
+                        #expect(try await client.value(of: "a", token: token) == "b")
+                        for other in cluster.numbers where other != number {
+                            let reader = try await EtcdClient.connect(to: cluster.node(other))
+                            // A read that needs no rights brings the node up to date.
+                            #expect(try await reader.untilKnown(token))
+                            #expect(try await reader.value(of: "a", token: token) == "b")
+                            await #expect { try await reader.value(of: "a") } throws: {
+                                "\($0)".contains("user name is empty")
+                            }
+                            await reader.close()
+                        }
+                        await client.close()
+                    }
+                }
+            }
+        }
+    }
+
+    /// With certificates nodes speak TLS with each other, and one without any is let in by nobody.
+    @Test func nodesShowCertificates() async throws {
+        try await Slots.servers.use {
+            try await TestCertificates.with { files in
+                for number in 1...2 { try await files.makePeer("node-\(number)") }
+                try await files.makeAuthority("other")
+                try await files.makePeer("node-3", signer: "other")
+                let options = { @Sendable [folder = files.folder.path] (number: Int) -> [String] in
+                    [
+                        "--peer-tls-cert", "\(folder)/node-\(number).crt", "--peer-tls-key",
+                        "\(folder)/node-\(number).key",
+                        "--peer-tls-ca", "\(folder)/ca.crt",
+                    ]
+                }
+                try await withTemporaryDirectory { folder in
+                    try await ClusterUnderTest.with(2, in: folder, options: options) { cluster in
+                        try await write("encrypted", on: cluster)
+                        let stranger = try await cluster.start(3)
+                        let client = try await EtcdClient.connect(to: stranger)
+                        // It asks in vain, and is told so.
+                        await #expect {
+                            _ = try await client.put("a", "b")
+                        } throws: {
+                            "\($0)".contains("etcdserver: no leader")
+                        }
+                        await client.close()
+                        try await cluster.crash(3)
+                        try await write("still", on: cluster)
+                    }
+                }
+            }
+        }
+    }
+}
+
+extension EtcdClient {
+    /// Asks until a node that is behind knows a token.
+    fileprivate func untilKnown(_ token: String) async throws -> Bool {
+        while true {
+            do {
+                _ = try await value(of: "a", token: token)
+                return true
+            } catch {
+                guard "\(error)".contains("invalid auth token") else { throw error }
+            }
+        }
+    }
+}

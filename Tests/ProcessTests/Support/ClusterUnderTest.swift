@@ -1,0 +1,111 @@
+import EtcdAPI
+import Foundation
+import Synchronization
+
+/// Nodes of one cluster around a folder as the store, each a process.
+final class ClusterUnderTest: Sendable {
+    let folder: URL
+    private let options: @Sendable (Int) -> [String]
+    private let running = Mutex<[Int: ServerUnderTest]>([:])
+
+    /// - Parameter options: More options of a node.
+    init(in folder: URL, options: @escaping @Sendable (Int) -> [String] = { _ in [] }) {
+        self.folder = folder
+        self.options = options
+    }
+
+    /// Makes a cluster, and sees to it that none of its processes is left.
+    static func with<Result: Sendable>(
+        _ count: Int, in folder: URL, options: @escaping @Sendable (Int) -> [String] = { _ in [] },
+        _ body: (ClusterUnderTest) async throws -> Result
+    ) async throws -> Result {
+        let cluster = ClusterUnderTest(in: folder, options: options)
+        do {
+            for number in 1...count { try await cluster.start(number) }
+            let result = try await body(cluster)
+            await cluster.crashAll()
+            return result
+        } catch {
+            for node in cluster.nodes { print("node at \(node.address) said\n\(node.process.errors.value)") }
+            await cluster.crashAll()
+            throw error
+        }
+    }
+
+    func directory(_ number: Int) -> URL { folder.appending(path: "data-\(number)") }
+
+    /// The arguments of a node, without those that every server in tests has.
+    func arguments(_ number: Int) -> [String] {
+        [
+            "--node-id", "node-\(number)", "--peer-listen", "127.0.0.1:0", "--store-type", "filesystem",
+            "--store-filesystem-path", folder.appending(path: "store").path, "--store-prefix", "t4/",
+        ] + options(number)
+    }
+
+    @discardableResult
+    func start(_ number: Int, engine: String? = nil) async throws -> ServerUnderTest {
+        let node = try await ServerUnderTest.start(
+            .t4(engine: engine), dataDirectory: directory(number), options: arguments(number))
+        running.withLock { $0[number] = node }
+        return node
+    }
+
+    /// Those that run, by their numbers.
+    var nodes: [ServerUnderTest] { running.withLock { all in all.keys.sorted().compactMap { all[$0] } } }
+    var numbers: [Int] { running.withLock { $0.keys.sorted() } }
+
+    func node(_ number: Int) throws -> ServerUnderTest {
+        guard let node = running.withLock({ $0[number] }) else { throw ProcessFailure("node \(number) does not run") }
+        return node
+    }
+
+    /// Ends a node in good order.
+    @discardableResult
+    func stop(_ number: Int) async throws -> ExitStatus {
+        let node = try node(number)
+        running.withLock { $0[number] = nil }
+        return try await node.stop()
+    }
+
+    /// kill -9.
+    func crash(_ number: Int) async throws {
+        let node = try node(number)
+        running.withLock { $0[number] = nil }
+        await node.crash()
+    }
+
+    private func crashAll() async {
+        let all = nodes
+        running.withLock { $0 = [:] }
+        for node in all { await node.crash() }
+    }
+
+    func loseDisk(_ number: Int) throws { try FileManager.default.removeItem(at: directory(number)) }
+
+    /// How often a node has said that another one is no longer connected.
+    func connectionsLost(by number: Int) throws -> Int {
+        try ClusterUnderTest.losses(node(number).process.errors.value.description)
+    }
+
+    /// Waits until it has said so that often.
+    func untilLost(_ count: Int, by number: Int) async throws {
+        _ = try await node(number).process.errors.wait(for: "a node to be missed") { said in
+            ClusterUnderTest.losses(said.description) >= count ? true : nil
+        }
+    }
+
+    private static func losses(_ text: String) -> Int { text.matches(of: /a node is no longer connected/).count }
+
+    /// The number of the node that leads, as it says itself.
+    func leader() async throws -> Int {
+        while true {
+            for number in numbers {
+                let client = try await EtcdClient.connect(to: try node(number))
+                let status = try await client.call("Maintenance/Status", EtcdStatusRequest(), EtcdStatusResponse.self)
+                await client.close()
+                if status.leader == status.header.memberID { return number }
+            }
+            await Task.yield()
+        }
+    }
+}

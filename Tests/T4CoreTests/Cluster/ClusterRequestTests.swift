@@ -1,0 +1,172 @@
+import Synchronization
+import T4Conformance
+import T4Protocols
+import Testing
+
+@testable import T4Core
+
+/// Goal: every node of a cluster takes every request, whoever leads, and shows what was acknowledged. Method: whole nodes in one
+/// process, asked in turn.
+@Suite(.serialized) struct ClusterRequestTests {
+    private func withNodes(_ count: Int, _ body: (ClusterNodes, [Node]) async throws -> Void) async throws {
+        let nodes = try await ClusterNodes(engine: "memory")
+        do {
+            var started: [Node] = []
+            for number in 1...count { started.append(try await nodes.start(number)) }
+            try await body(nodes, started)
+        } catch {
+            try await nodes.stopAll()
+            throw error
+        }
+        try await nodes.stopAll()
+    }
+
+    private func put(_ key: String, _ value: String, lease: Int64 = 0) -> PutRequest {
+        PutRequest(key: [UInt8](key), value: [UInt8](value), lease: lease, previous: true)
+    }
+
+    private func value(_ key: String, on node: Node) throws -> String? {
+        try node.range(RangeRequest(key: [UInt8](key))).kvs.first.map { String(decoding: $0.value, as: UTF8.self) }
+    }
+
+    @Test func everyNodeTakesEverything() async throws {
+        try await withNodes(3) { _, nodes in
+            var last: Revision?
+            for round in 0..<30 {
+                let writer = nodes[round % 3]
+                let answer = try await writer.put(put("key", "\(round)"))
+                #expect(
+                    answer.previous.map { String(decoding: $0.value, as: UTF8.self) }
+                        == (round > 0 ? "\(round - 1)" : nil))
+                if let last { #expect(answer.revision == last.next) }
+                last = answer.revision
+                // Whoever acknowledges shows it; the others once they were asked to catch up.
+                #expect(try value("key", on: writer) == "\(round)")
+                let reader = nodes[(round + 1) % 3]
+                try await reader.catchUp()
+                #expect(try value("key", on: reader) == "\(round)")
+            }
+            for node in nodes {
+                let lease = try await node.grantLease(ttl: 1000)
+                try await node.put(put("leased", "1", lease: lease.id))
+                #expect(try await node.renewLease(lease.id) == 1000)
+                #expect(try await node.renewLease(lease.id + 1) == nil)
+                guard case .timeToLive(let time?) = try await ask(node, .timeToLive(lease.id)) else {
+                    Issue.record("no time of a lease")
+                    continue
+                }
+                #expect(time.granted == 1000 && (990...1000).contains(time.remaining))
+                let txn = TxnRequest(
+                    compares: [Compare(key: [UInt8]("leased"), result: .equal, target: .lease(lease.id))],
+                    success: [.range(RangeRequest(key: [UInt8]("leased"))), .put(put("other", "\(lease.id)"))])
+                let done = try await node.txn(txn)
+                #expect(done.succeeded && done.responses.count == 2)
+                try await node.revokeLease(lease.id)
+                #expect(try value("leased", on: node) == nil)
+                let deleted = try await node.deleteRange(DeleteRangeRequest(key: [UInt8]("other"), previous: true))
+                #expect(deleted.deleted == 1 && deleted.previous.count == 1)
+                let revision = node.revision
+                try await node.compact(CompactionRequest(revision: revision.rawValue, physical: true))
+                #expect(node.compactedRevision == revision)
+                // Errors come back as they are.
+                await #expect {
+                    try await node.compact(CompactionRequest(revision: revision.rawValue))
+                } throws: {
+                    ($0 as? DatabaseError)?.code == .compacted
+                }
+                await #expect {
+                    try await node.revokeLease(77)
+                } throws: {
+                    ($0 as? DatabaseError)?.code == .leaseNotFound
+                }
+                try await node.raise(Alarm(.noSpace, member: 5))
+                await #expect {
+                    try await node.put(put("a", "b"))
+                } throws: {
+                    ($0 as? DatabaseError)?.code == .noSpace
+                }
+                #expect(try await node.disarm(Alarm(.noSpace, member: 5)))
+            }
+        }
+    }
+
+    private func ask(_ node: Node, _ query: LeaderQuery) async throws -> LeaderReply {
+        try await withCheckedThrowingContinuation { continuation in
+            node.ask(query) { continuation.resume(with: $0) }
+        }
+    }
+
+    /// Nobody has to ask twice because another node leads: a write is done, or nobody knows.
+    @Test func requestsOutliveTheirLeader() async throws {
+        try await withNodes(3) { nodes, started in
+            try await started[0].put(put("key", "begin"))
+            for round in 0..<4 {
+                let leader = try #require(nodes.nodes.withLock { $0.first { $0.value.isServing }?.key })
+                let other = try #require(nodes.nodes.withLock { $0.first { $0.key != leader }?.value })
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask { try await nodes.stop(leader) }
+                    for count in 0..<20 {
+                        group.addTask {
+                            do throws(DatabaseError) {
+                                try await other.put(put("\(round)-\(count)", "1"))
+                            } catch {
+                                guard error.code == .outcomeUnknown else { throw error }
+                                return
+                            }
+                            #expect(try value("\(round)-\(count)", on: other) == "1")
+                        }
+                        group.addTask {
+                            try await other.catchUp()
+                            #expect(try value("key", on: other) == "begin")
+                        }
+                    }
+                    try await group.waitForAll()
+                }
+                try await nodes.start(leader)
+            }
+        }
+    }
+
+    /// A node that reaches nobody says so, and that nothing was written.
+    @Test func nobodyLeads() async throws {
+        let nodes = try await ClusterNodes(engine: "memory")
+        do {
+            let first = try await nodes.start(1)
+            try await first.put(put("key", "1"))
+            let second = try await nodes.start(2, requestWait: .zero)
+            try await second.catchUp()
+            nodes.isCut.withLock { $0 = true }
+            let requests: [@Sendable () async throws -> Void] = [
+                { try await second.put(put("key", "2")) }, { try await second.catchUp() },
+                { _ = try await second.renewLease(1) },
+            ]
+            for request in requests {
+                await #expect {
+                    try await request()
+                } throws: {
+                    ($0 as? DatabaseError)?.code == .noLeader
+                }
+            }
+            // What it has may be read all the same.
+            #expect(try value("key", on: second) == "1")
+            try await first.put(put("key", "3"))
+            nodes.isCut.withLock { $0 = false }
+            try await eventuallyCurrent(second)
+            #expect(try value("key", on: second) == "3")
+        } catch {
+            try await nodes.stopAll()
+            throw error
+        }
+        try await nodes.stopAll()
+    }
+
+    private func eventuallyCurrent(_ node: Node) async throws {
+        while true {
+            do throws(DatabaseError) {
+                return try await node.catchUp()
+            } catch {
+                guard error.code == .noLeader else { throw error }
+            }
+        }
+    }
+}
