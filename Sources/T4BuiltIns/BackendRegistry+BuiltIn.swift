@@ -113,36 +113,27 @@ private struct NoElectionSettings: Decodable, Sendable {}
 /// Settings of the election `file-lock`, `[election.file-lock]`.
 private struct FileLockSettings: Decodable, Sendable {
     /// As of a store in the same folder.
-    var store: FilesystemStoreSettings
+    var store = FilesystemStoreSettings()
 
     static let descriptions = [
         SettingDescription(
             "path", value: "DIRECTORY", defaultText: "required",
             "A folder that all nodes share, on one machine or on a file system whose locks and names are the same for all; "
-                + "created when it is missing."),
-        SettingDescription(
-            "threads", value: "NUMBER", defaultTOML: "8", "Calls that work on files at once: 1 ... 256."),
+                + "created when it is missing.")
     ]
 
-    private enum CodingKeys: String, CodingKey {
+    private enum CodingKeys: CodingKey {
         case path
-        case conditionalPuts = "conditional_puts"
     }
 
     init(from decoder: any Decoder) throws {
-        store = try FilesystemStoreSettings(from: decoder)
         let values = try decoder.container(keyedBy: CodingKeys.self)
-        guard !values.contains(.conditionalPuts) else {
+        let path = try values.decode(String.self, forKey: .path)
+        guard !path.isEmpty, !path.utf8.contains(0) else {
             throw DecodingError.dataCorruptedError(
-                forKey: .conditionalPuts, in: values, debugDescription: "it is always on for an election: leave it out")
+                forKey: .path, in: values, debugDescription: "\(path.debugDescription) is no path of a folder")
         }
-        guard store.path != nil else {
-            throw DecodingError.keyNotFound(
-                CodingKeys.path,
-                DecodingError.Context(
-                    codingPath: decoder.codingPath,
-                    debugDescription: "the folder that all nodes have in common is missing"))
-        }
+        store.path = path
         // Who names a folder for this has one whose locks reach all nodes.
         store.conditionalPuts = .on
     }

@@ -3,6 +3,7 @@ import T4Core
 
 /// The one table from our errors to what etcd's clients compare: gRPC code and text, byte for byte.
 enum EtcdErrors {
+    static let noLeaderOfCluster = status(.unavailable, "no leader")
     static let notTheLeader = status(.failedPrecondition, "not leader")
     static let leaderTransferTimeout = status(.unavailable, "request timed out, leader transfer took too long")
     static let badLeaderTransferee = status(.failedPrecondition, "bad leader transferee")

@@ -50,8 +50,13 @@ public final class EtcdServer: Sendable {
     private let background: BackgroundQueue
     private let snapshots: SnapshotWorkers
     private let logins: Logins
+    private let requirement: LeaderRequirement?
 
-    private init(server: RPCServer, background: BackgroundQueue, snapshots: SnapshotWorkers, logins: Logins) {
+    private init(
+        server: RPCServer, background: BackgroundQueue, snapshots: SnapshotWorkers, logins: Logins,
+        requirement: LeaderRequirement?
+    ) {
+        self.requirement = requirement
         self.server = server
         self.background = background
         self.logins = logins
@@ -82,6 +87,14 @@ public final class EtcdServer: Sendable {
         LockService(context: context).register(in: &router)
         ElectionService(context: context).register(in: &router)
         HealthService(context: context).register(in: &router)
+        var requirement: LeaderRequirement?
+        if node.isOneOfSeveral {
+            let made = LeaderRequirement { node.leaderID }
+            made.guardMethods(
+                of: &router, streaming: Set(Method.all.filter { $0.streaming != .none }.map(\.path)))
+            made.start()
+            requirement = made
+        }
         var transport = settings.transport
         let health = HealthChecks(node)
         let metrics = Metrics(node: node, health: health)
@@ -96,13 +109,16 @@ public final class EtcdServer: Sendable {
         let urls = settings.clientURLs.isEmpty ? [listened] : settings.clientURLs
         advertised.urls.withLock { $0 = urls }
         node.advertise(clientURLs: urls)
-        return EtcdServer(server: server, background: settings.background, snapshots: snapshots, logins: logins)
+        return EtcdServer(
+            server: server, background: settings.background, snapshots: snapshots, logins: logins,
+            requirement: requirement)
     }
 
     /// Takes no new requests, answers those that were taken, ends watches and snapshots, and closes. Safe twice.
     /// - Parameter deadline: After this time connections are closed as they are.
     public func stop(deadline: Duration) async {
         await server.shutdownGracefully(deadline: deadline)
+        requirement?.stop()
         snapshots.stop()
         background.stop()
         logins.stop()

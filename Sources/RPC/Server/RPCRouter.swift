@@ -25,6 +25,36 @@ public struct RPCRouter: Sendable {
         add(path, .stream(makeHandler))
     }
 
+    /// Puts a check in front of all methods that were added so far: a call that it gives a status for ends with that, and its
+    /// handler never has it. The check is called on the connection's event loop and must not block.
+    public mutating func refuse(where check: @escaping @Sendable (_ call: ServerCall) -> RPCStatus?) {
+        methods = methods.map { method in
+            let kind: ServerMethod.Kind =
+                switch method.kind {
+                case .unary(let handle):
+                    .unary { call, request in
+                        if let status = check(call) { call.fail(status) } else { handle(call, request) }
+                    }
+                case .stream(let make):
+                    .stream { call in
+                        guard let status = check(call) else { return make(call) }
+                        call.finish(status)
+                        return RefusedStream()
+                    }
+                }
+            return ServerMethod(path: method.path, index: method.index, kind: kind)
+        }
+    }
+
+    /// Of a call that is over.
+    private final class RefusedStream: ServerStreamHandler {
+        func onMessage(_ message: RawSpan) {}
+        func onHalfClose() {}
+        func onCancel(_ reason: CancelReason) {}
+        func onWritable() {}
+        func onWake() {}
+    }
+
     /// The paths of all methods, in the order they were added.
     public var paths: [String] { methods.map(\.path) }
 
@@ -64,6 +94,8 @@ public enum CancelReason: Sendable, Hashable {
     case shutdown
     /// The client broke the protocol and is told this status.
     case violation(RPCStatus)
+    /// `abandon` ended the call; the client is told this status.
+    case abandoned(RPCStatus)
 }
 
 /// One method of a server.

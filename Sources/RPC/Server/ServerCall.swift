@@ -110,6 +110,9 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// Has `onWake` of the call's handler called on the event loop; never from inside this call.
     public func wake() { loop.post(self, .wake) }
 
+    /// Ends a streaming call in place of its handler, which hears `onCancel`; from any thread. After the end it does nothing.
+    public func abandon(_ status: RPCStatus) { onLoop { self.cancel(.abandoned(status), status) } }
+
     /// Runs `body` on the event loop, at once if this is it; not at all where the call has ended by then.
     public func onLoop(_ body: @escaping @Sendable () -> Void) {
         if loop.eventLoop.inEventLoop {

@@ -19,6 +19,8 @@ package final class AuthKeeper: Sendable {
         var sessions: [[UInt8]: TokenSession] = [:]
     }
 
+    /// Whether this node ends logins that are not used, and how much later than it knows of their last use.
+    private let ending = Mutex<(isOn: Bool, grace: Int64)>((true, 0))
     /// The longest time between two looks while there are logins, in nanoseconds.
     private static let pause: Int64 = 60_000_000_000
 
@@ -66,6 +68,13 @@ package final class AuthKeeper: Sendable {
 
     /// Ends the thread; nothing is proposed afterwards.
     package func stop() { worker.withLock { $0 }?.stop() }
+
+    /// Whether this node proposes the end of logins that are not used: one node of a cluster does.
+    /// - Parameter grace: Others let clients in with tokens too, and the log hears of it only in the second half of a token's life.
+    func endsLogins(_ isOn: Bool, grace: Bool = false) {
+        ending.withLock { $0 = (isOn, grace ? lifetime / 2 : 0) }
+        if isOn { worker.withLock { $0 }?.wake() }
+    }
 
     // MARK: Questions
 
@@ -149,18 +158,20 @@ package final class AuthKeeper: Sendable {
 
     /// Ends what was not used for too long. Called by the keeper's thread, one at a time.
     func step() -> SignalledThread.Next {
+        let (isOn, grace) = ending.withLock { $0 }
+        guard isOn else { return .whenWoken }
         let now = elapsed.now.nanoseconds
         let (ended, next) = state.withLock { state in
             var ended: [TokenSession] = []
             // Where removals are under way, a look whether they have failed.
             var next: Int64? = state.sessions.isEmpty ? nil : now + AuthKeeper.pause
             for session in state.sessions.values where !session.isRemoving.load(ordering: .relaxed) {
-                if session.isOver(at: now) {
+                if session.isOver(at: now - grace) {
                     session.end()
                     session.isRemoving.store(true, ordering: .relaxed)
                     ended.append(session)
                 } else {
-                    next = min(next ?? .max, session.expiry)
+                    next = min(next ?? .max, session.expiry + grace)
                 }
             }
             return (ended, next)

@@ -40,7 +40,11 @@ package final class TokenSession: Sendable {
 
     /// The log has the new time; nil when it has not.
     func extended(to deadline: Int64?) {
-        if let deadline { loggedDeadline.store(deadline, ordering: .relaxed) }
+        if let deadline {
+            loggedDeadline.store(deadline, ordering: .relaxed)
+            // Another node may have been shown the token.
+            self.deadline.max(deadline, ordering: .relaxed)
+        }
         isExtending.store(false, ordering: .relaxed)
     }
 

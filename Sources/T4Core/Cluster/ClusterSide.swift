@@ -10,7 +10,10 @@ final class ClusterSide: NodeSide {
     private let receiver: ReplicaReceiver
     private let desk: LeaderDesk
     private let forwarder: RequestForwarder
+    private let pruner: FollowerPruner
     private let heirs: Monitor<[Heir]>
+    /// The leader seen last, and how often it was another one than before.
+    private let changes: Monitor<(leader: String?, count: Int)>
     private let electionTimeout: Duration
     private let connection: NodeCluster.Connection
     /// What works with the store, while this node leads.
@@ -43,6 +46,7 @@ final class ClusterSide: NodeSide {
         let (leases, publisher, engine) = (core.leases, core.publisher, core.engine)
         let member = opened.identity.instance.shortNumber
         core.queue.pause(LeaderDuties.noLeader, by: .leader)
+        core.auth.endsLogins(false)
         var parts = Replicator.Parts(
             log: log, chain: opened.chain, election: cluster.election, transport: opened.connection.transport,
             engine: core.engine, stage: core.stage,
@@ -60,11 +64,13 @@ final class ClusterSide: NodeSide {
                 }
                 parts.onServe = {
                     leases.promote()
+                    core.auth.endsLogins(true, grace: true)
                     requests.withLock { $0 }?.serve(beginning.term)
                 }
                 parts.onEnd = {
                     requests.withLock { $0 }?.serve(0)
                     leases.pause()
+                    core.auth.endsLogins(false)
                     outages.withLock { $0 }?.end()
                     duties.withLock { $0 = nil }
                 }
@@ -81,7 +87,13 @@ final class ClusterSide: NodeSide {
         let heirs = Monitor<[Heir]>([])
         self.heirs = heirs
         electionTimeout = cluster.electionTimeout
+        let changes = Monitor<(leader: String?, count: Int)>((nil, 0))
+        self.changes = changes
         parts.onChange = { standing in
+            changes.withLock { changes in
+                guard let leader = standing.leader, leader != changes.leader else { return }
+                changes = (leader, changes.count + 1)
+            }
             requests.withLock { $0 }?.forwarder.leaderChanged()
             Heir.answer(heirs) { $0.instance == standing.leader ? true : nil }
         }
@@ -96,6 +108,10 @@ final class ClusterSide: NodeSide {
                 timeout: cluster.requestTimeout, queryTimeout: cluster.electionTimeout,
                 countMax: configuration.queueCountMax, bytesMax: configuration.queueBytesMax))
         self.desk = desk
+        pruner = FollowerPruner(
+            LogPruner(log: log.entries, engine: engine, stage: core.stage, uploader: nil), opened.chain,
+            every: cluster.pruneInterval, logger: logger,
+            isFollowing: { replicator.standing.role == .follower }, onPruned: { replicator.forgotten(through: $0) })
         self.forwarder = forwarder
         requests.withLock { $0 = Requests(desk: desk, forwarder: forwarder) }
     }
@@ -142,6 +158,7 @@ final class ClusterSide: NodeSide {
 
     var isServing: Bool { desk.isServing }
     var isCurrent: Bool { desk.isCurrent }
+    var leaderChanges: Int { changes.withLock { $0.count } }
     var leader: String? { replicator.standing.leader }
 
     /// Callers never commit in a cluster: they would wait for the other nodes.
@@ -194,6 +211,7 @@ final class ClusterSide: NodeSide {
         core.publisher.whenFailed.withLock { $0 = { replicator.fail("this node has failed: \($0)") } }
         forwarder.start()
         replicator.start()
+        pruner.start()
         receiver.begin(replicator, desk, PeerSeed(opened.identity.database))
     }
 
@@ -212,6 +230,7 @@ final class ClusterSide: NodeSide {
         forwarder.stop(ClusterSide.stopped)
         Heir.answer(heirs) { _ in false }
         opened.link.endRetries()
+        pruner.stop()
         replicator.stop()
         connection.close()
         forwarder.join()

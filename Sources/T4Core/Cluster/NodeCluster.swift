@@ -40,6 +40,8 @@ package struct NodeCluster: Sendable {
     package var electionTimeout = Duration.milliseconds(1_500)
     package var leadershipTTL = Duration.seconds(5)
     package var recordInterval = Duration.milliseconds(500)
+    /// How often a follower looks whether a checkpoint covers segments of its log.
+    package var pruneInterval = Duration.seconds(60)
     /// Of the time that a request waits for a leader, or for its answer: the rest is twice `electionTimeout`, as in etcd.
     package var requestWait = Duration.seconds(5)
 

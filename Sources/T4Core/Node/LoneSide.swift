@@ -91,6 +91,8 @@ final class LoneSide: NodeSide {
 
     var isServing: Bool { true }
     var isCurrent: Bool { true }
+    // It takes the lead when it starts, and nobody takes it away.
+    var leaderChanges: Int { 1 }
     var leader: String? { instance }
 
     func propose(

@@ -269,6 +269,12 @@ public final class Node: Sendable {
         side.propose(kind, from: requester, mayBlock: mayBlock, completion: completion)
     }
 
+    /// Whether it is one of the nodes of a cluster.
+    package var isOneOfSeveral: Bool { configuration.cluster != nil }
+
+    /// How often somebody took the lead since the start, as far as this node knows.
+    package var leaderChanges: Int { side.leaderChanges }
+
     /// Whether this node decides what is written: always where it is alone.
     package var isServing: Bool { side.isServing }
 

@@ -67,6 +67,8 @@ protocol NodeSide: AnyObject, Sendable {
     var isServing: Bool { get }
     /// Whether what is visible here at this moment has everything that was acknowledged by anybody.
     var isCurrent: Bool { get }
+    /// How often somebody took the lead since the start.
+    var leaderChanges: Int { get }
     /// The instance that leads, as far as this node knows.
     var leader: String? { get }
     /// Commits a proposal, wherever that is. `completion` comes once, from any thread.

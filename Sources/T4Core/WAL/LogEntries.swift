@@ -79,6 +79,9 @@ package final class LogEntries: Sendable {
         }
     }
 
+    /// Whether there is a segment that `removeSegments` could remove.
+    package var hasOlderSegments: Bool { state.withLock { $0.segments.count > 1 } }
+
     /// Removes the segments whose entries all lie below `index`, oldest first; the newest segment always stays.
     ///
     /// Any thread may call it while the log is written. Dying in the middle leaves a log without gaps.

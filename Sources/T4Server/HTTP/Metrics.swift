@@ -39,14 +39,18 @@ final class Metrics: Sendable {
 
     private func addServer(to text: inout PrometheusText) {
         let statistics = node.statistics
-        let leads = statistics.hasFailed ? 0 : 1
-        text.add("etcd_server_has_leader", .gauge, "Whether or not a leader exists. 1 is existence, 0 is not.", leads)
+        let hasLeader = !statistics.hasFailed && node.leaderID != 0
+        let leads = !statistics.hasFailed && node.leaderID == node.memberID
         text.add(
-            "etcd_server_is_leader", .gauge, "Whether or not this member is a leader. 1 if is, 0 otherwise.", leads)
+            "etcd_server_has_leader", .gauge, "Whether or not a leader exists. 1 is existence, 0 is not.",
+            hasLeader ? 1 : 0)
+        text.add(
+            "etcd_server_is_leader", .gauge, "Whether or not this member is a leader. 1 if is, 0 otherwise.",
+            leads ? 1 : 0)
         text.add(
             "etcd_server_is_learner", .gauge, "Whether or not this member is a learner. 1 if is, 0 otherwise.", 0)
-        // A node alone takes the lead when it starts, and nobody takes it away.
-        text.add("etcd_server_leader_changes_seen_total", .counter, "Leader changes since the start.", 1)
+        text.add(
+            "etcd_server_leader_changes_seen_total", .counter, "Leader changes since the start.", node.leaderChanges)
         text.add(
             "etcd_server_proposals_committed_total", .gauge, "Index of the newest committed log entry.",
             Int(clamping: statistics.committedIndex))

@@ -148,6 +148,33 @@ struct AuthKeeperTests {
         }
     }
 
+    /// Of the nodes of a cluster one ends logins, and leaves time for those that were used elsewhere.
+    @Test func oneOfSeveralNodesEndsLogins() {
+        let world = World()
+        defer { world.end() }
+        world.begin()
+        world.keeper.endsLogins(false)
+        world.login("t")
+        // Used at another node, which tells the log.
+        world.clock.advance(by: .seconds(60))
+        let expires = UInt64(world.clock.now.components.seconds + 100) * 1_000_000_000
+        world.change(.extendToken(hash: AuthToken.hash(of: [UInt8]("t")), expires: expires))
+        world.clock.advance(by: .seconds(60))
+        #expect(world.isGood("t"))
+        world.clock.advance(by: .seconds(149))
+        guard case .whenWoken = world.keeper.step() else {
+            Issue.record("this node ends nothing")
+            return
+        }
+        world.keeper.endsLogins(true, grace: true)
+        _ = world.keeper.step()
+        #expect(world.state.withLock { $0.tokens.count } == 1)
+        // Another node would let it in until then at most.
+        world.clock.advance(by: .seconds(1))
+        _ = world.keeper.step()
+        #expect(world.state.withLock { $0.tokens.isEmpty })
+    }
+
     @Test(arguments: [(10, true), (69, true), (71, false)])
     func aRestartEndsWhatWouldHaveEnded(_ downtime: Int, _ isGood: Bool) {
         let world = World()

@@ -45,6 +45,38 @@ import Testing
         try await nodes.stopAll()
     }
 
+    /// What checkpoints cover goes from the logs of all nodes.
+    @Test func followersShortenTheirLogs() async throws {
+        let nodes = try await ClusterNodes(engine: "lmdb")
+        do {
+            for number in 1...3 { try await nodes.start(number) }
+            let value = String(repeating: "v", count: 2000)
+            for count in 0..<400 { try await nodes.write("key-\(count % 7)", value + "\(count)") }
+            func segments(_ number: Int) throws -> Int {
+                try FileManager.default.contentsOfDirectory(
+                    atPath: nodes.folder.appending(path: "\(number)/wal").path
+                ).count { $0.hasSuffix(".wal") }
+            }
+            for number in 1...3 {
+                while try segments(number) > 4 {
+                    try await nodes.write("more", value)
+                    try #require(nodes.failures.withLock { $0 } == [])
+                }
+            }
+            let rows = try await nodes.agree()
+            #expect(rows.allSatisfy { $0 == rows[0] })
+            // It starts with what is left.
+            try await nodes.stop(2)
+            try await nodes.start(2)
+            let again = try await nodes.agree()
+            #expect(again.allSatisfy { $0 == again[0] })
+        } catch {
+            try await nodes.stopAll()
+            throw error
+        }
+        try await nodes.stopAll()
+    }
+
     /// A log without entries has no file.
     @Test func aNodeFilledFromACheckpointStartsAgain() async throws {
         let nodes = try await ClusterNodes(engine: "lmdb")

@@ -81,6 +81,7 @@ final class ClusterNodes: Sendable {
         cluster.leadershipTTL = .seconds(2)
         cluster.recordInterval = .milliseconds(200)
         cluster.requestWait = requestWait
+        cluster.pruneInterval = .milliseconds(20)
         configuration.cluster = cluster
         configuration.onFailure = { error in
             if case .restore? = error as? Replicator.End {

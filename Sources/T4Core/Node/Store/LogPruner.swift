@@ -5,12 +5,13 @@ struct LogPruner: Sendable {
     let log: LogEntries
     let engine: any LocalEngine
     let stage: ApplyStage
-    let uploader: LogUploader
+    /// Nil where others upload the log.
+    let uploader: LogUploader?
 
     /// - Parameter covered: The last entry of the newest checkpoint.
     /// - Returns: Segments removed.
     func run(covered: UInt64) throws -> Int {
-        var kept = min(covered, uploader.status.end.index)
+        var kept = min(covered, uploader?.status.end.index ?? covered)
         // An engine that keeps nothing on disk is filled from the checkpoint in any case.
         if !engine.capabilities.isVolatile {
             try sync()
