@@ -90,8 +90,15 @@ public final class EtcdServer: Sendable {
         var requirement: LeaderRequirement?
         if node.isOneOfSeveral {
             let made = LeaderRequirement { node.leaderID }
-            made.guardMethods(
-                of: &router, streaming: Set(Method.all.filter { $0.streaming != .none }.map(\.path)))
+            let streaming = Set(Method.all.filter { $0.streaming != .none }.map(\.path))
+            router.admit { call in
+                if let status = made.refusal(of: call, isStream: streaming.contains(call.path)) {
+                    return .refused(status)
+                }
+                guard context.hasUnknownToken(call) else { return .now }
+                // Another node may have issued it a moment ago.
+                return .after { proceed in node.ask(.index) { _ in proceed() } }
+            }
             made.start()
             requirement = made
         }

@@ -1,5 +1,6 @@
 import RPC
 import Synchronization
+import T4Core
 
 /// What clients ask for with the metadata `hasleader: true` (etcd: `rpctypes.MetadataRequireLeaderKey`): rather an error than
 /// the answers of a node that nobody leads. Streams end once that has lasted for some time.
@@ -10,6 +11,7 @@ final class LeaderRequirement: Sendable {
 
     private let leaderID: @Sendable () -> UInt64
     private let interval: Duration
+    private let timer: BackoffTimer
     private let streams = Mutex<[Stream]>([])
     private let task = Mutex<Task<Void, Never>?>(nil)
     private static let patience = 3
@@ -17,19 +19,22 @@ final class LeaderRequirement: Sendable {
     /// - Parameters:
     ///   - interval: A third of the time that streams go on without a leader.
     ///   - leaderID: Who leads; 0 for nobody.
-    init(every interval: Duration = .seconds(1), leaderID: @escaping @Sendable () -> UInt64) {
+    init(
+        every interval: Duration = .seconds(1), timer: BackoffTimer = .system,
+        leaderID: @escaping @Sendable () -> UInt64
+    ) {
         self.interval = interval
+        self.timer = timer
         self.leaderID = leaderID
     }
 
-    /// Puts the check in front of all methods.
-    func guardMethods(of router: inout RPCRouter, streaming: Set<String>) {
-        router.refuse { [self] call in
-            guard call.metadata("hasleader") == "true" else { return nil }
-            if leaderID() == 0 { return EtcdErrors.noLeaderOfCluster }
-            if streaming.contains(call.path) { streams.withLock { $0.append(Stream(call: call)) } }
-            return nil
-        }
+    /// What becomes of a call that begins.
+    /// - Parameter isStream: It is watched for as long as it is open.
+    func refusal(of call: ServerCall, isStream: Bool) -> RPCStatus? {
+        guard call.metadata("hasleader") == "true" else { return nil }
+        if leaderID() == 0 { return EtcdErrors.noLeaderOfCluster }
+        if isStream { streams.withLock { $0.append(Stream(call: call)) } }
+        return nil
     }
 
     /// Looks for a leader now and then, until `stop`.
@@ -37,7 +42,8 @@ final class LeaderRequirement: Sendable {
         let look = Task { [self] in
             var misses = 0
             while !Task.isCancelled {
-                do { try await Task.sleep(for: interval) } catch { return }
+                await timer.pause(interval)
+                if Task.isCancelled { return }
                 misses = leaderID() == 0 ? misses + 1 : 0
                 sweep(ends: misses >= LeaderRequirement.patience)
             }

@@ -4,6 +4,7 @@ import FoundationEssentials
 import Glibc
 import Logging
 import RPC
+import Synchronization
 import T4BuiltIns
 import T4Config
 import T4Core
@@ -60,11 +61,15 @@ struct RunCommand: AsyncParsableCommand {
         // Writing to a connection or pipe whose reader is gone must give an error, not end the process.
         signal(SIGPIPE, SIG_IGN)
         let (wakes, wake) = AsyncStream.makeStream(of: Wake.self)
+        let hasEndSignal = Atomic(false)
         // Until a source is there, a signal ends the process, which has opened nothing yet. Were signals ignored before, one
         // that came in between would be lost.
         let signals = [SIGINT, SIGTERM, SIGHUP].map { number in
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler { wake.yield(number == SIGHUP ? .reload : .signal(number)) }
+            source.setEventHandler {
+                if number != SIGHUP { hasEndSignal.store(true, ordering: .releasing) }
+                wake.yield(number == SIGHUP ? .reload : .signal(number))
+            }
             source.resume()
             return source
         }
@@ -77,7 +82,9 @@ struct RunCommand: AsyncParsableCommand {
             switch end {
             case .signal: return logger.info("stopped")
             case .failure: throw ExitCode.failure
-            case .behind: logger.notice("the node starts anew, from the newest checkpoint")
+            case .behind:
+                if hasEndSignal.load(ordering: .acquiring) { return logger.info("stopped") }
+                logger.notice("the node starts anew, from the newest checkpoint")
             }
         }
     }

@@ -48,7 +48,9 @@ import Testing
             opened.add(1, ordering: .sequentiallyConsistent)
             return Open(end)
         }
-        requirement.guardMethods(of: &router, streaming: ["/s/Stream"])
+        router.admit { call in
+            requirement.refusal(of: call, isStream: call.path == "/s/Stream").map { .refused($0) } ?? .now
+        }
         requirement.start()
         let server = try await RPCServer.start(
             host: "127.0.0.1", port: 0, threads: 1, router: router,

@@ -1,5 +1,6 @@
 import NIOCore
 import NIOHTTP1
+import Synchronization
 
 /// One HTTP request, of HTTP/1 or of HTTP/2, and the means to answer it. Only on the connection's event loop.
 package final class HTTPExchange {
@@ -31,6 +32,13 @@ package final class HTTPExchange {
     package private(set) var isWebSocket = false
     private let headers: HTTPHeaders
     private weak var carrier: (any HTTPCarrier)?
+    private let over = Over()
+
+    /// Whether nobody waits for an answer any more, for all threads.
+    private final class Over: Sendable {
+        let value = Atomic(false)
+    }
+
     /// The answer has begun.
     package private(set) var isStarted = false
     /// The answer is complete.
@@ -77,7 +85,10 @@ package final class HTTPExchange {
     ) {
         guard let loop = carrier?.eventLoop else { return }
         let rest = NIOLoopBound((exchange: self, body: body), eventLoop: loop)
+        let isOver = over
         start { value in
+            // The event loop may be gone with the client.
+            guard !isOver.value.load(ordering: .acquiring) else { return }
             if loop.inEventLoop {
                 rest.value.body(rest.value.exchange, value)
             } else {
@@ -126,6 +137,7 @@ package final class HTTPExchange {
     func abandon() {
         isStarted = true
         isEnded = true
+        over.value.store(true, ordering: .releasing)
     }
 
     private func begin() -> Bool {

@@ -25,19 +25,34 @@ public struct RPCRouter: Sendable {
         add(path, .stream(makeHandler))
     }
 
-    /// Puts a check in front of all methods that were added so far: a call that it gives a status for ends with that, and its
-    /// handler never has it. The check is called on the connection's event loop and must not block.
-    public mutating func refuse(where check: @escaping @Sendable (_ call: ServerCall) -> RPCStatus?) {
+    /// Whether a call comes to its handler.
+    public enum Admission: Sendable {
+        case now
+        /// The call ends with this status.
+        case refused(RPCStatus)
+        /// Once the function calls what it is given, from any thread. Of unary calls; streams are let in now.
+        case after(@Sendable (@escaping @Sendable () -> Void) -> Void)
+    }
+
+    /// Puts a check in front of all methods that were added so far. It is called on the connection's event loop and must not
+    /// block.
+    public mutating func admit(where check: @escaping @Sendable (_ call: ServerCall) -> Admission) {
         methods = methods.map { method in
             let kind: ServerMethod.Kind =
                 switch method.kind {
                 case .unary(let handle):
                     .unary { call, request in
-                        if let status = check(call) { call.fail(status) } else { handle(call, request) }
+                        switch check(call) {
+                        case .now: handle(call, request)
+                        case .refused(let status): call.fail(status)
+                        case .after(let wait):
+                            let bytes = request.withUnsafeBytes { Array($0) }
+                            wait { call.onLoop { handle(call, bytes.span.bytes) } }
+                        }
                     }
                 case .stream(let make):
                     .stream { call in
-                        guard let status = check(call) else { return make(call) }
+                        guard case .refused(let status) = check(call) else { return make(call) }
                         call.finish(status)
                         return RefusedStream()
                     }

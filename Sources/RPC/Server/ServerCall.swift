@@ -108,7 +108,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     public func finish(_ status: RPCStatus = .ok) { answer(nil, status) }
 
     /// Has `onWake` of the call's handler called on the event loop; never from inside this call.
-    public func wake() { loop.post(self, .wake) }
+    public func wake() { if !isClosed { loop.post(self, .wake) } }
 
     /// Ends a streaming call in place of its handler, which hears `onCancel`; from any thread. After the end it does nothing.
     public func abandon(_ status: RPCStatus) { onLoop { self.cancel(.abandoned(status), status) } }
@@ -126,7 +126,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         guard claimAnswer() else { return }
         if loop.eventLoop.inEventLoop {
             end(message, status)
-        } else {
+        } else if !isClosed {
             loop.post(self, .finish(message, status))
         }
     }

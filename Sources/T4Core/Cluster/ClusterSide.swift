@@ -12,8 +12,8 @@ final class ClusterSide: NodeSide {
     private let forwarder: RequestForwarder
     private let pruner: FollowerPruner
     private let heirs: Monitor<[Heir]>
-    /// The leader seen last, and how often it was another one than before.
-    private let changes: Monitor<(leader: String?, count: Int)>
+    private let changes: Monitor<Changes>
+    private let requests: Monitor<Requests?>
     private let electionTimeout: Duration
     private let connection: NodeCluster.Connection
     /// What works with the store, while this node leads.
@@ -42,6 +42,7 @@ final class ClusterSide: NodeSide {
         let outages = Monitor<OutageGuard?>(nil)
         let ended = Monitor<Replicator.End??>(nil)
         let requests = Monitor<Requests?>(nil)
+        self.requests = requests
         self.ended = ended
         let (leases, publisher, engine) = (core.leases, core.publisher, core.engine)
         let member = opened.identity.instance.shortNumber
@@ -87,14 +88,10 @@ final class ClusterSide: NodeSide {
         let heirs = Monitor<[Heir]>([])
         self.heirs = heirs
         electionTimeout = cluster.electionTimeout
-        let changes = Monitor<(leader: String?, count: Int)>((nil, 0))
+        let changes = Monitor(Changes())
         self.changes = changes
         parts.onChange = { standing in
-            changes.withLock { changes in
-                guard let leader = standing.leader, leader != changes.leader else { return }
-                changes = (leader, changes.count + 1)
-            }
-            requests.withLock { $0 }?.forwarder.leaderChanged()
+            if changes.withLock({ $0.take(standing) }) { requests.withLock { $0 }?.forwarder.leaderChanged() }
             Heir.answer(heirs) { $0.instance == standing.leader ? true : nil }
         }
         let replicator = try Replicator(opened.replica, time: opened.time, parts)
@@ -114,6 +111,25 @@ final class ClusterSide: NodeSide {
             isFollowing: { replicator.standing.role == .follower }, onPruned: { replicator.forgotten(through: $0) })
         self.forwarder = forwarder
         requests.withLock { $0 = Requests(desk: desk, forwarder: forwarder) }
+    }
+
+    /// Who leads, as it was told last.
+    private struct Changes: Sendable {
+        var standing: Replicator.Standing?
+        /// How often somebody took the lead.
+        var count = 0
+        private var leader: String?
+
+        /// - Returns: Whether requests may go another way now.
+        mutating func take(_ new: Replicator.Standing) -> Bool {
+            if let leader = new.leader, leader != self.leader {
+                self.leader = leader
+                count += 1
+            }
+            defer { standing = new }
+            guard let old = standing else { return true }
+            return (old.leader, old.term, old.isServing) != (new.leader, new.term, new.isServing)
+        }
     }
 
     /// What hears of the begin and the end of a leadership.
@@ -159,7 +175,7 @@ final class ClusterSide: NodeSide {
     var isServing: Bool { desk.isServing }
     var isCurrent: Bool { desk.isCurrent }
     var leaderChanges: Int { changes.withLock { $0.count } }
-    var leader: String? { replicator.standing.leader }
+    var liveLeader: String? { replicator.liveLeader }
 
     /// Callers never commit in a cluster: they would wait for the other nodes.
     func propose(
@@ -176,15 +192,18 @@ final class ClusterSide: NodeSide {
     func advertise(_ urls: [String]) { replicator.advertise(urls) }
 
     func handOver(to instance: String, _ completion: @escaping @Sendable (Bool) -> Void) {
-        guard instance != leader else { return completion(true) }
         heirs.withLock { $0.append(Heir(instance: instance, completion: completion)) }
+        let first = replicator.standing
+        // It may have been told before.
+        if first.leader == instance { return Heir.answer(heirs) { $0.instance == instance ? true : nil } }
         // As long as a leader lets its heir get ready, and as long again for the election.
         let (timer, step) = (timer, electionTimeout / 10)
         Task { [heirs, replicator] in
             for _ in 0..<20 {
                 guard heirs.withLock({ $0.contains { $0.instance == instance } }) else { return }
-                // Asked again: it may not be in sync yet.
-                replicator.handOver(to: instance)
+                let standing = replicator.standing
+                // Asked again, for it may not be in sync yet; but not to hand over what was handed over and came back.
+                if standing.role == .leading, standing.term == first.term { replicator.handOver(to: instance) }
                 await timer.pause(step)
             }
             Heir.answer(heirs) { $0.instance == instance ? false : nil }
@@ -235,6 +254,9 @@ final class ClusterSide: NodeSide {
         connection.close()
         forwarder.join()
         core.compactor.stop()
+        // What they hold holds this.
+        requests.withLock { $0 = nil }
+        core.publisher.whenFailed.withLock { $0 = nil }
     }
 
     func close() { log.close() }

@@ -16,6 +16,8 @@ package protocol ReplicaTransport: Sendable {
 package enum PeerCallError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The other node has not seen it and never will.
     case notSent(String)
+    /// It is larger than what is sent between nodes, and was not sent.
+    case tooLarge(String)
     /// It may have been dealt with, or be yet.
     case outcomeUnknown(String)
     /// The other node does not answer it, and does nothing about it.
@@ -24,6 +26,7 @@ package enum PeerCallError: Error, Hashable, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .notSent(let reason): "not sent: \(reason)"
+        case .tooLarge(let reason): "too large: \(reason)"
         case .outcomeUnknown(let reason): "it is unknown what became of it: \(reason)"
         case .refused(let code, let text): "refused (\(code)): \(text)"
         }

@@ -207,6 +207,9 @@ package final class Replicator: Sendable {
         for thread in threads.withLock({ $0 }) { thread.join() }
     }
 
+    /// The instance that leads, unless it has not done so for some time.
+    package var liveLeader: String? { state.withLock { $0.replica.liveLeader(parts.clock.now) } }
+
     /// All nodes that this leader hears, itself first; nil where this node does not lead.
     package var members: [ClusterMember]? { state.withLock { $0.replica.members } }
 
@@ -307,13 +310,14 @@ package final class Replicator: Sendable {
     ) -> Effects {
         var effects = Effects()
         guard !state.hasEnded else { return effects }
-        for action in state.replica.handle(event, at: parts.clock.now) {
+        let actions = state.replica.handle(event, at: parts.clock.now)
+        // Before anybody hears that a promise is let go of: nothing is read here afterwards.
+        newestTerm.store(state.replica.term, ordering: .releasing)
+        servesUntil.store(state.replica.servesUntil.map { max($0.nanoseconds, 1) } ?? 0, ordering: .releasing)
+        for action in actions {
             perform(action, &state, &effects, entries, held)
             if state.hasEnded { break }
         }
-        newestTerm.store(state.replica.term, ordering: .releasing)
-        servesUntil.store(
-            state.replica.servesUntil.map { max($0.nanoseconds, 1) } ?? 0, ordering: .releasing)
         if !needsChainNow.exchange(state.replica.needsChain, ordering: .acquiringAndReleasing),
             state.replica.needsChain
         {

@@ -48,13 +48,12 @@ extension TxnRequest {
         }
     }
 
-    /// True when every read may be answered from what this node has.
+    /// True when every read may be answered from what this node has; never with a transaction inside, as in etcd.
     package var isSerializable: Bool {
         (success + failure).allSatisfy { operation in
             switch operation {
             case .range(let range): range.serializable
-            case .txn(let nested): nested.isSerializable
-            case .put, .deleteRange, .empty: false
+            case .txn, .put, .deleteRange, .empty: false
             }
         }
     }

@@ -79,7 +79,9 @@ final class AutoCompactor: Sendable {
     private func finish(_ target: Revision, _ error: DatabaseError?) {
         // As in etcd, what is compacted already counts as done.
         let failure = error?.code == .compacted ? nil : error
-        if let failure {
+        if let failure, failure.code == .noLeader {
+            logger.debug("history is compacted by the leader", metadata: ["revision": "\(target)"])
+        } else if let failure {
             logger.warning("history could not be compacted: \(failure)", metadata: ["revision": "\(target)"])
         } else if error == nil {
             logger.info("history was compacted", metadata: ["revision": "\(target)"])

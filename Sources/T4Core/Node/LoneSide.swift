@@ -93,7 +93,7 @@ final class LoneSide: NodeSide {
     var isCurrent: Bool { true }
     // It takes the lead when it starts, and nobody takes it away.
     var leaderChanges: Int { 1 }
-    var leader: String? { instance }
+    var liveLeader: String? { instance }
 
     func propose(
         _ kind: ProposalKind, from requester: Requester?, mayBlock: Bool, completion: @escaping Proposal.Completion

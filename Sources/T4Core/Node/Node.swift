@@ -172,7 +172,7 @@ public final class Node: Sendable {
         autoCompactor = configuration.retention.map { retention in
             AutoCompactor(retention, logger: logger, newest: { published.revision }) { target, done in
                 // In a cluster its leader does it.
-                guard side.isServing else { return done(nil) }
+                guard side.isServing else { return done(LeaderDuties.noLeader) }
                 side.propose(.compact(target.rawValue), from: nil, mayBlock: false) { result in
                     if case .failure(let error) = result { done(error) } else { done(nil) }
                 }
@@ -281,8 +281,8 @@ public final class Node: Sendable {
     /// Whether a linearizable read may be answered from what is visible at this moment: always where the node is alone.
     package var isCurrent: Bool { side.isCurrent }
 
-    /// The member that leads, as far as this node knows; 0 for none.
-    package var leaderID: UInt64 { side.leader.map(Node.memberID(ofInstance:)) ?? 0 }
+    /// The member that leads, as far as this node has heard of late; 0 for none.
+    package var leaderID: UInt64 { side.liveLeader.map(Node.memberID(ofInstance:)) ?? 0 }
 
     /// Others of the cluster are to tell clients that they reach this node there.
     package func advertise(clientURLs: [String]) { side.advertise(clientURLs) }

@@ -69,8 +69,8 @@ protocol NodeSide: AnyObject, Sendable {
     var isCurrent: Bool { get }
     /// How often somebody took the lead since the start.
     var leaderChanges: Int { get }
-    /// The instance that leads, as far as this node knows.
-    var leader: String? { get }
+    /// The instance that leads, as far as this node has heard of late.
+    var liveLeader: String? { get }
     /// Commits a proposal, wherever that is. `completion` comes once, from any thread.
     /// - Parameter mayBlock: The calling thread may make the commit itself.
     func propose(

@@ -75,6 +75,7 @@ final class Publisher: CommitObserver {
             watches.compacted(to: meta.compacted)
             compactor.withLock { $0 }?.wake()
         }
+        if index != nil { published.waiters.wake() }
     }
 
     func spaceRanOut(_ error: EngineError) {

@@ -17,6 +17,13 @@ package struct ClusterMember: Hashable, Sendable {
 }
 
 extension Replica {
+    /// The instance that leads, unless it was not heard of late, or this node leads and could not serve for some time.
+    func liveLeader(_ now: Duration) -> String? {
+        guard let lead else { return hearsLeader(now) ? leader : nil }
+        guard role == .leading else { return nil }
+        return now < max(lead.since, lead.served) + configuration.electionTimeout ? me : nil
+    }
+
     /// All nodes that this leader hears, itself first; nil where this node does not lead.
     package var members: [ClusterMember]? {
         guard role == .leading, let lead else { return nil }

@@ -166,7 +166,8 @@ extension Replica {
             nextHello = now + configuration.heartbeatInterval
             actions.append(.greet(address: address, message(.hello(hello))))
         }
-        if let time = campaignTime, now >= time {
+        // Its own swap may win yet: one at a time.
+        if swap == nil, let time = campaignTime, now >= time {
             campaign(now)
         } else if now >= nextRecordRead, !isReadingRecord {
             isReadingRecord = true
@@ -193,7 +194,7 @@ extension Replica {
         return record.address
     }
 
-    private func hearsLeader(_ now: Duration) -> Bool {
+    func hearsLeader(_ now: Duration) -> Bool {
         leaderHeard.map { now < $0 + configuration.followerPatience } ?? false
     }
 

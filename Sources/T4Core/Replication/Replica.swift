@@ -165,6 +165,7 @@ package struct Replica: Sendable {
             sendToFollowers(now)
             answerReads(now)
             if lead?.heir != nil, !isStopping { handOver(now) }
+            if lead == nil { follow(now) }
         } else {
             follow(now)
         }

@@ -66,6 +66,11 @@ final class ConnectionLogin {
         return found
     }
 
+    /// Whether a token is one of a login, as far as this node knows.
+    fileprivate func knows(_ token: [UInt8]) -> Bool {
+        proof != nil && token == self.token || keeper.session(of: token) != nil
+    }
+
     private func proof(of token: [UInt8]) -> Proof? {
         guard let signedTokens else { return keeper.session(of: token).map { .session($0) } }
         return signedTokens.claims(of: token).map { .claims($0) }
@@ -165,6 +170,14 @@ extension ServiceContext {
         }
     }
 
+    /// Whether a call shows a token that only the database could know and this node does not. On the event loop of its connection.
+    func hasUnknownToken(_ call: ServerCall) -> Bool {
+        guard settings.enforcesAuth, settings.signedTokens == nil, let token = ConnectionLogin.token(of: call) else {
+            return false
+        }
+        return !login(of: call).knows(token)
+    }
+
     private func login(of call: ServerCall) -> ConnectionLogin {
         if let known = call.connectionValue as? ConnectionLogin { return known }
         let login = ConnectionLogin(node.auth, settings.signedTokens)
@@ -181,7 +194,7 @@ extension ConnectionLogin {
     }
 
     /// As etcd reads it: `token`, else `authorization`, with or without "Bearer ".
-    private static func token(of call: ServerCall) -> [UInt8]? {
+    fileprivate static func token(of call: ServerCall) -> [UInt8]? {
         guard let text = call.metadataBytes("token") ?? call.metadataBytes("authorization") else { return nil }
         return text.starts(with: bearer) ? Array(text.dropFirst(bearer.count)) : text
     }

@@ -67,7 +67,7 @@ final class Logins: Sendable {
         context.node.submit(.auth(request)) { [self] result in
             // Accounts changed meanwhile, perhaps this password: once more.
             if case .failure(let error) = result, error.code == .authRevisionOld {
-                return self.login(name, password, call)
+                return context.whenCurrent(call) { self.login(name, password, call) }
             }
             call.answeringErrors {
                 guard case .auth(let revision) = try result.get() else { preconditionFailure("not what was proposed") }

@@ -2,7 +2,9 @@ import RPC
 import T4Core
 
 /// Joins a line and waits until nobody is in front: a lock, or a campaign.
-final class LineWork: PatientWork {
+final class LineWork: PatientWork, @unchecked Sendable {
+    // Unchecked: everything that changes is touched on the call's event loop only.
+
     /// What a call wants, read from its request.
     struct Wish: Sendable {
         var name: [UInt8]
@@ -129,12 +131,30 @@ final class LineWork: PatientWork {
         guard let front else {
             // Not before its turn: as in etcd, whose key is gone waits on.
             guard isThere else { return end { $0.finish(self.wording.lost) } }
-            // A lock answers with the state that shows it at the head, a campaign with that of its begin, as in etcd.
-            return try answer(joining.place, wish.value == nil ? revision : joining.revision)
+            // What this node shows may be old, and the place lost meanwhile with its lease.
+            return context.node.ask(.index) { [self] result in
+                call.onLoop { self.confirm(joining, result) }
+            }
         }
         let stream = try context.openWatches(for: call)
         phase = .waiting(joining, stream)
         _ = stream.create(WatchSpec(key: front.key, startRevision: revision.next.rawValue, noPut: true))
+    }
+
+    /// Answers if the place at the head is still there.
+    private func confirm(_ joining: Line.Joining, _ result: Result<LeaderReply, DatabaseError>) {
+        guard case .waiting(_, nil) = phase else { return }
+        passingOnErrors {
+            _ = try result.get()
+            let (revision, isThere) = try context.node.reading { reader in
+                let own = RangeRequest(key: joining.place.key, keysOnly: true)
+                let found = try own.evaluate(on: SnapshotView(reader))
+                return (found.revision, found.kvs.first?.createRevision == joining.place.created)
+            }
+            guard isThere else { return end { $0.finish(self.wording.lost) } }
+            // A lock answers with the state that shows it at the head, a campaign with that of its begin, as in etcd.
+            try answer(joining.place, wish.value == nil ? revision : joining.revision)
+        }
     }
 
     /// Whether there is reason to look again: the key was deleted, or it cannot be told any more.

@@ -133,7 +133,7 @@ package final class PeerTransport: Sendable {
 
     /// Asks an instance; what the bytes mean is the callers' business.
     /// - Parameter timeout: After it the outcome is unknown.
-    /// - Throws: `.notSent`: the question has not reached the other node's delegate and never will. `.outcomeUnknown`: the answer
+    /// - Throws: `.notSent`, `.tooLarge`: the question has not reached the other node's delegate and never will. `.outcomeUnknown`: the answer
     ///   was lost or none came in time. `.refused`: the other node does not answer.
     package func ask(
         _ request: [UInt8], of instance: String, timeout: Duration
@@ -144,7 +144,7 @@ package final class PeerTransport: Sendable {
         let message = envelope.encoded(seed: hub.seed)
         let limit = hub.configuration.messageBytesMax
         guard message.count <= limit else {
-            throw .notSent("the request has \(message.count) bytes, more than \(limit)")
+            throw .tooLarge("the request has \(message.count) bytes, more than \(limit)")
         }
         let client: RPCClient
         do throws(PeerClients.Unreachable) {

@@ -36,8 +36,10 @@ struct AuthService: Sendable {
         router.unary("/etcdserverpb.Auth/Authenticate") { [context, logins] call, bytes in
             call.answeringErrors {
                 let request = try EtcdAuthenticateRequest(decoding: bytes)
-                guard context.isAuthOn else { throw DatabaseError(.authNotEnabled) }
-                logins.login(Array(request.name.utf8), Array(request.password.utf8), call)
+                context.whenCurrent(call) {
+                    guard context.isAuthOn else { throw DatabaseError(.authNotEnabled) }
+                    logins.login(Array(request.name.utf8), Array(request.password.utf8), call)
+                }
             }
         }
     }

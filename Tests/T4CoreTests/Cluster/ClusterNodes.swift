@@ -17,6 +17,9 @@ final class ClusterNodes: Sendable {
     /// Nodes that have to be started again, for their log ends before the oldest entry that is kept.
     let behind = Mutex<Set<Int>>([])
     let failures = Mutex<[String]>([])
+    /// One of so many answers to questions is lost; 0: none.
+    let answersLost = Mutex(0)
+    private let answerCount = Mutex(0)
     /// Nothing gets through to anybody.
     let isCut = Mutex(false)
     let engine: String
@@ -52,9 +55,20 @@ final class ClusterNodes: Sendable {
         ) {
             let asked = nodes.receivers.withLock { $0[instance] }
             guard let asked, !nodes.isCut.withLock({ $0 }),
-                asked.receiver.asked(request, answer: { answer(.success($0)) })
+                asked.receiver.asked(
+                    request, answer: { answer(nodes.isAnswerLost ? .failure(.outcomeUnknown("lost")) : .success($0)) })
             else { return answer(.failure(.notSent("nobody is there"))) }
         }
+    }
+
+    private var isAnswerLost: Bool {
+        let every = answersLost.withLock { $0 }
+        let count = answerCount.withLock { count in
+            count += 1
+            return count
+        }
+        // Without a rhythm, which requests could fall into.
+        return every > 0 && ((count &* 2_654_435_761) >> 16) % every == 0
     }
 
     @discardableResult

@@ -7,7 +7,7 @@ import Testing
 
 /// Goal: every node of a cluster takes every request, whoever leads, and shows what was acknowledged. Method: whole nodes in one
 /// process, asked in turn.
-@Suite(.serialized) struct ClusterRequestTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct ClusterRequestTests {
     private func withNodes(_ count: Int, _ body: (ClusterNodes, [Node]) async throws -> Void) async throws {
         let nodes = try await ClusterNodes(engine: "memory")
         do {
@@ -113,7 +113,8 @@ import Testing
                                 guard error.code == .outcomeUnknown else { throw error }
                                 return
                             }
-                            #expect(try value("\(round)-\(count)", on: other) == "1")
+                            let row = try other.range(RangeRequest(key: [UInt8]("\(round)-\(count)"))).kvs.first
+                            #expect(row?.version == 1)
                         }
                         group.addTask {
                             try await other.catchUp()
@@ -123,6 +124,34 @@ import Testing
                     try await group.waitForAll()
                 }
                 try await nodes.start(leader)
+            }
+        }
+    }
+
+    /// Where the leader's answer is lost, nobody knows; nothing is done twice, and reads ask again.
+    @Test func answersAreLost() async throws {
+        try await withNodes(3) { nodes, started in
+            try await started[0].put(put("key", "begin"))
+            let other = try #require(nodes.nodes.withLock { $0.first { !$0.value.isServing }?.value })
+            try await other.catchUp()
+            let before = other.revision
+            nodes.answersLost.withLock { $0 = 3 }
+            var unknown = 0
+            for count in 0..<40 {
+                do throws(DatabaseError) {
+                    try await other.put(put("\(count)", "1"))
+                } catch {
+                    guard error.code == .outcomeUnknown else { throw error }
+                    unknown += 1
+                }
+                try await other.catchUp()
+            }
+            nodes.answersLost.withLock { $0 = 0 }
+            #expect((5...35).contains(unknown))
+            try await other.catchUp()
+            #expect(other.revision.rawValue == before.rawValue + 40)
+            for count in 0..<40 {
+                #expect(try other.range(RangeRequest(key: [UInt8]("\(count)"))).kvs.first?.version == 1)
             }
         }
     }

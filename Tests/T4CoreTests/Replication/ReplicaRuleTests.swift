@@ -261,4 +261,43 @@ import Testing
             #expect(now > .seconds(5), "it goes on trying")
         }
     }
+
+    /// A leader that hands over turns to its heir at once, leads no more, and lets it go first.
+    @Test func handingOver() throws {
+        var replica = replica(log((1, 1)), record(term: 1, leader: "a", set: ["a", "b"]))
+        let now = try lead(&replica, chain: ChainView(log: log((1, 1)), headerTerm: 1))
+        let last = replica.log.last
+        let hello = ReplicaMessage.Hello(nodeID: "b", address: "at-b", last: last, clientURLs: ["http://b"])
+        func tell(_ body: ReplicaMessage.Body) -> [ReplicaAction] {
+            replica.handle(.message(ReplicaMessage(sender: "b", term: replica.term, body: body)), at: now)
+        }
+        _ = tell(.hello(hello))
+        _ = tell(.answer(.init(durable: last.index, promised: now)))
+        _ = replica.handle(.fsynced(through: last.index, cuts: replica.cuts), at: now)
+        #expect(replica.isServing && replica.servesUntil != nil && replica.liveLeader(now) == "a")
+        #expect(replica.members?.map(\.name) == ["a", "b"] && replica.members?.last?.clientURLs == ["http://b"])
+
+        // Not to somebody who lacks what is committed.
+        _ = replica.handle(.handOver(to: "c"), at: now)
+        _ = replica.handle(.handOver(to: "a"), at: now)
+        #expect(replica.isServing)
+        let actions = replica.handle(.handOver(to: "b"), at: now)
+        #expect(replica.role == .follower && replica.servesUntil == nil && replica.liveLeader(now) == nil)
+        #expect(actions.contains(.stepDown))
+        let releases = actions.compactMap { action -> ReplicaMessage.Release? in
+            guard case .send("b", let message) = action, case .release(let release) = message.body else { return nil }
+            return release
+        }
+        #expect(releases.count == 1 && releases[0].heir == "b" && !releases[0].isLeaving)
+        #expect(actions.contains { if case .greet("at-b", _) = $0 { true } else { false } })
+        // It campaigns itself where the heir does not come.
+        var campaign: Duration?
+        while campaign == nil {
+            let time = try #require(replica.nextDeadline)
+            let actions = replica.handle(.tick, at: time)
+            if actions.contains(.readRecord) { _ = replica.handle(.recordUnavailable, at: time) }
+            if swap(in: actions) != nil { campaign = time }
+        }
+        #expect(try #require(campaign) >= now + .milliseconds(1_500))
+    }
 }

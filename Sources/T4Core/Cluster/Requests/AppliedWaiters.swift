@@ -34,10 +34,13 @@ final class AppliedWaiters: Sendable {
     /// The last entry that is visible.
     var index: UInt64 { applied.load(ordering: .acquiring) }
 
-    /// Everything up to this entry is visible.
-    func applied(_ index: UInt64) {
+    /// Everything up to this entry is visible. Those that wait for it hear of it with `wake`.
+    func applied(_ index: UInt64) { applied.store(index, ordering: .sequentiallyConsistent) }
+
+    /// Tells those that wait for what is visible.
+    func wake() {
+        let index = applied.load(ordering: .sequentiallyConsistent)
         // Either this sees the wish of whoever waits, or they see the new index.
-        applied.store(index, ordering: .sequentiallyConsistent)
         if lowest.load(ordering: .sequentiallyConsistent) <= index { release { $0.index <= index } }
     }
 

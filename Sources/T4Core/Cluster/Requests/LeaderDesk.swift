@@ -38,7 +38,9 @@ final class LeaderDesk: Sendable {
         let replies = queries.map(reply)
         // Only now, so that whoever leads after this node gives every lease its time again after it was renewed here.
         replicator.read { [self] index in
-            guard let index, servingTerm.load(ordering: .acquiring) == term else { return completion(nil) }
+            guard let index, replicator.term == term, servingTerm.load(ordering: .acquiring) == term else {
+                return completion(nil)
+            }
             completion((replies, index))
         }
     }

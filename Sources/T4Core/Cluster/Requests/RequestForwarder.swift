@@ -31,6 +31,8 @@ final class RequestForwarder: Sendable {
         let bytes: Int
         let deadline: Duration
         let completion: Proposal.Completion
+        /// As it travels, once it was to.
+        var encoded: [UInt8]?
         var retryAt = Duration.zero
     }
 
@@ -162,13 +164,19 @@ final class RequestForwarder: Sendable {
             guard parts.desk.isServing else { return park(proposal) }
             return parts.desk.propose(proposal.kind, from: proposal.requester) { [self] in answered(proposal, $0) }
         }
-        let request = LeaderRequest.proposal(proposal.kind, from: proposal.requester).encoded(parts.seed)
+        var sent = proposal
+        let request =
+            proposal.encoded ?? LeaderRequest.proposal(proposal.kind, from: proposal.requester).encoded(parts.seed)
+        sent.encoded = request
+        let proposal = sent
         parts.transport.ask(leader, request, timeout: left) { [self] answer in
             do throws(PeerCallError) {
                 answered(proposal, try answer.get())
             } catch {
                 switch error {
                 case .notSent, .refused: park(proposal)
+                case .tooLarge(let reason):
+                    proposal.completion(.failure(DatabaseError(.requestTooLarge, reason)))
                 case .outcomeUnknown(let reason):
                     proposal.completion(
                         .failure(DatabaseError(.outcomeUnknown, "the leader's answer is lost: \(reason)")))
@@ -178,6 +186,7 @@ final class RequestForwarder: Sendable {
     }
 
     private func answered(_ proposal: Pending, _ bytes: [UInt8]) {
+        letOthersGo()
         let answer: LeaderAnswer
         do throws(PeerCodingError) {
             answer = try LeaderAnswer(bytes, parts.seed)
@@ -205,6 +214,16 @@ final class RequestForwarder: Sendable {
         }
     }
 
+    /// Somebody answers: what waits need not wait for its turn.
+    private func letOthersGo() {
+        let hasOthers = state.withLock { state in
+            guard !state.parked.isEmpty else { return false }
+            state.hasChanged = true
+            return true
+        }
+        if hasOthers { wake() }
+    }
+
     /// Nothing came of it: it waits for another attempt.
     private func park(_ proposal: Pending) {
         var waiting = proposal
@@ -225,12 +244,15 @@ final class RequestForwarder: Sendable {
     /// visible here.
     func ask(_ query: LeaderQuery, _ completion: @escaping @Sendable (Result<LeaderReply, DatabaseError>) -> Void) {
         let question = Question(query: query, deadline: parts.clock.now + parts.timeout, completion: completion)
-        let stopped: DatabaseError? = state.withLock { state in
+        let refusal: DatabaseError? = state.withLock { state in
             if let stopped = state.stopped { return stopped }
+            guard state.questions.count < parts.countMax else {
+                return DatabaseError(.tooManyRequests, "\(state.questions.count) questions wait for the leader")
+            }
             state.questions.append(question)
             return nil
         }
-        if let stopped { return completion(.failure(stopped)) }
+        if let refusal { return completion(.failure(refusal)) }
         askNext()
         awake()
     }
@@ -294,6 +316,7 @@ final class RequestForwarder: Sendable {
                 )
             }
         }
+        awake()
     }
 
     // MARK: Time
@@ -305,8 +328,16 @@ final class RequestForwarder: Sendable {
             let changed = state.hasChanged
             state.hasChanged = false
             if changed { state.askAgainAt = nil }
-            let due = state.parked.filter { changed || $0.retryAt <= now || $0.deadline <= now }
-            state.parked.removeAll { changed || $0.retryAt <= now || $0.deadline <= now }
+            // One finds out for all whether there is somebody to hand them to.
+            let probe = state.parked.firstIndex { $0.retryAt <= now }
+            let isDue = state.parked.indices.map { changed || $0 == probe || state.parked[$0].deadline <= now }
+            let due = zip(state.parked, isDue).filter(\.1).map(\.0)
+            state.parked = zip(state.parked, isDue).filter { !$0.1 }.map(\.0)
+            if probe != nil {
+                for index in state.parked.indices {
+                    state.parked[index].retryAt = max(state.parked[index].retryAt, now + RequestForwarder.pause)
+                }
+            }
             let late = state.questions.filter { $0.deadline <= now }
             state.questions.removeAll { $0.deadline <= now }
             return (due, late)
