@@ -135,6 +135,43 @@ struct ClusterTests {
         }
     }
 
+    /// A leader that stands still is replaced. When it goes on, the first thing that it sees is a read that has waited for it, and
+    /// its leadership is over.
+    @Test func aLeaderThatStoodStillShowsNothingOld() async throws {
+        let rounds = TestEnvironment.rounds(default: 3)
+        try await Slots.servers.use {
+            try await withTemporaryDirectory { folder in
+                try await ClusterUnderTest.with(3, in: folder) { cluster in
+                    for round in 1...rounds {
+                        let number = try await cluster.leader()
+                        let other = try #require(cluster.numbers.first { $0 != number })
+                        let leader = try cluster.node(number)
+                        let there = try await EtcdClient.connect(to: leader)
+                        let here = try await EtcdClient.connect(to: cluster.node(other))
+                        _ = try await there.put("value", "before \(round)")
+                        leader.process.signal(SIGSTOP)
+                        defer { leader.process.signal(SIGCONT) }
+                        // What was under way to the leader has an unknown outcome, and the others need time to notice.
+                        var isWritten = false
+                        while !isWritten {
+                            do {
+                                _ = try await here.put("value", "after \(round)")
+                                isWritten = true
+                            } catch {
+                                guard "\(error)".contains("unavailable") else { throw error }
+                            }
+                        }
+                        async let seen = there.value(of: "value")
+                        leader.process.signal(SIGCONT)
+                        #expect(try await seen == "after \(round)")
+                        await there.close()
+                        await here.close()
+                    }
+                }
+            }
+        }
+    }
+
     /// Users and logins are those of the cluster: a token of one node counts with all of them, at once.
     @Test func loginsCountEverywhere() async throws {
         try await Slots.servers.use {

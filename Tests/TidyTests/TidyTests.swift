@@ -1,5 +1,6 @@
 // Goal: what a formatter cannot see of the house rules holds for every file of the repository.
 // Method: each rule is a function over one file, tried on a file that breaks it, on one that keeps it, and on the tree.
+import Foundation
 import Testing
 
 @Suite struct TidyTests {
@@ -21,6 +22,21 @@ import Testing
         try #require(!files.isEmpty)
         for finding in files.flatMap(rule.check) {
             Issue.record("\(finding)")
+        }
+    }
+
+    /// Each scenario names tests, and they exist.
+    @Test func everyFailureScenarioHasItsTest() throws {
+        let document = repositoryRoot.appending(path: "docs/failure-scenarios.md")
+        let rows = try String(contentsOf: document, encoding: .utf8).split(separator: "\n")
+            .filter { $0.hasPrefix("| ") && !$0.hasPrefix("| what happens") }
+        try #require(rows.count > 30)
+        let tests = try repositoryFiles.get().filter { $0.path.hasPrefix("Tests/") }.map(\.text).joined()
+        for row in rows {
+            let last = row.split(separator: "|").last ?? ""
+            let names = last.matches(of: /`(?<name>\w+)`/).map(\.name)
+            #expect(!names.isEmpty, "\(row)")
+            for name in names { #expect(tests.contains("func \(name)("), "no test \(name): \(row)") }
         }
     }
 
