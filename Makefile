@@ -32,6 +32,7 @@ test-all: ## The above, slow tests, fuzzers, the address sanitizer, models of th
 
 bench: build ## Measure t4 beside etcd, both on this machine; ENGINE=rocksdb, leveldb or memory instead of lmdb
 	scripts/bench --engine $(ENGINE) $(ARGS)
+	$(if $(ARGS),,scripts/bench --cluster --engine $(ENGINE))
 
 bench-compare: ## Measure this tree beside the commit REF: make bench-compare REF=HEAD~1
 	@[[ -n "$(REF)" ]] || { echo "make bench-compare REF=COMMIT: say what to compare with, such as HEAD~1" >&2; exit 64; }

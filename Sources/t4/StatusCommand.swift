@@ -9,7 +9,8 @@ struct StatusCommand: AsyncParsableCommand {
         abstract: "Show what the database has in the object store.",
         discussion: """
             Reads which checkpoint is the newest and lists names; needs no running node. Of a branch it also says how many \
-            tables of the newest checkpoint still lie below the prefixes of other databases.
+            tables of the newest checkpoint still lie below the prefixes of other databases, of a cluster who leads it and how \
+            many nodes are in sync.
 
             Exit codes: 0 when the store was read, 1 when it cannot be read or holds no database there, 64 when the \
             command line or the configuration is wrong.
@@ -26,6 +27,15 @@ struct StatusCommand: AsyncParsableCommand {
             var revision: Int64
             var term: UInt64
             var index: UInt64
+        }
+
+        /// Who leads the cluster, or led it last.
+        struct Leader: Encodable {
+            var node: String
+            var address: String
+            var term: UInt64
+            var in_sync: Int
+            var resigned: Bool
         }
 
         struct Count: Encodable {
@@ -45,6 +55,8 @@ struct StatusCommand: AsyncParsableCommand {
 
         var store: String
         var latest_checkpoint: Checkpoint?
+        /// Only of a cluster whose record is kept in the store.
+        var leader: Leader?
         var checkpoints: Count
         var wal_segments: Count
         var ssts: Count
@@ -72,6 +84,11 @@ struct StatusCommand: AsyncParsableCommand {
             store: store,
             latest_checkpoint: status.head.map {
                 .init(key: $0.checkpoint, revision: $0.revision, term: $0.term, index: $0.index)
+            },
+            leader: status.leader.map {
+                .init(
+                    node: $0.nodeID, address: $0.address, term: $0.term, in_sync: $0.inSyncSet.count,
+                    resigned: $0.isResigned)
             }, checkpoints: count(status.checkpoints), wal_segments: count(status.log), ssts: count(status.tables),
             branches: status.branches.map { .init(id: $0.id, checkpoint: $0.checkpoint) },
             inherited_tables: status.inherited?.map { .init(prefix: $0.prefix, tables: $0.tables) })
@@ -84,6 +101,12 @@ struct StatusCommand: AsyncParsableCommand {
             lines += ["  key: \(latest.key)", "  revision: \(latest.revision)", "  term: \(latest.term)"]
         } else {
             lines.append("  (none)")
+        }
+        if let leader = report.leader {
+            lines += [
+                "", "Leader", "  node: \(leader.node)" + (leader.resigned ? " (resigned)" : ""),
+                "  address: \(leader.address)", "  term: \(leader.term)", "  in sync: \(leader.in_sync)",
+            ]
         }
         lines += [
             "", "Storage objects", "  checkpoints: \(report.checkpoints.objects)",

@@ -31,7 +31,8 @@ import Testing
         let rows = try String(contentsOf: document, encoding: .utf8).split(separator: "\n")
             .filter { $0.hasPrefix("| ") && !$0.hasPrefix("| what happens") }
         try #require(rows.count > 30)
-        let tests = try repositoryFiles.get().filter { $0.path.hasPrefix("Tests/") }.map(\.text).joined()
+        let tests = try repositoryFiles.get().filter { $0.path.hasPrefix("Tests/") }.flatMap(\.code).joined(
+            separator: "\n")
         for row in rows {
             let last = row.split(separator: "|").last ?? ""
             let names = last.matches(of: /`(?<name>\w+)`/).map(\.name)

@@ -30,7 +30,7 @@ public struct RPCRouter: Sendable {
         case now
         /// The call ends with this status.
         case refused(RPCStatus)
-        /// Once the function calls what it is given, from any thread. Of unary calls; streams are let in now.
+        /// Once the function calls what it is given, from any thread.
         case after(@Sendable (@escaping @Sendable () -> Void) -> Void)
     }
 
@@ -52,22 +52,60 @@ public struct RPCRouter: Sendable {
                     }
                 case .stream(let make):
                     .stream { call in
-                        guard case .refused(let status) = check(call) else { return make(call) }
-                        call.finish(status)
-                        return RefusedStream()
+                        switch check(call) {
+                        case .now: return make(call)
+                        case .refused(let status):
+                            call.finish(status)
+                            return WaitingStream(call, make)
+                        case .after(let wait):
+                            let stream = WaitingStream(call, make)
+                            call.pauseReading()
+                            wait { call.onLoop { stream.begin() } }
+                            return stream
+                        }
                     }
                 }
             return ServerMethod(path: method.path, index: method.index, kind: kind)
         }
     }
 
-    /// Of a call that is over.
-    private final class RefusedStream: ServerStreamHandler {
-        func onMessage(_ message: RawSpan) {}
-        func onHalfClose() {}
-        func onCancel(_ reason: CancelReason) {}
-        func onWritable() {}
-        func onWake() {}
+    /// A stream whose handler does not have it yet, or never will. Confined to the event loop.
+    private final class WaitingStream: ServerStreamHandler, @unchecked Sendable {
+        // Unchecked: everything that changes is touched on the event loop only.
+
+        private let call: ServerCall
+        private let make: StreamHandlerMaker
+        private var handler: (any ServerStreamHandler)?
+        private var messages: [[UInt8]] = []
+        private var isHalfClosed = false
+
+        init(_ call: ServerCall, _ make: @escaping StreamHandlerMaker) {
+            self.call = call
+            self.make = make
+        }
+
+        func begin() {
+            let made = make(call)
+            handler = made
+            call.resumeReading()
+            for message in messages where !call.isClosed { made.onMessage(message.span.bytes) }
+            messages = []
+            if isHalfClosed, !call.isClosed { made.onHalfClose() }
+        }
+
+        func onMessage(_ message: RawSpan) {
+            if let handler { return handler.onMessage(message) }
+            messages.append(message.withUnsafeBytes { Array($0) })
+        }
+
+        func onHalfClose() {
+            isHalfClosed = true
+            handler?.onHalfClose()
+        }
+
+        func onCancel(_ reason: CancelReason) { handler?.onCancel(reason) }
+        func onWritable() { handler?.onWritable() }
+        func onWake() { handler?.onWake() }
     }
 
     /// The paths of all methods, in the order they were added.

@@ -118,16 +118,21 @@ final class ClusterSide: NodeSide {
         var standing: Replicator.Standing?
         /// How often somebody took the lead.
         var count = 0
-        private var leader: String?
+        private var leader: (instance: String, term: UInt64) = ("", 0)
 
         /// - Returns: Whether requests may go another way now.
         mutating func take(_ new: Replicator.Standing) -> Bool {
-            if let leader = new.leader, leader != self.leader {
-                self.leader = leader
+            if let instance = new.leader, new.term >= leader.term, (instance, new.term) != leader {
+                leader = (instance, new.term)
                 count += 1
             }
-            defer { standing = new }
-            guard let old = standing else { return true }
+            guard let old = standing else {
+                standing = new
+                return true
+            }
+            // Told late.
+            if new.term < old.term { return true }
+            standing = new
             return (old.leader, old.term, old.isServing) != (new.leader, new.term, new.isServing)
         }
     }
@@ -192,7 +197,8 @@ final class ClusterSide: NodeSide {
     func advertise(_ urls: [String]) { replicator.advertise(urls) }
 
     func handOver(to instance: String, _ completion: @escaping @Sendable (Bool) -> Void) {
-        heirs.withLock { $0.append(Heir(instance: instance, completion: completion)) }
+        let number = UInt64.random(in: 0...(.max))
+        heirs.withLock { $0.append(Heir(number: number, instance: instance, completion: completion)) }
         let first = replicator.standing
         // It may have been told before.
         if first.leader == instance { return Heir.answer(heirs) { $0.instance == instance ? true : nil } }
@@ -200,18 +206,19 @@ final class ClusterSide: NodeSide {
         let (timer, step) = (timer, electionTimeout / 10)
         Task { [heirs, replicator] in
             for _ in 0..<20 {
-                guard heirs.withLock({ $0.contains { $0.instance == instance } }) else { return }
+                guard heirs.withLock({ $0.contains { $0.number == number } }) else { return }
                 let standing = replicator.standing
                 // Asked again, for it may not be in sync yet; but not to hand over what was handed over and came back.
                 if standing.role == .leading, standing.term == first.term { replicator.handOver(to: instance) }
                 await timer.pause(step)
             }
-            Heir.answer(heirs) { $0.instance == instance ? false : nil }
+            Heir.answer(heirs) { $0.number == number ? false : nil }
         }
     }
 
     /// Somebody who waits until an instance leads.
     private struct Heir: Sendable {
+        let number: UInt64
         let instance: String
         let completion: @Sendable (Bool) -> Void
 

@@ -1,4 +1,4 @@
-import T4Protocols
+package import T4Protocols
 
 /// What a replica needs of the log in the object store. Calls block, and throw where the store does not answer: then they are to
 /// be made again.
@@ -39,17 +39,42 @@ package struct ChainReading: Sendable {
 package struct StoreChain: ReplicaChain {
     private let chain: LogChain
     private let checkpoints: CheckpointStore
+    /// A checkpoint that could not be loaded, and the one before it from which the chain is read until there is another one.
+    private let passedOver: PassedOver?
     /// Bytes of entries that are kept in memory at most.
     private static let keptBytesMax = 64 << 20
 
-    package init(_ chain: LogChain, _ checkpoints: CheckpointStore) {
+    /// Where a node begins that could not load the newest checkpoint.
+    package struct PassedOver: Sendable {
+        /// The end of the checkpoint that was the newest.
+        package var newest: LogPosition
+        /// The end of the one that was loaded.
+        package var loaded: LogPosition
+
+        package init(newest: LogPosition, loaded: LogPosition) {
+            self.newest = newest
+            self.loaded = loaded
+        }
+    }
+
+    package init(_ chain: LogChain, _ checkpoints: CheckpointStore, passedOver: PassedOver? = nil) {
         self.chain = chain
         self.checkpoints = checkpoints
+        self.passedOver = passedOver
     }
 
     package func read(keepingBehind index: UInt64) throws -> ChainReading {
         let head = try checkpoints.headOrStandIn()?.head
-        let base = head?.position ?? .zero
+        let base = beginning(of: head)
+        let reading = try read(from: base, head, keepingBehind: index)
+        // Something of the log between the two checkpoints is gone: what is behind the newest one counts.
+        guard let newest = head?.position, reading.view.log.last.index < newest.index else { return reading }
+        return try read(from: newest, head, keepingBehind: index)
+    }
+
+    private func read(
+        from base: LogPosition, _ head: Head?, keepingBehind index: UInt64
+    ) throws -> ChainReading {
         var log = TermLog(base: base)
         var kept: [LogEntry]? = []
         var size = 0
@@ -62,7 +87,9 @@ package struct StoreChain: ReplicaChain {
         }
         var time = end.time
         // Later entries must not be older.
-        if end.objectCount == 0, let head { time = try checkpoints.newest(of: head).file.envelope.commitTime }
+        if end.objectCount == 0, let head, base == head.position {
+            time = try checkpoints.newest(of: head).file.envelope.commitTime
+        }
         return ChainReading(view: ChainView(log: log, headerTerm: end.term), time: time, entries: kept)
     }
 
@@ -75,9 +102,15 @@ package struct StoreChain: ReplicaChain {
         _ = try chain.read(after: base) { entry in entry.position.index > index ? try visit(entry) : .next }
     }
 
-    package func covered() throws -> UInt64 { try base().index }
+    package func covered() throws -> UInt64 { try checkpoints.headOrStandIn()?.head.position.index ?? 0 }
 
-    private func base() throws -> LogPosition { try checkpoints.headOrStandIn()?.head.position ?? .zero }
+    private func base() throws -> LogPosition { beginning(of: try checkpoints.headOrStandIn()?.head) }
+
+    private func beginning(of head: Head?) -> LogPosition {
+        let newest = head?.position ?? .zero
+        guard let passedOver, passedOver.newest == newest else { return newest }
+        return passedOver.loaded
+    }
 
     /// By the rule of the chain (L2): what is there and continues the chain stays, an orphan is replaced.
     package func fence(

@@ -68,10 +68,10 @@ extension Replicator {
             } else {
                 // What was cut off and written may be on its way still.
                 log.waitUntilDone()
-                if case .entries(let found) = try log.entries.entries(
-                    from: first, through: last, maxBytes: Replicator.fenceBytesMax)
-                {
-                    entries = found
+                switch try log.entries.entries(from: first, through: last, maxBytes: Replicator.fenceBytesMax) {
+                case .entries(let found): entries = found
+                // A checkpoint has covered it meanwhile, so that the chain goes on behind it.
+                case .begins: return ReplicaEvent.FenceOutcome.taken
                 }
             }
             let isRight = beginning != nil || EntryRun.terms(entries) == terms.prefix(entries: entries.count)

@@ -181,6 +181,7 @@ struct NodeOpening {
         _ settings: ReplicaConfiguration, _ receiver: ReplicaReceiver, _ connection: NodeCluster.Connection
     ) throws -> OpenedReplica {
         let (home, database) = (makeHome(directory), identity.database)
+        let newest = try link.checkpoints(database).headOrStandIn()?.head.position ?? .zero
         let found = try Recovery(
             directory: directory, identity: identity, home: home, files: configuration.logFiles,
             configuration: configuration.log, logger: logger
@@ -188,8 +189,11 @@ struct NodeOpening {
             Recovery.Store(
                 chain: link.chain(database), checkpoints: link.checkpoints(database), trail: link.trail,
                 promisesWithChainOnly: false, branch: { try beginning(of: identity, link) }))
-        let chain = StoreChain(link.chain(database), link.checkpoints(database))
         do {
+            let chain = StoreChain(
+                link.chain(database), link.checkpoints(database),
+                passedOver: found.hasPassedOver
+                    ? StoreChain.PassedOver(newest: newest, loaded: try found.engine.appliedPosition) : nil)
             let (replica, time) = try ReplicaOpening(settings, engine: found.engine, chain: chain, clock: timer.clock)
                 .run(found.log) { try BlockingCall.wait { try await cluster.election.current() } }
             let (wal, author, clock) = (directory.wal, author, clock)

@@ -10,6 +10,8 @@ final class ConnectionLogin {
     private(set) var generation: UInt64
     private let signedTokens: SignedTokens?
     private var token: [UInt8] = []
+    /// One that this node did not know, last.
+    private var unknown: [UInt8] = []
     /// What `token` proves.
     private var proof: Proof?
     /// Of `proof` under `view`.
@@ -66,9 +68,11 @@ final class ConnectionLogin {
         return found
     }
 
-    /// Whether a token is one of a login, as far as this node knows.
-    fileprivate func knows(_ token: [UInt8]) -> Bool {
-        proof != nil && token == self.token || keeper.session(of: token) != nil
+    /// Whether a token is one of no login, as far as this node knows, and was not told so before.
+    fileprivate func isNew(_ token: [UInt8]) -> Bool {
+        if proof != nil && token == self.token || token == unknown || keeper.session(of: token) != nil { return false }
+        unknown = token
+        return true
     }
 
     private func proof(of token: [UInt8]) -> Proof? {
@@ -172,10 +176,8 @@ extension ServiceContext {
 
     /// Whether a call shows a token that only the database could know and this node does not. On the event loop of its connection.
     func hasUnknownToken(_ call: ServerCall) -> Bool {
-        guard settings.enforcesAuth, settings.signedTokens == nil, let token = ConnectionLogin.token(of: call) else {
-            return false
-        }
-        return !login(of: call).knows(token)
+        guard isAuthOn, settings.signedTokens == nil, let token = ConnectionLogin.token(of: call) else { return false }
+        return login(of: call).isNew(token)
     }
 
     private func login(of call: ServerCall) -> ConnectionLogin {

@@ -2,7 +2,8 @@ import RPC
 import Synchronization
 import T4Core
 
-/// `/health`, and `/livez` and `/readyz` with their parts, as etcd 3.5.11 and later answer them.
+/// `/health`, and `/livez` and `/readyz` with their parts, as etcd 3.5.11 and later answer them; `/healthz` and
+/// `/healthz/leader`, as T4 does.
 ///
 /// What is checked holds for everybody: it needs no user, whatever rights there are.
 final class HealthChecks: Sendable {
@@ -37,6 +38,13 @@ final class HealthChecks: Sendable {
 
     // No node is a learner: whoever is not in sync votes for nobody.
     private static let checks = [
+        // T4's: whether the node has started, and whether it leads.
+        "/healthz": [
+            Check(name: "started", problem: { $0.statistics.hasFailed ? EtcdErrors.stopped.message : nil })
+        ],
+        "/healthz/leader": [
+            Check(name: "leader", problem: { $0.isCurrent ? nil : "not leader" })
+        ],
         "/livez": [Check(name: "serializable_read", problem: read)],
         "/readyz": [
             Check(name: "data_corruption", problem: noCorruption),
@@ -142,11 +150,8 @@ final class HealthChecks: Sendable {
     }
 
     private func checks(_ path: String) -> [Check] {
-        for (root, checks) in Self.checks {
-            if path == root { return checks }
-            if path.hasPrefix(root + "/") { return checks.filter { path == "\(root)/\($0.name)" } }
-        }
-        return []
+        if let checks = Self.checks[path] { return checks }
+        return Self.checks.flatMap { root, checks in checks.filter { path == "\(root)/\($0.name)" } }
     }
 }
 

@@ -1,6 +1,7 @@
 import EtcdAPI
 import Foundation
 import Synchronization
+import T4Conformance
 
 /// Nodes of one cluster around a folder as the store, each a process.
 final class ClusterUnderTest: Sendable {
@@ -37,9 +38,16 @@ final class ClusterUnderTest: Sendable {
     /// The arguments of a node, without those that every server in tests has.
     func arguments(_ number: Int) -> [String] {
         [
-            "--node-id", "node-\(number)", "--peer-listen", "127.0.0.1:0", "--store-type", "filesystem",
-            "--store-filesystem-path", folder.appending(path: "store").path, "--store-prefix", "t4/",
-        ] + options(number)
+            "--node-id", "node-\(number)", "--peer-listen", "127.0.0.1:0",
+        ] + store + options(number)
+    }
+
+    /// Where the database is.
+    var store: [String] {
+        [
+            "--store-type", "filesystem", "--store-filesystem-path", folder.appending(path: "store").path,
+            "--store-prefix", "t4/",
+        ]
     }
 
     @discardableResult
@@ -81,6 +89,21 @@ final class ClusterUnderTest: Sendable {
     }
 
     func loseDisk(_ number: Int) throws { try FileManager.default.removeItem(at: directory(number)) }
+
+    /// What `t4 status` says.
+    func status() async throws -> String {
+        let process = try ChildProcess(
+            try TestEnvironment.t4Binary(), ["status"] + store, environment: TestEnvironment.forChildren)
+        guard try await process.wait() == .code(0) else {
+            throw ProcessFailure("t4 status: \(process.errors.value.description)")
+        }
+        return process.output.value.description
+    }
+
+    /// Waits until so many nodes are in sync.
+    func untilInSync(_ count: Int) async throws {
+        while try await !status().contains("  in sync: \(count)\n") {}
+    }
 
     /// How often a node has said that another one is no longer connected.
     func connectionsLost(by number: Int) throws -> Int {

@@ -10,7 +10,7 @@ import Testing
 
 /// Goal: whole nodes of a cluster serve, hand over, make checkpoints, and come back from nothing. Method: nodes on every engine
 /// in one process, a store in memory.
-@Suite(.serialized) struct ClusterNodeTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct ClusterNodeTests {
     @Test(arguments: ["memory", "lmdb"])
     func nodesComeAndGo(_ engine: String) async throws {
         let nodes = try await ClusterNodes(engine: engine)
@@ -46,8 +46,9 @@ import Testing
     }
 
     /// What checkpoints cover goes from the logs of all nodes.
-    @Test func followersShortenTheirLogs() async throws {
-        let nodes = try await ClusterNodes(engine: "lmdb")
+    @Test(arguments: ["memory", "lmdb"])
+    func followersShortenTheirLogs(_ engine: String) async throws {
+        let nodes = try await ClusterNodes(engine: engine)
         do {
             for number in 1...3 { try await nodes.start(number) }
             let value = String(repeating: "v", count: 2000)
@@ -70,6 +71,36 @@ import Testing
             try await nodes.start(2)
             let again = try await nodes.agree()
             #expect(again.allSatisfy { $0 == again[0] })
+        } catch {
+            try await nodes.stopAll()
+            throw error
+        }
+        try await nodes.stopAll()
+    }
+
+    /// The newest checkpoint cannot be read: the one before it and the log behind that have everything.
+    @Test func aDamagedCheckpointGivesWayInACluster() async throws {
+        let nodes = try await ClusterNodes(engine: "lmdb")
+        do {
+            let first = try await nodes.start(1)
+            for count in 0..<30 { try await nodes.write("first-\(count)", "1") }
+            _ = try await first.checkpoint()
+            for count in 0..<10 { try await nodes.write("second-\(count)", "2") }
+            let newest = try #require(try await first.checkpoint())
+            try await nodes.write("third", "3")
+            try await nodes.stopAll()
+            let key = ObjectKey("db/" + newest)
+            var bytes = try await nodes.store.get(key, bytes: nil).bytes
+            bytes[bytes.count / 2] ^= 1
+            _ = try await nodes.store.put(key, .bytes(bytes), when: .always)
+            try FileManager.default.removeItem(at: nodes.folder.appending(path: "1"))
+            for number in 1...2 { try await nodes.start(number) }
+            let rows = try await nodes.agree()
+            #expect(rows.count == 2 && rows[0] == rows[1])
+            let last = try await nodes.write("fourth", "4")
+            for (key, value) in [("first-29", "1"), ("second-9", "2"), ("third", "3")] {
+                #expect(try last.range(RangeRequest(key: [UInt8](key))).kvs.first?.value == [UInt8](value))
+            }
         } catch {
             try await nodes.stopAll()
             throw error

@@ -186,7 +186,6 @@ final class RequestForwarder: Sendable {
     }
 
     private func answered(_ proposal: Pending, _ bytes: [UInt8]) {
-        letOthersGo()
         let answer: LeaderAnswer
         do throws(PeerCodingError) {
             answer = try LeaderAnswer(bytes, parts.seed)
@@ -197,9 +196,11 @@ final class RequestForwarder: Sendable {
         switch answer {
         case .failed(let error): answered(proposal, .failure(error))
         case .committed(let response, let index):
+            letOthersGo()
             // It is committed, also where it does not become visible here in time.
             parts.applied.wait(for: index, until: proposal.deadline) { _ in proposal.completion(.success(response)) }
-            awake()
+            // The deadline of one that has waited comes before that of others.
+            if proposal.retryAt == .zero { awake() } else { wake() }
         case .replies:
             proposal.completion(
                 .failure(DatabaseError(.outcomeUnknown, "the leader's answer is one to another question")))

@@ -1,4 +1,4 @@
-import T4Protocols
+package import T4Protocols
 
 /// What lies under a database's prefix, from one listing and the head.
 package struct StoreStatus: Sendable {
@@ -18,6 +18,8 @@ package struct StoreStatus: Sendable {
     package var checkpoints: Count
     package var tables: Count
     package var log: Count
+    /// Who leads the cluster, or led it last; nil for a node that is alone.
+    package var leader: LeaderRecord?
     /// Registered forks by id, and the checkpoint of each.
     package var branches: [(id: String, checkpoint: String)]
     /// Of a branch: how many tables of the newest checkpoint lie below other databases' prefixes, ordered by those. Nil for
@@ -29,6 +31,9 @@ package struct StoreStatus: Sendable {
     package init(_ store: BlockingStore) throws {
         let database = try DatabaseObject.require(store)
         head = try store.find(StoreLayout.head).map { try Head.decode($0.bytes, key: StoreLayout.head) }
+        leader = try store.find(StoreLayout.election).map {
+            try ElectionObject.record($0.bytes, key: StoreLayout.election)
+        }
         var listing = StoreListing()
         let branches = StoreLayout.pins(.branch)
         for prefix in [StoreLayout.checkpoints, StoreLayout.tables, StoreLayout.log, branches] {

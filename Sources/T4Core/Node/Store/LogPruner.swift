@@ -12,6 +12,8 @@ struct LogPruner: Sendable {
     /// - Returns: Segments removed.
     func run(covered: UInt64) throws -> Int {
         var kept = min(covered, uploader?.status.end.index ?? covered)
+        // A follower may have to apply yet what the leader's checkpoint covers.
+        kept = try min(kept, engine.appliedPosition.index)
         // An engine that keeps nothing on disk is filled from the checkpoint in any case.
         if !engine.capabilities.isVolatile {
             try sync()
