@@ -76,9 +76,9 @@ struct RunCommand: AsyncParsableCommand {
         defer { for source in signals { source.cancel() } }
 
         let descriptors = DescriptorLimit.raise(logger)
-        var reload = reload
+        var (reload, configuration) = (reload, configuration)
         while true {
-            let end = try await serveOnce(configuration, registry, logger, descriptors, wakes, wake, &reload)
+            let end = try await serveOnce(&configuration, registry, logger, descriptors, wakes, wake, &reload)
             switch end {
             case .signal: return logger.info("stopped")
             case .failure: throw ExitCode.failure
@@ -89,9 +89,10 @@ struct RunCommand: AsyncParsableCommand {
         }
     }
 
-    /// One life of a node.
+    /// One life of a node. A port that the system chose stays that of the next one.
     private func serveOnce(
-        _ configuration: Configuration, _ registry: BackendRegistry, _ logger: Logger, _ descriptors: DescriptorLimit,
+        _ configuration: inout Configuration, _ registry: BackendRegistry, _ logger: Logger,
+        _ descriptors: DescriptorLimit,
         _ wakes: AsyncStream<Wake>, _ wake: AsyncStream<Wake>.Continuation, _ reload: inout Reload
     ) async throws -> End {
         let node: Node
@@ -131,6 +132,7 @@ struct RunCommand: AsyncParsableCommand {
             await opened?.close()
             throw fail(error)
         }
+        configuration.node.listen.port = server.port
         if !configuration.auth.isEnforced {
             logger.warning("auth.enabled is false: the node serves everybody, whatever the database says")
         }

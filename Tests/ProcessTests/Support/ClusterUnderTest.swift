@@ -123,10 +123,16 @@ final class ClusterUnderTest: Sendable {
     func leader() async throws -> Int {
         while true {
             for number in numbers {
-                let client = try await EtcdClient.connect(to: try node(number))
-                let status = try await client.call("Maintenance/Status", EtcdStatusRequest(), EtcdStatusResponse.self)
-                await client.close()
-                if status.leader == status.header.memberID { return number }
+                do {
+                    let client = try await EtcdClient.connect(to: try node(number))
+                    let status = try await client.call(
+                        "Maintenance/Status", EtcdStatusRequest(), EtcdStatusResponse.self)
+                    await client.close()
+                    if status.leader == status.header.memberID { return number }
+                } catch {
+                    // It starts anew, from the newest checkpoint.
+                    await Task.yield()
+                }
             }
             await Task.yield()
         }

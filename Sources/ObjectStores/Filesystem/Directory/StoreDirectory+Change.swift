@@ -3,7 +3,9 @@ import Synchronization
 import T4Protocols
 
 // Order of the locks: the object's, then `names`. The object's is held from the check of the condition until the
-// change is on the disk, so that nobody acts on what a loss of power could take back.
+// change is on the disk, so that nobody acts on what a loss of power could take back. A put of what is absent needs no lock of the
+// object, for a link is made or it is not: whoever stands still in the middle of one, a process that was stopped for instance,
+// keeps nobody from it.
 extension StoreDirectory {
     /// Writes an object under a condition.
     func put(
@@ -16,7 +18,9 @@ extension StoreDirectory {
         }
         let path = ObjectPath(key.rawValue.utf8)
         let new = try write(payload, for: key)
-        let lock = try io(key) { () throws(SystemFailure) in try locks.hold(.object(key.rawValue.utf8)) }
+        let lock = try io(key) { () throws(SystemFailure) in
+            condition == .absent ? nil : try locks.hold(.object(key.rawValue.utf8))
+        }
         defer { withExtendedLifetime(lock) {} }
         if case .unchanged(let wanted) = condition {
             let seen = try self.version(key)
