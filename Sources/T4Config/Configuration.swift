@@ -169,6 +169,10 @@ public struct Configuration: Sendable {
         public var listen = ""
         /// Where others reach it, HOST:PORT; empty for `listen`.
         public var advertise = ""
+        /// A write is acknowledged by so many nodes at least: 1 ... 9. The same on all nodes.
+        public var inSyncMin = 1
+        /// Whether the node follows, never leads, and takes no writes.
+        public var isReadOnly = false
 
         /// Where other nodes connect; nil where the node is alone.
         public var address: ListenAddress? { listen.isEmpty ? nil : ListenAddress(listen) }

@@ -12,6 +12,14 @@ extension SettingDefinition {
             "Where the other nodes reach this one. Needed where peer.listen is every address of the machine; else "
                 + "peer.listen."),
         SettingDefinition(
+            "peer.in_sync_min", flag: "min-in-sync", \.peer.inSyncMin, check: within(1...9),
+            "Writes are refused while fewer nodes are in sync. With 1 a node that is left alone goes on, and waits for the "
+                + "object store instead of other nodes. The same on all nodes."),
+        SettingDefinition(
+            "peer.read_only", flag: "read-only", \.peer.isReadOnly,
+            "The node follows the others, answers reads and watches, refuses writes, and never leads; no write waits for "
+                + "it."),
+        SettingDefinition(
             "peer_tls.cert", flag: "peer-tls-cert", \.peerTLS.certificate, placeholder: "FILE", isNeverEmpty: true,
             "Certificate of the node for the other nodes, with those above it behind it, in PEM format; for servers and "
                 + "clients, with the name or address of peer.advertise. With it nodes speak TLS 1.3 with each other, and "

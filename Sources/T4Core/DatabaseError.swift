@@ -38,6 +38,10 @@ public struct DatabaseError: Error, Hashable, Sendable, CustomStringConvertible 
         case storeUnavailable
         /// Nobody leads the cluster at the moment, as far as this node knows: nothing was written, try again.
         case noLeader
+        /// Fewer nodes are in sync than writes are to be acknowledged by: nothing was written, try again later.
+        case tooFewInSync
+        /// This node takes no writes: nothing was written, ask another one.
+        case readOnly
         /// The node is stopping or has failed: nothing was written.
         case stopped
         /// The request may or may not have been written: read before repeating it.

@@ -54,6 +54,9 @@ enum EtcdErrors {
         // Nothing was written, so that clients may repeat it at once.
         case .storeUnavailable: status(.unavailable, "object store unavailable")
         case .noLeader: status(.unavailable, "no leader")
+        case .tooFewInSync: status(.unavailable, "too few nodes are in sync")
+        // What etcd's members say that only follow.
+        case .readOnly: status(.unavailable, "rpc not supported for learner")
         case .stopped: stopped
         // Clients must not repeat a write whose outcome nobody knows: this text is not among those they retry.
         case .outcomeUnknown: status(.unavailable, "request timed out")

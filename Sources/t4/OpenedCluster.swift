@@ -8,7 +8,6 @@ import T4Server
 /// What the nodes of a cluster have in common, open: store and election. Close it after the node.
 struct OpenedCluster: Sendable {
     private let root: any ObjectStore
-    private let prefix: String
     private let cluster: NodeCluster
     private static let recentBytes = 32 << 20
 
@@ -21,15 +20,11 @@ struct OpenedCluster: Sendable {
         var settings = PeerCluster.Settings(listenHost: listen.host, listenPort: listen.port)
         settings.address = configuration.peer.advertise
         settings.tls = try configuration.peerTLS.load(logger)
-        let (prefix, directory) = (configuration.store.prefix, configuration.node.dataDirectory)
         let root = try await registry.makeStore(
             configuration.store.type, settings: configuration.store.settings,
-            context: StoreContext(dataDirectory: directory, logger: logger))
+            context: StoreContext(dataDirectory: configuration.node.dataDirectory, logger: logger))
         do {
-            let election = try await registry.makeElection(
-                configuration.election.type, settings: configuration.election.settings,
-                context: ElectionContext(
-                    dataDirectory: directory, store: PrefixedStore(root, prefix: prefix), logger: logger))
+            let election = try await openElection(configuration, on: root, registry, logger)
             var cluster = NodeCluster(
                 election: election,
                 durability: configuration.wal.durability == .objectStore ? .objectStore : .replicated,
@@ -37,11 +32,25 @@ struct OpenedCluster: Sendable {
             cluster.electionTimeout = configuration.election.timeout
             cluster.leadershipTTL = configuration.election.leadershipTTL
             cluster.recordInterval = configuration.election.timeout / 3
-            return OpenedCluster(root: root, prefix: prefix, cluster: cluster)
+            cluster.inSyncMin = configuration.peer.inSyncMin
+            cluster.isReadOnly = configuration.peer.isReadOnly
+            return OpenedCluster(root: root, cluster: cluster)
         } catch {
             await root.close()
             throw error
         }
+    }
+
+    /// Opens the configured election.
+    /// - Parameter root: The configured store, without the prefix.
+    static func openElection(
+        _ configuration: Configuration, on root: any ObjectStore, _ registry: BackendRegistry, _ logger: Logger
+    ) async throws -> any Election {
+        try await registry.makeElection(
+            configuration.election.type, settings: configuration.election.settings,
+            context: ElectionContext(
+                dataDirectory: configuration.node.dataDirectory,
+                store: PrefixedStore(root, prefix: configuration.store.prefix), logger: logger))
     }
 
     /// Makes a node one of the cluster.

@@ -84,7 +84,7 @@ struct RunCommand: AsyncParsableCommand {
             case .failure: throw ExitCode.failure
             case .behind:
                 if hasEndSignal.load(ordering: .acquiring) { return logger.info("stopped") }
-                logger.notice("the node starts anew, from the newest checkpoint")
+                logger.notice("the node starts anew")
             }
         }
     }
@@ -108,7 +108,7 @@ struct RunCommand: AsyncParsableCommand {
                 choice = try await restorePoint(configuration, time, registry, logger)
             }
             var settings = NodeConfiguration(configuration, choice) { failure in
-                if case .restore? = failure as? Replicator.End { wake.yield(.behind) } else { wake.yield(.failure) }
+                wake.yield((failure as? Replicator.End)?.endsWithANewStart ?? false ? .behind : .failure)
             }
             cluster = try await OpenedCluster.open(configuration, registry, logger)
             cluster?.join(&settings)
@@ -182,7 +182,7 @@ struct RunCommand: AsyncParsableCommand {
     private enum End {
         case signal
         case failure
-        /// Its log ends before the oldest entry that the cluster keeps.
+        /// What it has is too old, or given up by the cluster: it starts anew.
         case behind
     }
 }
@@ -335,8 +335,7 @@ extension Configuration {
     /// Where clients reach the node; empty for the address that it listens on, once that is known.
     var clientURLs: [String] {
         let listen = node.listen
-        guard listen.port != 0 else { return [] }
-        guard listen.isEveryAddress else { return [] }
+        guard listen.port != 0, listen.isEveryAddress else { return [] }
         // A wildcard is no address that a client could dial.
         let reachable = ListenAddress(peer.advertise) ?? peer.address
         return [url(reachable.flatMap { $0.isEveryAddress ? nil : $0.host } ?? "127.0.0.1")]

@@ -9,8 +9,7 @@ struct T4Command: AsyncParsableCommand {
         subcommands: [
             RunCommand.self, InspectCommand.self, StatusCommand.self, VerifyCommand.self, RestoreCommand.self,
             BranchCommand.self, ImportCommand.self, ReplicateCommand.self, GCCommand.self, EngineCommand.self,
-            ConfigCommand.self,
-            VerifyStoreCommand.self,
+            RecoverCommand.self, ConfigCommand.self, VerifyStoreCommand.self,
             BenchCommand.self, BenchStoreCommand.self,
             VersionCommand.self,
         ])

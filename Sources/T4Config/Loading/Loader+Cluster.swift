@@ -53,7 +53,11 @@ extension Loader {
                 at: configuration.origins["wal.durability"] ?? .none, "wal.durability",
                 "\"replicated\" needs other nodes", "make the node one of a cluster with --peer-listen")
         }
-        for setting in SettingDefinition.peer where setting.key != "peer.listen" {
+        let isGiven = [
+            "peer.listen": false, "peer.in_sync_min": configuration.peer.inSyncMin > 1,
+            "peer.read_only": configuration.peer.isReadOnly,
+        ]
+        for setting in SettingDefinition.peer where isGiven[setting.key] ?? true {
             guard let origin = configuration.origins[setting.key] else { continue }
             report(
                 at: origin, setting.key, "is of no use to a node that is alone",

@@ -15,6 +15,7 @@ final class ClusterSide: NodeSide {
     private let changes: Monitor<Changes>
     private let requests: Monitor<Requests?>
     private let electionTimeout: Duration
+    private let isReadOnly: Bool
     private let connection: NodeCluster.Connection
     /// What works with the store, while this node leads.
     private let duties: Monitor<StoreDuties?>
@@ -79,6 +80,7 @@ final class ClusterSide: NodeSide {
             }, wall: clock, timer: timer, logger: logger,
             onEnd: { end in
                 if let end {
+                    if case .conflict = end { ClusterSide.setAside(opened.directory, end, logger) }
                     publisher.failed(end)
                     requests.withLock { $0 }?.forwarder.stop(ClusterSide.stopped)
                 }
@@ -87,11 +89,22 @@ final class ClusterSide: NodeSide {
             })
         let heirs = Monitor<[Heir]>([])
         self.heirs = heirs
-        electionTimeout = cluster.electionTimeout
+        (electionTimeout, isReadOnly) = (cluster.electionTimeout, cluster.isReadOnly)
         let changes = Monitor(Changes())
         self.changes = changes
+        let tooFew = DatabaseError(
+            .tooFewInSync, "fewer than \(cluster.inSyncMin) nodes are in sync (peer.in_sync_min)")
         parts.onChange = { standing in
-            if changes.withLock({ $0.take(standing) }) { requests.withLock { $0 }?.forwarder.leaderChanged() }
+            let change = changes.withLock { $0.take(standing) }
+            if change.isLeaderChange { requests.withLock { $0 }?.forwarder.leaderChanged() }
+            if change.lacksMembers { core.queue.pause(tooFew, by: .members) } else { core.queue.resume(.members) }
+            if let missed = change.missed {
+                logger.error(
+                    """
+                    nobody leads, and nobody may take over: what was acknowledged is on the disks of nodes that are not \
+                    there. Start one of them; if all of their disks are lost, see t4 recover
+                    """, metadata: ["instances": "\(missed.joined(separator: ", "))"])
+            }
             Heir.answer(heirs) { $0.instance == standing.leader ? true : nil }
         }
         let replicator = try Replicator(opened.replica, time: opened.time, parts)
@@ -113,6 +126,15 @@ final class ClusterSide: NodeSide {
         requests.withLock { $0 = Requests(desk: desk, forwarder: forwarder) }
     }
 
+    private static func setAside(_ directory: DataDirectory, _ end: Replicator.End, _ logger: Logger) {
+        do {
+            try directory.beginSettingAside()
+            logger.error("\(end): at its next start it sets that directory aside, and begins anew")
+        } catch {
+            logger.error("\(end); \(error)")
+        }
+    }
+
     /// Who leads, as it was told last.
     private struct Changes: Sendable {
         var standing: Replicator.Standing?
@@ -120,20 +142,29 @@ final class ClusterSide: NodeSide {
         var count = 0
         private var leader: (instance: String, term: UInt64) = ("", 0)
 
-        /// - Returns: Whether requests may go another way now.
-        mutating func take(_ new: Replicator.Standing) -> Bool {
+        struct Change {
+            /// Requests may go another way now.
+            var isLeaderChange = true
+            var lacksMembers: Bool
+            /// Whoever is missed since now.
+            var missed: [String]?
+        }
+
+        mutating func take(_ new: Replicator.Standing) -> Change {
             if let instance = new.leader, new.term >= leader.term, (instance, new.term) != leader {
                 leader = (instance, new.term)
                 count += 1
             }
             guard let old = standing else {
                 standing = new
-                return true
+                return Change(lacksMembers: new.lacksMembers, missed: new.missed)
             }
             // Told late.
-            if new.term < old.term { return true }
+            if new.term < old.term { return Change(lacksMembers: old.lacksMembers) }
             standing = new
-            return (old.leader, old.term, old.isServing) != (new.leader, new.term, new.isServing)
+            return Change(
+                isLeaderChange: (old.leader, old.term, old.isServing) != (new.leader, new.term, new.isServing),
+                lacksMembers: new.lacksMembers, missed: old.missed == nil ? new.missed : nil)
         }
     }
 
@@ -186,6 +217,9 @@ final class ClusterSide: NodeSide {
     func propose(
         _ kind: ProposalKind, from requester: Requester?, mayBlock: Bool, completion: @escaping Proposal.Completion
     ) {
+        guard !isReadOnly || kind.isTakenByReaders else {
+            return completion(.failure(DatabaseError(.readOnly, "this node takes no writes (peer.read_only)")))
+        }
         forwarder.propose(kind, from: requester, completion: completion)
     }
 

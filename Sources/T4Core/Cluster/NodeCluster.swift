@@ -40,6 +40,10 @@ package struct NodeCluster: Sendable {
     package var electionTimeout = Duration.milliseconds(1_500)
     package var leadershipTTL = Duration.seconds(5)
     package var recordInterval = Duration.milliseconds(500)
+    /// Writes are refused while fewer nodes are in sync.
+    package var inSyncMin = 1
+    /// This node follows and never leads, nothing waits for it, and it takes no writes. Not the same on all nodes.
+    package var isReadOnly = false
     /// How often a follower looks whether a checkpoint covers segments of its log.
     package var pruneInterval = Duration.seconds(60)
     /// Of the time that a request waits for a leader, or for its answer: the rest is twice `electionTimeout`, as in etcd.

@@ -1,7 +1,7 @@
 import T4Protocols
 
-/// Sends what a replica says, in order, with the entries that it names: on a thread of its own, for they may have to be read
-/// from disk.
+/// Sends what a replica says, in order, with the entries that it names. Whoever made it say something sends that too, but for
+/// entries that have to be read from disk: these are sent on a thread of its own.
 final class Outbox: Sendable {
     private enum Letter: Sendable {
         case message(ReplicaMessage, to: String)
@@ -10,6 +10,10 @@ final class Outbox: Sendable {
 
     private struct State {
         var letters: [Letter] = []
+        /// Somebody is sending: one at a time, so that the order stays.
+        var isSending = false
+        /// The first letter needs the thread.
+        var needsThread = false
         var isStopping = false
     }
 
@@ -28,39 +32,93 @@ final class Outbox: Sendable {
 
     func greet(_ address: String, _ message: ReplicaMessage) { add(.greeting(message, address: address)) }
 
-    private func add(_ letter: Letter) {
-        state.withLock { $0.letters.append(letter) }
-        state.signal()
+    /// Its turn comes with `sendRecent`.
+    private func add(_ letter: Letter) { state.withLock { $0.letters.append(letter) } }
+
+    /// Sends on the calling thread, without reading from disk; wakes the thread for what is left. Nothing where another thread is
+    /// sending, which goes on with what was added.
+    func sendRecent() {
+        while let letter = takeHere() {
+            if sendRecent(letter) {
+                let isAwaited = state.withLock { state in
+                    state.isSending = false
+                    return state.isStopping
+                }
+                if isAwaited { state.broadcast() }
+            } else {
+                state.withLock { state in
+                    state.letters.insert(letter, at: 0)
+                    (state.isSending, state.needsThread) = (false, true)
+                }
+                return state.broadcast()
+            }
+        }
+    }
+
+    private func takeHere() -> Letter? {
+        state.withLock { state in
+            guard !state.isSending, !state.needsThread, !state.letters.isEmpty else { return nil }
+            state.isSending = true
+            return state.letters.removeFirst()
+        }
     }
 
     /// Sends until `stop`, and what is there by then.
     func run(onFailure: (LogError) -> Void) {
-        while let letters = take() {
-            for letter in letters {
-                switch letter {
-                case .greeting(let message, let address): transport.greet(address, message)
-                case .message(let message, let instance):
-                    do throws(LogError) {
-                        try send(message, instance)
-                    } catch {
-                        onFailure(error)
-                    }
-                }
+        while let letter = take() {
+            do throws(LogError) {
+                try send(letter)
+            } catch {
+                onFailure(error)
             }
+            state.withLock { state in
+                state.isSending = false
+                if state.letters.isEmpty { state.needsThread = false }
+            }
+            state.broadcast()
         }
     }
 
     func stop() {
         state.withLock { $0.isStopping = true }
-        state.signal()
+        state.broadcast()
     }
 
-    private func take() -> [Letter]? {
+    private func take() -> Letter? {
         state.wait { state in
-            if state.letters.isEmpty { return state.isStopping ? .some(nil) : nil }
-            defer { state.letters = [] }
-            return state.letters
+            guard !state.isSending else { return nil }
+            guard state.needsThread || state.isStopping, !state.letters.isEmpty else {
+                return state.isStopping ? .some(nil) : nil
+            }
+            state.isSending = true
+            return state.letters.removeFirst()
         }
+    }
+
+    private func send(_ letter: Letter) throws(LogError) {
+        switch letter {
+        case .greeting(let message, let address): transport.greet(address, message)
+        case .message(let message, let instance): try send(message, instance)
+        }
+    }
+
+    /// - Returns: False where entries have to be read from disk; then nothing was sent.
+    private func sendRecent(_ letter: Letter) -> Bool {
+        guard case .message(let message, let instance) = letter, case .append(let append) = message.body,
+            append.count > 0
+        else {
+            if case .greeting(let message, let address) = letter { transport.greet(address, message) }
+            if case .message(let message, let instance) = letter {
+                transport.send(message, entries: [], to: instance)
+            }
+            return true
+        }
+        let first = append.previous.index + 1
+        guard let found = entries.recent(from: first, through: append.through, maxBytes: Outbox.readBytes) else {
+            return false
+        }
+        send(message, append, found, instance)
+        return true
     }
 
     private func send(_ message: ReplicaMessage, _ instance: String) throws(LogError) {
@@ -78,6 +136,12 @@ final class Outbox: Sendable {
             found += more
             bytes += more.reduce(0) { $0 + EntryRun.size($1) }
         }
+        send(message, append, found, instance)
+    }
+
+    private func send(
+        _ message: ReplicaMessage, _ append: ReplicaMessage.Append, _ found: [LogEntry], _ instance: String
+    ) {
         // A message of a leadership that is over: the log has become another one since.
         guard !found.isEmpty, EntryRun.terms(found) == append.entries.prefix(entries: found.count) else { return }
         var body = append

@@ -19,11 +19,19 @@ package final class Replicator: Sendable {
         /// The log, the engine or the end of the chain cannot be used any more.
         case failed(String)
 
+        /// Whether a node that is started again can take part.
+        package var endsWithANewStart: Bool {
+            switch self {
+            case .conflict, .restore: true
+            case .failed: false
+            }
+        }
+
         package var description: String {
             switch self {
             case .conflict(let index):
                 "this node has applied entry \(index), and the cluster has committed another one: its data directory belongs "
-                    + "to another history; move it away and start with an empty one"
+                    + "to another history"
             case .restore(let position):
                 "the log of this node ends before the oldest entry that the cluster keeps; a start fills it from the checkpoint "
                     + "at entry \(position.index)"
@@ -86,13 +94,19 @@ package final class Replicator: Sendable {
         package var record: LeaderRecord?
         /// Whether it takes writes.
         package var isServing: Bool
+        /// It leads, and fewer nodes are in sync than are to acknowledge writes.
+        package var lacksMembers: Bool
+        /// Instances of which one has to come back before anybody can lead; nil where that is not so.
+        package var missed: [String]?
 
-        init(_ replica: Replica) {
+        init(_ replica: Replica, _ now: Duration) {
             role = replica.role
             term = replica.term
             leader = replica.lead != nil ? replica.me : replica.leader
             record = replica.record
             isServing = replica.isServing
+            lacksMembers = replica.role == .leading && !replica.hasEnoughInSync
+            missed = replica.missed(now)
         }
     }
 
@@ -154,7 +168,7 @@ package final class Replicator: Sendable {
         self.parts = parts
         roles = try RoleThread(entries: parts.log.entries, engine: parts.engine, stage: parts.stage)
         outbox = Outbox(parts.log.entries, parts.transport)
-        state = Mutex(State(replica: replica, lastTime: time, standing: Standing(replica)))
+        state = Mutex(State(replica: replica, lastTime: time, standing: Standing(replica, parts.clock.now)))
         newestTerm.store(replica.term, ordering: .relaxed)
     }
 
@@ -225,7 +239,7 @@ package final class Replicator: Sendable {
     var isStopping: Bool { stopping.load(ordering: .acquiring) }
 
     /// How this node stands.
-    package var standing: Standing { state.withLock { Standing($0.replica) } }
+    package var standing: Standing { state.withLock { Standing($0.replica, parts.clock.now) } }
 
     /// Whether nobody else can lead at this moment, for this node leads in that term. Costs a look at the clock.
     package func hasLeadershipTime(in term: UInt64) -> Bool {
@@ -242,16 +256,17 @@ package final class Replicator: Sendable {
 
     // MARK: Events
 
-    /// Another node says something. Does not block.
+    /// Another node says something. What is to be done about it is under way when this returns, and what it makes this node say is
+    /// on its way too where that needs no disk.
     /// - Parameters:
     ///   - entries: Those that an append names.
     ///   - held: Let go of when they are on disk.
     package func receive(_ message: ReplicaMessage, entries: [LogEntry], held: (any Sendable)? = nil) {
-        post(.message(message), entries, held)
+        handle(.message(message), entries, held)
     }
 
-    /// A stream to another node is lost. Does not block.
-    package func disconnected(_ instance: String) { post(.disconnected(instance)) }
+    /// A stream to another node is lost.
+    package func disconnected(_ instance: String) { handle(.disconnected(instance)) }
 
     /// Everything up to there is uploaded.
     package func stored(through index: UInt64, term: UInt64) { post(.stored(through: index, term: term)) }
@@ -324,7 +339,7 @@ package final class Replicator: Sendable {
             // What was written while it was not needed is waited for now.
             effects.works.append { [roles] in roles.flush() }
         }
-        let standing = Standing(state.replica)
+        let standing = Standing(state.replica, parts.clock.now)
         if standing != state.standing {
             state.standing = standing
             effects.works.append { [parts] in parts.onChange(standing) }
@@ -336,6 +351,7 @@ package final class Replicator: Sendable {
     }
 
     func carryOut(_ effects: Effects) {
+        outbox.sendRecent()
         for work in effects.works { work() }
         for task in effects.tasks { run(task) }
         if effects.wakes { thread.withLock { $0 }?.wake() }

@@ -68,6 +68,15 @@ extension ProposalKind {
         }
     }
 
+    /// Goes to whoever leads also from a node that takes no writes: logins, and the alarm that its own engine is damaged.
+    var isTakenByReaders: Bool {
+        switch self {
+        case .auth(let request): request.isAboutTokens
+        case .raise: true
+        case .put, .deleteRange, .txn, .compact, .grant, .revoke, .disarm, .mirror: false
+        }
+    }
+
     /// Frees space or forgets, or is about the emergency itself, so that it is let through when the disk is nearly full.
     package var freesSpace: Bool {
         switch self {

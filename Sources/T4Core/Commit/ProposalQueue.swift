@@ -11,7 +11,7 @@ package final class ProposalQueue: Sendable {
 
     /// Who keeps proposals out for the time being.
     package enum Pauser: Hashable, Sendable {
-        case disk, store, leader
+        case disk, store, leader, members
     }
 
     private struct State {
@@ -27,7 +27,7 @@ package final class ProposalQueue: Sendable {
         /// Why nothing is taken for the time being.
         var paused: [Pauser: DatabaseError] = [:]
 
-        var refusal: DatabaseError? { closed ?? paused[.leader] ?? paused[.disk] ?? paused[.store] }
+        var refusal: DatabaseError? { closed ?? paused[.leader] ?? paused[.members] ?? paused[.disk] ?? paused[.store] }
     }
 
     private let state = Monitor(State())

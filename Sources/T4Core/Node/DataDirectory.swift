@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Glibc
 import T4Protocols
 
@@ -8,6 +9,8 @@ import T4Protocols
 /// database          whose it is, see `Identity`
 /// wal/              the log
 /// wal.aside-N/      a log that another node superseded
+/// aside             there while the whole directory is being set aside
+/// aside-1/          what was set aside, for it is another history than that of the cluster
 /// uploaded          an entry of the log that is in the store with everything before it
 /// engine/state      which generation is in use, and whether it was closed cleanly
 /// engine/N/         files of the engine
@@ -76,6 +79,7 @@ package final class DataDirectory: Sendable {
         try DurableFile.makeDirectory(path)
         let file = try DataDirectory.lock(path)
         do {
+            if try DurableFile.read(path + "/aside") != nil { try DataDirectory.finishSettingAside(path) }
             state = Monitor(State(lock: file, identity: try DataDirectory.readIdentity(path)))
             try DurableFile.makeDirectory(engine)
             try DurableFile.removeTree(tables)
@@ -117,6 +121,41 @@ package final class DataDirectory: Sendable {
         guard rename(wal, aside) == 0 else { throw DurableFile.Failure(call: "rename", path: wal, number: errno) }
         try DurableFile.syncDirectory(path)
         return aside
+    }
+
+    /// Decides that nothing here is used again: whoever locks the directory next finds it new, and everything in `aside-1`.
+    /// - Throws: Also where something was set aside before that is still there.
+    package func beginSettingAside() throws {
+        let aside = path + "/aside-1"
+        guard !DurableFile.isDirectory(aside) else {
+            throw Failure(
+                description: "a data directory that does not belong to the cluster's history is set aside, but \(aside) "
+                    + "is still there from another time: look whether it is needed, and remove it")
+        }
+        try DurableFile.write("format 1\n", to: path + "/aside")
+    }
+
+    /// Moves everything away, as often as that is cut off; the directory is locked.
+    private static func finishSettingAside(_ path: String) throws {
+        let aside = path + "/aside-1"
+        try DurableFile.makeDirectory(aside)
+        let files = try FileManager.default.contentsOfDirectory(atPath: path)
+        // The identity last: as long as it is there, so is the name under which the rest is known.
+        for name in files.filter({ isOwn($0) && $0 != "database" }) + ["database"] {
+            guard rename("\(path)/\(name)", "\(aside)/\(name)") == 0 || errno == ENOENT else {
+                throw DurableFile.Failure(call: "rename", path: "\(path)/\(name)", number: errno)
+            }
+        }
+        try DurableFile.syncDirectory(aside)
+        try DurableFile.syncDirectory(path)
+        guard unlink(path + "/aside") == 0 else {
+            throw DurableFile.Failure(call: "unlink", path: path + "/aside", number: errno)
+        }
+        try DurableFile.syncDirectory(path)
+    }
+
+    private static func isOwn(_ name: String) -> Bool {
+        ["database", "wal", "uploaded", "engine", "checkpoint.tmp"].contains(name) || name.hasPrefix("wal.aside-")
     }
 
     deinit { unlock() }

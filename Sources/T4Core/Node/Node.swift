@@ -272,6 +272,9 @@ public final class Node: Sendable {
     /// Whether it is one of the nodes of a cluster.
     package var isOneOfSeveral: Bool { configuration.cluster != nil }
 
+    /// Whether it only follows, and takes no writes.
+    package var isReadOnly: Bool { configuration.cluster?.isReadOnly ?? false }
+
     /// How often somebody took the lead since the start, as far as this node knows.
     package var leaderChanges: Int { side.leaderChanges }
 

@@ -61,9 +61,31 @@ struct NodeOpening {
         guard let link = try makeLink(store) else {
             throw StoreLink.Failure(description: "a cluster needs an object store, and none is configured")
         }
-        return try withDirectory(link) { directory, identity in
-            try openReplica(directory, identity, link, cluster)
+        var hasSetAside = false
+        while true {
+            do {
+                return try withDirectory(link) { directory, identity in
+                    do {
+                        return try openReplica(directory, identity, link, cluster)
+                    } catch let failure as ReplicaOpening.Failure {
+                        if case .conflict = failure, !hasSetAside { try setAside(directory, because: failure) }
+                        throw failure
+                    }
+                }
+            } catch ReplicaOpening.Failure.conflict where !hasSetAside {
+                hasSetAside = true
+            }
         }
+    }
+
+    /// What this node has applied was given up by the others: it begins anew, as another instance.
+    private func setAside(_ directory: DataDirectory, because reason: ReplicaOpening.Failure) throws {
+        try directory.beginSettingAside()
+        logger.error(
+            """
+            this node has applied what the cluster has given up or never committed: its directory is set aside, and the node begins \
+            anew
+            """, metadata: ["reason": "\(reason)", "aside": "\(directory.path)/aside-1"])
     }
 
     /// Locks the directory, and unlocks it again if the rest fails.
@@ -160,6 +182,8 @@ struct NodeOpening {
         settings.electionTimeout = cluster.electionTimeout
         settings.leadershipTTL = cluster.leadershipTTL
         settings.recordInterval = cluster.recordInterval
+        settings.inSyncMin = cluster.inSyncMin
+        settings.isReadOnly = cluster.isReadOnly
         var attempts = 0
         while true {
             do {
@@ -212,9 +236,22 @@ struct NodeOpening {
         }
     }
 
+    /// A node alone does not take part in elections: it would take the log away from a cluster that has not ended.
+    private func requireNoCluster(_ link: StoreLink, _ identity: DataDirectory.Identity) throws {
+        guard let object = try link.blocking.find(StoreLayout.election) else { return }
+        let record = try ElectionObject.record(object.bytes, key: StoreLayout.election)
+        if record.isResigned, record.storeComplete || record.inSyncSet == [identity.instance.description] { return }
+        let state = record.isResigned ? "has not everything in the store" : "was not ended in good order"
+        throw StoreLink.Failure(
+            description: "the database is that of a cluster, which \(record.nodeID) led last at \(record.address), in "
+                + "term \(record.term), and which \(state): start the node with --peer-listen, or do that with one of "
+                + "the cluster and stop it as the last one")
+    }
+
     private func open(
         _ directory: DataDirectory, _ identity: DataDirectory.Identity, _ link: StoreLink?
     ) throws -> OpenedNode {
+        if let link { try requireNoCluster(link, identity) }
         let home = makeHome(directory)
         let database = identity.database
         let recovered = try Recovery(

@@ -14,6 +14,8 @@ package struct ClusterMember: Hashable, Sendable {
     package var match: UInt64
     /// Whether commits wait for it.
     package var isInSync: Bool
+    /// It never leads, and commits never wait for it.
+    package var isReadOnly = false
 }
 
 extension Replica {
@@ -38,7 +40,7 @@ extension Replica {
                 else { return nil }
                 return ClusterMember(
                     instance: instance, name: peer.nodeID, address: peer.address, clientURLs: peer.clientURLs,
-                    match: peer.match, isInSync: inSync.contains(instance))
+                    match: peer.match, isInSync: inSync.contains(instance), isReadOnly: peer.isReadOnly)
             }
     }
 }

@@ -20,6 +20,8 @@ struct Peer: Sendable {
     var address = ""
     /// Where clients reach it.
     var clientURLs: [String] = []
+    /// Never in sync.
+    var isReadOnly = false
     /// When it made itself known.
     var since: Duration
     /// When the newest message was sent that it promised on; nil: there is no promise.

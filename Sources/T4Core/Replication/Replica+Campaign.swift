@@ -14,9 +14,10 @@ struct Swap: Sendable {
 extension Replica {
     /// When this node may take over from the leader that a record names; nil: not as things are.
     var campaignTime: Duration? {
+        guard !configuration.isReadOnly else { return nil }
         guard let record else { return max(promise.until, nextSwap) }
         // A later term was heard of: the record has to be read again.
-        guard record.term >= term else { return nil }
+        guard record.term >= term || term == unelectedTerm else { return nil }
         let patience = 1 << min(futileCampaigns, 3)
         let time: Duration
         if record.inSyncSet.contains(me) {
@@ -42,7 +43,7 @@ extension Replica {
         // Where nobody has ever led, this node may have led without a record: what it wrote is its own alone.
         let isComplete = record?.storeComplete ?? (configuration.durability != .local && log.last.index <= chainEnd)
         let next = LeaderRecord(
-            term: (record?.term ?? term) + 1, nodeID: configuration.nodeID, instanceID: me,
+            term: max(record?.term ?? 0, term) + 1, nodeID: configuration.nodeID, instanceID: me,
             address: configuration.address, inSyncSet: isMember ? record?.inSyncSet ?? [me] : [me],
             storeComplete: isComplete, sequence: 1, nonce: nonces.next())
         role = .candidate

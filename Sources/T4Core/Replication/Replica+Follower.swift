@@ -159,6 +159,14 @@ extension Replica {
         }
     }
 
+    /// The nodes that were in sync, where no other one may take over, nobody leads, and that is so for some time.
+    func missed(_ now: Duration) -> [String]? {
+        guard role == .follower, let record, !record.storeComplete, !record.inSyncSet.contains(me), !hearsLeader(now),
+            now >= max(recordSince, leaderHeard ?? recordSince) + configuration.leadershipTTL * 2
+        else { return nil }
+        return record.inSyncSet
+    }
+
     /// What a node does that leads nothing.
     mutating func follow(_ now: Duration) {
         guard role == .follower, !isStopping, attempt == 0, !hearsLeader(now) else { return }
@@ -178,7 +186,8 @@ extension Replica {
 
     private var hello: ReplicaMessage.Hello {
         ReplicaMessage.Hello(
-            nodeID: configuration.nodeID, address: configuration.address, last: log.last, clientURLs: clientURLs)
+            nodeID: configuration.nodeID, address: configuration.address, last: log.last, clientURLs: clientURLs,
+            isReadOnly: configuration.isReadOnly)
     }
 
     /// The leader is to know where clients reach this node.

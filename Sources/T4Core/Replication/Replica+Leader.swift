@@ -26,6 +26,9 @@ extension Replica {
     /// Everything that may be committed: what this leader committed, and all that it found when it took over.
     var mayBeCommitted: UInt64 { max(committed, lead?.taken ?? 0) }
 
+    /// Whether so many nodes acknowledge what is committed as are wanted.
+    var hasEnoughInSync: Bool { neededSet.count >= configuration.inSyncMin }
+
     mutating func propose(_ count: UInt64) {
         guard isServing, count > 0 else { return }
         actions.append(.append(from: LogPosition(term: term, index: log.last.index + 1)))
@@ -46,6 +49,7 @@ extension Replica {
         state.address = hello.address
         state.nodeID = hello.nodeID
         state.clientURLs = hello.clientURLs
+        state.isReadOnly = hello.isReadOnly
         state.streams = false
         state.isAsked = false
         state.readsChain = false
@@ -145,7 +149,7 @@ extension Replica {
 
     /// What every member has, and the chain where that is needed.
     mutating func advanceCommit(_ now: Duration) {
-        guard role == .leading, let lead else { return }
+        guard role == .leading, let lead, hasEnoughInSync else { return }
         var index = durable
         for member in neededSet where member != me { index = min(index, lead.peers[member]?.match ?? 0) }
         if needsChain { index = min(index, lead.stored) }
@@ -160,9 +164,10 @@ extension Replica {
         if let until = servesUntil, now < until { lead?.served = now }
     }
 
-    /// For some time this leader could not commit what there is, or answer reads: perhaps others see why.
+    /// For some time this leader could not commit what there is, or answer reads: perhaps others see why. That too few nodes are in
+    /// sync would be no different with another leader.
     private func isStuck(_ now: Duration) -> Bool {
-        guard let lead else { return false }
+        guard let lead, hasEnoughInSync else { return false }
         return now >= max(lead.since, min(lead.progressed, lead.served)) + configuration.leadershipTTL
     }
 

@@ -78,7 +78,8 @@ extension Replica {
 
     /// Whether a follower may be added: it has everything that may be committed, and a promise of it is there.
     private func isReady(_ peer: String, _ now: Duration) -> Bool {
-        guard let lead, let state = lead.peers[peer], !lead.record.inSyncSet.contains(peer) else { return false }
+        guard let lead, let state = lead.peers[peer], !state.isReadOnly, !lead.record.inSyncSet.contains(peer)
+        else { return false }
         guard state.match >= mayBeCommitted, let promised = state.promised, !isLost(peer, now) else { return false }
         return now < promised + configuration.followerPatience
     }

@@ -48,6 +48,8 @@ package struct Replica: Sendable {
     var recordRead: Duration?
     var isReadingRecord = false
     var nextRecordRead: Duration
+    /// A term of a node alone, which leads without an election: the record, read after it was found, knows nothing of it. 0: none.
+    let unelectedTerm: UInt64
     /// Everything up to here was in the chain when the node started.
     let chainEnd: UInt64
     /// The own swap whose outcome is not known.
@@ -104,7 +106,9 @@ package struct Replica: Sendable {
         self.record = record
         durable = log.last.index
         chainEnd = chain.log.last.index
-        term = max(log.last.term, chain.headerTerm, record?.term ?? 0)
+        let (written, elected) = (max(log.last.term, chain.headerTerm), record?.term ?? 0)
+        term = max(written, elected)
+        unelectedTerm = written > elected ? written : 0
         nextSwap = now
         recordSince = now
         nextRecordRead = now + configuration.recordInterval

@@ -26,6 +26,10 @@ package struct ReplicaConfiguration: Hashable, Sendable {
     package var clockDrift: Int64 = 100
     /// How often the record is read while no leader is heard.
     package var recordInterval = Duration.milliseconds(500)
+    /// Fewer nodes in sync than this commit nothing. 1 or more.
+    package var inSyncMin = 1
+    /// Follows and never leads; nothing waits for it.
+    package var isReadOnly = false
     /// Entries in one message.
     package var entriesPerMessage: UInt64 = 1024
     /// Entries sent and not acknowledged yet, for each follower.

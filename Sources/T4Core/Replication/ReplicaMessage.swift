@@ -35,6 +35,8 @@ package struct ReplicaMessage: Hashable, Sendable {
         package var last: LogPosition
         /// Where clients reach it.
         package var clientURLs: [String] = []
+        /// Never leads, and is never in sync.
+        package var isReadOnly = false
     }
 
     /// A leader hands over.

@@ -79,6 +79,13 @@ package final class LogEntries: Sendable {
         }
     }
 
+    /// Entries as `entries` gives them, where that needs no reading from disk: nil where it does.
+    func recent(from first: UInt64, through last: UInt64, maxBytes: Int) -> [LogEntry]? {
+        let plan = state.withLock { $0.plan(from: first, through: last, maxBytes: maxBytes) }
+        guard case .known(.entries(let entries)) = plan else { return nil }
+        return entries
+    }
+
     /// Whether there is a segment that `removeSegments` could remove.
     package var hasOlderSegments: Bool { state.withLock { $0.segments.count > 1 } }
 

@@ -1,4 +1,5 @@
 import Glibc
+import T4Protocols
 
 /// A thread that does a step of work whenever it is woken or a deadline has passed.
 ///
@@ -110,6 +111,7 @@ private final class Core: @unchecked Sendable {
     private static func main(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
         guard let argument else { return nil }
         let core = Unmanaged<Core>.fromOpaque(argument).takeRetainedValue()
+        SystemThread.setName(core.name)
         core.run()
         return nil
     }

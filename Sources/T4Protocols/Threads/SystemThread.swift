@@ -47,8 +47,8 @@ package final class SystemThread: @unchecked Sendable {
         pthread_join(handle, nil)
     }
 
-    /// glibc's call for it needs a feature macro that Swift does not set; the kernel takes the name from this file.
-    private static func setName(_ name: String) {
+    /// Names the calling thread, for debuggers and ps: 15 bytes are kept. glibc's call for it needs a feature macro that Swift does not set; the kernel takes the name from this file.
+    package static func setName(_ name: String) {
         let file = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
         guard file >= 0 else { return }
         let bytes = Array(name.utf8.prefix(15))

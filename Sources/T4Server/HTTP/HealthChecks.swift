@@ -36,7 +36,7 @@ final class HealthChecks: Sendable {
         node.statistics.hasFailed ? EtcdErrors.stopped.message : read(node)
     }
 
-    // No node is a learner: whoever is not in sync votes for nobody.
+    // Nobody is kept away as a learner: a node that takes no writes answers every read.
     private static let checks = [
         // T4's: whether the node has started, and whether it leads.
         "/healthz": [

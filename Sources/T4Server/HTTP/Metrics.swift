@@ -48,7 +48,8 @@ final class Metrics: Sendable {
             "etcd_server_is_leader", .gauge, "Whether or not this member is a leader. 1 if is, 0 otherwise.",
             leads ? 1 : 0)
         text.add(
-            "etcd_server_is_learner", .gauge, "Whether or not this member is a learner. 1 if is, 0 otherwise.", 0)
+            "etcd_server_is_learner", .gauge, "Whether or not this member is a learner. 1 if is, 0 otherwise.",
+            node.isReadOnly ? 1 : 0)
         text.add(
             "etcd_server_leader_changes_seen_total", .counter, "Leader changes since the start.", node.leaderChanges)
         text.add(

@@ -28,6 +28,11 @@ final class PeerClients: Sendable {
 
     init(_ configuration: PeerConfiguration) { self.configuration = configuration }
 
+    /// The connection to an address, where there is one.
+    func connected(to address: String) -> RPCClient? {
+        state.withLock { state in state.connected[address].flatMap { $0.isConnected ? $0 : nil } }
+    }
+
     /// The connection to an address, a new one where there is none or it is lost.
     func client(for address: String) async throws(Unreachable) -> RPCClient {
         let step = state.withLock { state -> Step in

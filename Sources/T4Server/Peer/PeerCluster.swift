@@ -62,13 +62,7 @@ package struct PeerCluster: Sendable {
             _ instance: String, _ request: [UInt8], timeout: Duration,
             answer: @escaping @Sendable (Result<[UInt8], PeerCallError>) -> Void
         ) {
-            Task { [transport] in
-                do throws(PeerCallError) {
-                    answer(.success(try await transport.ask(request, of: instance, timeout: timeout)))
-                } catch {
-                    answer(.failure(error))
-                }
-            }
+            transport.ask(request, of: instance, timeout: timeout, answer: answer)
         }
     }
 

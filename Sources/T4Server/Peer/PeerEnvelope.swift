@@ -25,8 +25,7 @@ struct PeerEnvelope: Hashable, Sendable {
     }
 
     init(_ bytes: [UInt8], seed: PeerSeed) throws(PeerCodingError) {
-        var reader = try PeerReader(bytes, seed: seed)
-        guard reader.rest.isEmpty else { throw .tooLong(reader.rest.count) }
+        var reader = try PeerReader.whole(bytes, seed: seed)
         let version: UInt32 = try reader.number()
         guard version == PeerIdentity.version else { throw .unknown(field: "version", UInt64(version)) }
         target = try reader.text()
@@ -55,8 +54,7 @@ struct PeerEnvelope: Hashable, Sendable {
     static func readAnswer(
         _ bytes: [UInt8], seed: PeerSeed
     ) throws(PeerCodingError) -> Result<[UInt8], PeerCallError> {
-        var reader = try PeerReader(bytes, seed: seed)
-        guard reader.rest.isEmpty else { throw .tooLong(reader.rest.count) }
+        var reader = try PeerReader.whole(bytes, seed: seed)
         guard try reader.flag("answer") else { return .success(reader.remainder()) }
         let code: UInt32 = try reader.number()
         let text = try reader.text()

@@ -27,26 +27,29 @@ struct PeerQuestions: Sendable {
         }
     }
 
-    /// Asks.
+    /// Asks; `answer` comes once, on the client's event loop or before this returns.
     static func ask(
-        _ client: RPCClient, _ message: [UInt8], seed: PeerSeed, timeout: Duration
-    ) async throws(PeerCallError) -> [UInt8] {
-        let answer: [UInt8]
-        do throws(RPCStatus) {
-            answer = try await client.unary(PeerTransport.question, message, timeout: timeout)
-        } catch {
-            switch error.code {
-            // From before the question has come to somebody who answers it.
-            case .failedPrecondition, .unimplemented: throw .notSent(error.message)
-            default: throw .outcomeUnknown(error.description)
+        _ client: RPCClient, _ message: [UInt8], seed: PeerSeed, timeout: Duration,
+        answer: @escaping @Sendable (Result<[UInt8], PeerCallError>) -> Void
+    ) {
+        client.start(client.method(PeerTransport.question), message, timeout: timeout) { result in
+            do throws(RPCStatus) {
+                answer(read(try result.get(), seed: seed))
+            } catch {
+                switch error.code {
+                // From before the question has come to somebody who answers it.
+                case .failedPrecondition, .unimplemented: answer(.failure(.notSent(error.message)))
+                default: answer(.failure(.outcomeUnknown(error.description)))
+                }
             }
         }
-        let outcome: Result<[UInt8], PeerCallError>
+    }
+
+    private static func read(_ answer: [UInt8], seed: PeerSeed) -> Result<[UInt8], PeerCallError> {
         do throws(PeerCodingError) {
-            outcome = try PeerEnvelope.readAnswer(answer, seed: seed)
+            return try PeerEnvelope.readAnswer(answer, seed: seed)
         } catch {
-            throw .outcomeUnknown("the answer cannot be read: \(error)")
+            return .failure(.outcomeUnknown("the answer cannot be read: \(error)"))
         }
-        return try outcome.get()
     }
 }

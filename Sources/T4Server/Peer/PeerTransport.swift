@@ -133,26 +133,44 @@ package final class PeerTransport: Sendable {
 
     /// Asks an instance; what the bytes mean is the callers' business.
     /// - Parameter timeout: After it the outcome is unknown.
-    /// - Throws: `.notSent`, `.tooLarge`: the question has not reached the other node's delegate and never will. `.outcomeUnknown`: the answer
-    ///   was lost or none came in time. `.refused`: the other node does not answer.
+    /// - Parameter answer: Called once, from any thread, perhaps before this returns. `.notSent`, `.tooLarge`: the question has not
+    ///   reached the other node's delegate and never will. `.outcomeUnknown`: the answer was lost or none came in time. `.refused`: the
+    ///   other node does not answer.
+    package func ask(
+        _ request: [UInt8], of instance: String, timeout: Duration,
+        answer: @escaping @Sendable (Result<[UInt8], PeerCallError>) -> Void
+    ) {
+        guard let own = hub.own else { return answer(.failure(.notSent("the node stops"))) }
+        guard let address = hub.address(of: instance) else {
+            return answer(.failure(.notSent("instance \(instance) is not connected")))
+        }
+        let envelope = PeerEnvelope(target: instance, sender: own.instanceID, request: request)
+        let (seed, limit) = (hub.seed, hub.configuration.messageBytesMax)
+        let message = envelope.encoded(seed: seed)
+        guard message.count <= limit else {
+            return answer(.failure(.tooLarge("the request has \(message.count) bytes, more than \(limit)")))
+        }
+        if let client = clients.connected(to: address) {
+            return PeerQuestions.ask(client, message, seed: seed, timeout: timeout, answer: answer)
+        }
+        Task { [clients] in
+            do throws(PeerClients.Unreachable) {
+                let client = try await clients.client(for: address)
+                PeerQuestions.ask(client, message, seed: seed, timeout: timeout, answer: answer)
+            } catch {
+                answer(.failure(.notSent("\(error)")))
+            }
+        }
+    }
+
+    /// As the other `ask`.
     package func ask(
         _ request: [UInt8], of instance: String, timeout: Duration
     ) async throws(PeerCallError) -> [UInt8] {
-        guard let own = hub.own else { throw .notSent("the node stops") }
-        guard let address = hub.address(of: instance) else { throw .notSent("instance \(instance) is not connected") }
-        let envelope = PeerEnvelope(target: instance, sender: own.instanceID, request: request)
-        let message = envelope.encoded(seed: hub.seed)
-        let limit = hub.configuration.messageBytesMax
-        guard message.count <= limit else {
-            throw .tooLarge("the request has \(message.count) bytes, more than \(limit)")
+        let result = await withCheckedContinuation { continuation in
+            ask(request, of: instance, timeout: timeout) { continuation.resume(returning: $0) }
         }
-        let client: RPCClient
-        do throws(PeerClients.Unreachable) {
-            client = try await clients.client(for: address)
-        } catch {
-            throw .notSent("\(error)")
-        }
-        return try await PeerQuestions.ask(client, message, seed: hub.seed, timeout: timeout)
+        return try result.get()
     }
 
     // MARK: The end

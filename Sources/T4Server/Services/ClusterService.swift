@@ -91,6 +91,7 @@ extension ServiceContext {
             $0.name = member.name
             $0.peerUrls = member.address.isEmpty ? [] : ["\(settings.peerScheme)://\(member.address)"]
             $0.clientUrls = $0.id == node.memberID ? advertised.urls.withLock { $0 } : member.clientURLs
+            $0.isLearner = member.isReadOnly
         }
     }
 }

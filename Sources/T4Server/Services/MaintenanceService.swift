@@ -36,6 +36,7 @@ struct MaintenanceService: Sendable {
             answer.raftTerm = node.term
             answer.raftAppliedIndex = node.published.appliedIndex
             answer.raftIndex = max(node.statistics.committedIndex, answer.raftAppliedIndex)
+            answer.isLearner = node.isReadOnly
             answer.storageVersion = SnapshotFile.storageVersion
             answer.errors = try context.node.alarms().map(\.text)
             call.respond(try answer.encoded())

@@ -208,6 +208,48 @@ import Testing
         }
     }
 
+    /// A node alone has gone on under a term that no election gave: the record that is there is the one to replace, by a later term.
+    @Test func theTermOfANodeAloneKeepsNobodyFromCampaigning() throws {
+        let old = record(term: 1, leader: "b", set: ["b"], complete: true)
+        var replica = replica(log((1, 3), (4, 1)), old)
+        #expect(replica.term == 4)
+        let won = swap(in: replica.handle(.tick, at: Self.second * 6))
+        #expect(won?.term == 5)
+        // One that is heard of later belongs to somebody who was elected: the record has to be read again.
+        var other = self.replica(log((1, 3), (4, 1)), old)
+        _ = other.handle(append(6, from: "c", previous: .zero, at: .zero), at: .zero)
+        #expect(swap(in: other.handle(.tick, at: Self.second * 60)) == nil)
+    }
+
+    /// So many have to acknowledge what is committed, whoever may take over.
+    @Test func fewerThanWantedCommitNothing() throws {
+        var configuration = ReplicaConfiguration(
+            nodeID: "a", instanceID: "a", address: "at-a", durability: .replicated, seed: 1)
+        configuration.inSyncMin = 2
+        let start = record(term: 1, leader: "a", set: ["a"], complete: true)
+        var replica = Replica(
+            configuration, log: log((1, 3)), chain: ChainView(log: log((1, 1)), headerTerm: 1), committed: 1,
+            record: start, now: .zero)
+        let now = try lead(&replica, chain: chain)
+        let end = replica.log.last.index
+        _ = replica.handle(.fsynced(through: end, cuts: replica.cuts), at: now)
+        _ = replica.handle(.stored(through: end, term: replica.term), at: now)
+        #expect(replica.committed < end && !replica.isServing)
+    }
+
+    /// It leads nothing, whatever the record says.
+    @Test func whoeverOnlyReadsNeverCampaigns() {
+        var configuration = ReplicaConfiguration(
+            nodeID: "a", instanceID: "a", address: "at-a", durability: .replicated, seed: 1)
+        configuration.isReadOnly = true
+        for set in [["b"], ["a", "b"]] {
+            var replica = Replica(
+                configuration, log: log((1, 3)), chain: ChainView(log: log((1, 1)), headerTerm: 1), committed: 1,
+                record: record(term: 1, leader: "b", set: set, complete: true), now: .zero)
+            #expect(swap(in: replica.handle(.tick, at: Self.second * 60)) == nil)
+        }
+    }
+
     /// Both have committed entry 2, which is not the same.
     @Test func twoHistoriesAreAConflict() {
         var replica = replica(log((1, 3)), record(term: 1, leader: "b", set: ["a", "b"]))

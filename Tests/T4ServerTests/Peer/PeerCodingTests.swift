@@ -179,9 +179,13 @@ import Testing
 
         let hello = ReplicaMessage(
             sender: "i", term: 5,
-            body: .hello(.init(nodeID: "né", address: "h:2", last: LogPosition(term: 4, index: 6), clientURLs: ["u"])))
+            body: .hello(
+                .init(
+                    nodeID: "né", address: "h:2", last: LogPosition(term: 4, index: 6), clientURLs: ["u"],
+                    isReadOnly: true)))
         let bytes =
             [1] + little(5, 8) + text("né") + text("h:2") + little(4, 8) + little(6, 8) + little(1, 4) + text("u")
+            + [1]
         #expect(PeerMessage(hello).encoded(seed: Self.seed) == piece(bytes, behind: id))
 
         let entry = LogEntry(

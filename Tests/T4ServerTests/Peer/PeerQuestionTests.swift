@@ -85,8 +85,12 @@ import Testing
             for (target, seed) in seeds {
                 let message = PeerEnvelope(target: target, sender: "a", request: []).encoded(seed: seed)
                 let error = await failure { () throws(PeerCallError) in
-                    try await PeerQuestions.ask(
-                        client, message, seed: seed, timeout: Self.forever)
+                    let result = await withCheckedContinuation { continuation in
+                        PeerQuestions.ask(client, message, seed: seed, timeout: Self.forever) {
+                            continuation.resume(returning: $0)
+                        }
+                    }
+                    return try result.get()
                 }
                 #expect(isNotSent(error), "\(error as Any)")
             }

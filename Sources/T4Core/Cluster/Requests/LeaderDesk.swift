@@ -53,7 +53,7 @@ final class LeaderDesk: Sendable {
     }
 
     private func reply(_ query: LeaderQuery) -> LeaderReply {
-        query == .members ? .members(replicator.members ?? []) : leases.reply(to: query)
+        leases.reply(to: query, members: replicator.members ?? [])
     }
 
     /// Another node asks.
@@ -85,10 +85,12 @@ final class LeaderDesk: Sendable {
 }
 
 extension LeaseKeeper {
-    /// What a leader answers about leases.
-    func reply(to query: LeaderQuery) -> LeaderReply {
+    /// What a leader answers.
+    /// - Parameter members: Who belongs to its cluster; nobody where it is alone.
+    func reply(to query: LeaderQuery, members: @autoclosure () -> [ClusterMember]) -> LeaderReply {
         switch query {
-        case .index, .members: .index
+        case .index: .index
+        case .members: .members(members())
         case .renew(let lease): .renewed(renew(lease))
         case .timeToLive(let lease):
             .timeToLive(timeToLive(lease).map { LeaseTime(remaining: $0.remaining, granted: $0.granted) })

@@ -69,8 +69,7 @@ package enum LeaderRequest: Sendable {
     }
 
     init(_ bytes: [UInt8], _ seed: PeerSeed) throws(PeerCodingError) {
-        var reader = try PeerReader(bytes, seed: seed)
-        guard reader.rest.isEmpty else { throw .tooLong(reader.rest.count) }
+        var reader = try PeerReader.whole(bytes, seed: seed)
         let kind: UInt8 = try reader.number()
         switch kind {
         case 1:
@@ -140,8 +139,7 @@ package enum LeaderAnswer: Sendable {
     }
 
     init(_ bytes: [UInt8], _ seed: PeerSeed) throws(PeerCodingError) {
-        var reader = try PeerReader(bytes, seed: seed)
-        guard reader.rest.isEmpty else { throw .tooLong(reader.rest.count) }
+        var reader = try PeerReader.whole(bytes, seed: seed)
         let kind: UInt8 = try reader.number()
         switch kind {
         case 1:
@@ -165,6 +163,7 @@ extension PeerWriter {
         put(all: member.clientURLs) { $0.put($1) }
         put(member.match)
         put(member.isInSync)
+        put(member.isReadOnly)
     }
 }
 
@@ -173,7 +172,7 @@ extension PeerReader {
         ClusterMember(
             instance: try text(), name: try text(), address: try text(),
             clientURLs: try all { (reader) throws(PeerCodingError) in try reader.text() }, match: try number(),
-            isInSync: try flag("in_sync"))
+            isInSync: try flag("in_sync"), isReadOnly: try flag("read_only"))
     }
 
     fileprivate mutating func reply() throws(PeerCodingError) -> LeaderReply {

@@ -1,68 +1,56 @@
 // The form in which proposals travel to the leader; docs/formats.md, "Between nodes", describes every byte.
 // Version 1: the first.
 
+private enum Kind: UInt8 {
+    case put = 1
+    case deleteRange, txn, compact, grant, revoke, raise, disarm, auth
+}
+
+private enum TargetKind: UInt8 {
+    case version, create, mod, value, lease
+}
+
+private enum OperationKind: UInt8 {
+    case empty, range, put, deleteRange, txn
+}
+
 extension PeerWriter {
-    /// Adds bytes behind their number (4).
-    mutating func put(counted bytes: [UInt8]) {
-        put(UInt32(bytes.count))
-        put(raw: bytes)
-    }
-
-    mutating func put(_ flag: Bool) { put(UInt8(flag ? 1 : 0)) }
-
-    /// Adds the number of values (4) and each of them.
-    mutating func put<Value>(all values: [Value], _ body: (inout PeerWriter, Value) -> Void) {
-        put(UInt32(values.count))
-        for value in values { body(&self, value) }
-    }
-
-    /// Adds whether there is a value, and the value.
-    mutating func put<Value>(optional value: Value?, _ body: (inout PeerWriter, Value) -> Void) {
-        put(value != nil)
-        if let value { body(&self, value) }
-    }
-
-    // MARK: Proposals
-
-    private enum Kind: UInt8 {
-        case put = 1
-        case deleteRange, txn, compact, grant, revoke, raise, disarm, auth
-    }
-
     /// Adds what is proposed.
     mutating func put(_ kind: ProposalKind) {
         switch kind {
         case .put(let request):
-            put(Kind.put.rawValue)
+            begin(.put)
             put(request)
         case .deleteRange(let request):
-            put(Kind.deleteRange.rawValue)
+            begin(.deleteRange)
             put(request)
         case .txn(let request):
-            put(Kind.txn.rawValue)
+            begin(.txn)
             put(request)
         case .compact(let revision):
-            put(Kind.compact.rawValue)
+            begin(.compact)
             put(revision)
         case .grant(let lease):
-            put(Kind.grant.rawValue)
+            begin(.grant)
             put(lease.id)
             put(lease.ttl)
         case .revoke(let lease):
-            put(Kind.revoke.rawValue)
+            begin(.revoke)
             put(lease)
         case .raise(let alarm):
-            put(Kind.raise.rawValue)
+            begin(.raise)
             put(alarm)
         case .disarm(let alarm):
-            put(Kind.disarm.rawValue)
+            begin(.disarm)
             put(alarm)
         case .auth(let request):
-            put(Kind.auth.rawValue)
+            begin(.auth)
             put(request)
         case .mirror: preconditionFailure("whoever follows another database is alone")
         }
     }
+
+    private mutating func begin(_ kind: Kind) { put(kind.rawValue) }
 
     /// Adds who asks.
     mutating func put(_ requester: Requester) {
@@ -112,35 +100,35 @@ extension PeerWriter {
         put(counted: compare.rangeEnd)
         put(compare.result.rawValue)
         switch compare.target {
-        case .version(let value): put(target: 0, value)
-        case .create(let value): put(target: 1, value)
-        case .mod(let value): put(target: 2, value)
-        case .lease(let value): put(target: 4, value)
+        case .version(let value): put(target: .version, value)
+        case .create(let value): put(target: .create, value)
+        case .mod(let value): put(target: .mod, value)
+        case .lease(let value): put(target: .lease, value)
         case .value(let bytes):
-            put(UInt8(3))
+            put(TargetKind.value.rawValue)
             put(counted: bytes)
         }
     }
 
-    private mutating func put(target: UInt8, _ value: Int64) {
-        put(target)
+    private mutating func put(target: TargetKind, _ value: Int64) {
+        put(target.rawValue)
         put(value)
     }
 
     private mutating func put(_ operation: RequestOperation) {
         switch operation {
-        case .empty: put(UInt8(0))
+        case .empty: put(OperationKind.empty.rawValue)
         case .range(let request):
-            put(UInt8(1))
+            put(OperationKind.range.rawValue)
             put(request)
         case .put(let request):
-            put(UInt8(2))
+            put(OperationKind.put.rawValue)
             put(request)
         case .deleteRange(let request):
-            put(UInt8(3))
+            put(OperationKind.deleteRange.rawValue)
             put(request)
         case .txn(let request):
-            put(UInt8(4))
+            put(OperationKind.txn.rawValue)
             put(request)
         }
     }
@@ -152,55 +140,22 @@ extension PeerWriter {
 }
 
 extension PeerReader {
-    /// Takes bytes that stand behind their number.
-    mutating func counted() throws(PeerCodingError) -> [UInt8] { try raw(Int(number(UInt32.self))) }
-
-    /// Takes so many values as a number in front of them says.
-    mutating func all<Value>(
-        _ body: (inout PeerReader) throws(PeerCodingError) -> Value
-    ) throws(PeerCodingError) -> [Value] {
-        let count: UInt32 = try number()
-        var values: [Value] = []
-        for _ in 0..<count { values.append(try body(&self)) }
-        return values
-    }
-
-    /// Takes a value that may be missing.
-    mutating func optional<Value>(
-        _ field: String, _ body: (inout PeerReader) throws(PeerCodingError) -> Value
-    ) throws(PeerCodingError) -> Value? {
-        try flag(field) ? try body(&self) : nil
-    }
-
-    /// Takes a value that has a number.
-    mutating func choice<Choice: RawRepresentable>(_ field: String) throws(PeerCodingError) -> Choice
-    where Choice.RawValue: FixedWidthInteger & BitwiseCopyable {
-        let value: Choice.RawValue = try number()
-        guard let choice = Choice(rawValue: value) else {
-            throw .unknown(field: field, UInt64(truncatingIfNeeded: value))
-        }
-        return choice
-    }
-
-    // MARK: Proposals
-
     /// Transactions within transactions that are taken: more than any request has that was let in.
     private static let depthMax = 128
 
     /// Takes what is proposed.
     mutating func proposal() throws(PeerCodingError) -> ProposalKind {
-        let kind: UInt8 = try number()
+        let kind: Kind = try choice("proposal")
         switch kind {
-        case 1: return .put(try putRequest())
-        case 2: return .deleteRange(try deleteRangeRequest())
-        case 3: return .txn(try txnRequest(depth: 0))
-        case 4: return .compact(try number())
-        case 5: return .grant(LeaseRecord(id: try number(), ttl: try number()))
-        case 6: return .revoke(lease: try number())
-        case 7: return .raise(try alarm())
-        case 8: return .disarm(try alarm())
-        case 9: return .auth(try authRequest())
-        default: throw .unknown(field: "proposal", UInt64(kind))
+        case .put: return .put(try putRequest())
+        case .deleteRange: return .deleteRange(try deleteRangeRequest())
+        case .txn: return .txn(try txnRequest(depth: 0))
+        case .compact: return .compact(try number())
+        case .grant: return .grant(LeaseRecord(id: try number(), ttl: try number()))
+        case .revoke: return .revoke(lease: try number())
+        case .raise: return .raise(try alarm())
+        case .disarm: return .disarm(try alarm())
+        case .auth: return .auth(try authRequest())
         }
     }
 
@@ -241,28 +196,26 @@ extension PeerReader {
     private mutating func compare() throws(PeerCodingError) -> Compare {
         let (key, end) = (try counted(), try counted())
         let result: Compare.Result = try choice("comparison")
-        let kind: UInt8 = try number()
+        let kind: TargetKind = try choice("target")
         let target: Compare.Target
         switch kind {
-        case 0: target = .version(try number())
-        case 1: target = .create(try number())
-        case 2: target = .mod(try number())
-        case 3: target = .value(try counted())
-        case 4: target = .lease(try number())
-        default: throw .unknown(field: "target", UInt64(kind))
+        case .version: target = .version(try number())
+        case .create: target = .create(try number())
+        case .mod: target = .mod(try number())
+        case .value: target = .value(try counted())
+        case .lease: target = .lease(try number())
         }
         return Compare(key: key, rangeEnd: end, result: result, target: target)
     }
 
     private mutating func operation(depth: Int) throws(PeerCodingError) -> RequestOperation {
-        let kind: UInt8 = try number()
+        let kind: OperationKind = try choice("operation")
         switch kind {
-        case 0: return .empty
-        case 1: return .range(try rangeRequest())
-        case 2: return .put(try putRequest())
-        case 3: return .deleteRange(try deleteRangeRequest())
-        case 4: return .txn(try txnRequest(depth: depth + 1))
-        default: throw .unknown(field: "operation", UInt64(kind))
+        case .empty: return .empty
+        case .range: return .range(try rangeRequest())
+        case .put: return .put(try putRequest())
+        case .deleteRange: return .deleteRange(try deleteRangeRequest())
+        case .txn: return .txn(try txnRequest(depth: depth + 1))
         }
     }
 

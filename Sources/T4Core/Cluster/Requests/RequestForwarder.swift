@@ -72,6 +72,10 @@ final class RequestForwarder: Sendable {
     private let thread = Mutex<SignalledThread?>(nil)
     /// The thread waits until it is woken.
     private let isIdle = Atomic(true)
+    /// Something was asked since the thread looked last.
+    private let wasBusy = Atomic(false)
+    /// So long after the last question the thread waits until it is woken: before that nobody has to wake it for each.
+    private static let patience = Duration.seconds(1)
     /// Between two attempts.
     private static let pause = Duration.milliseconds(50)
     private static let nobody = DatabaseError(.noLeader, "nobody leads the cluster, as far as this node can tell")
@@ -114,7 +118,10 @@ final class RequestForwarder: Sendable {
     private func wake() { thread.withLock { $0 }?.wake() }
 
     /// Sees to it that the thread looks at the time: deadlines come in their order, so that one that waits need not be woken.
-    private func awake() { if isIdle.exchange(false, ordering: .acquiringAndReleasing) { wake() } }
+    private func awake() {
+        wasBusy.store(true, ordering: .relaxed)
+        if isIdle.exchange(false, ordering: .acquiringAndReleasing) { wake() }
+    }
 
     // MARK: Proposals
 
@@ -359,8 +366,10 @@ final class RequestForwarder: Sendable {
             if let expiry { times.append(expiry) }
             return times.min()
         }
-        guard let next else { return .whenWoken }
+        let isBusy = wasBusy.exchange(false, ordering: .relaxed)
+        guard isBusy || next != nil else { return .whenWoken }
         isIdle.store(false, ordering: .releasing)
-        return .after(max(next - now, .milliseconds(1)))
+        let wait = next.map { max($0 - now, .milliseconds(1)) } ?? RequestForwarder.patience
+        return .after(isBusy ? min(wait, RequestForwarder.patience) : wait)
     }
 }

@@ -78,21 +78,19 @@ package struct PeerMessage: Hashable, Sendable {
             writer.put(hello.address)
             writer.put(hello.last)
             writer.put(all: hello.clientURLs) { $0.put($1) }
+            writer.put(hello.isReadOnly)
         case .append(let append):
             begin(.append, &writer)
             writer.put(append.previous)
             writer.put(append.committed)
-            writer.put(UInt8(append.sentAt == nil ? 0 : 1))
-            if let sentAt = append.sentAt { writer.put(sentAt) }
-            writer.put(UInt8(append.isStuck ? 1 : 0))
+            writer.put(optional: append.sentAt) { $0.put($1) }
+            writer.put(append.isStuck)
             writer.put(UInt32(entries.count))
         case .answer(let answer):
             begin(.answer, &writer)
             writer.put(answer.durable)
-            writer.put(UInt8(answer.promised == nil ? 0 : 1))
-            if let promised = answer.promised { writer.put(promised) }
-            writer.put(UInt8(answer.refused == nil ? 0 : 1))
-            if let refused = answer.refused { writer.put(refused) }
+            writer.put(optional: answer.promised) { $0.put($1) }
+            writer.put(optional: answer.refused) { $0.put($1) }
         case .readChain: begin(.readChain, &writer)
         case .release(let release):
             begin(.release, &writer)
@@ -119,8 +117,7 @@ package struct PeerMessage: Hashable, Sendable {
     /// - Parameter sender: The instance at the other end of the stream.
     package init(_ bytes: [UInt8], from sender: String, seed: PeerSeed) throws(PeerCodingError) {
         var reader = try PeerReader(bytes, seed: seed)
-        let number: UInt8 = try reader.number()
-        guard let kind = Kind(rawValue: number) else { throw .unknown(field: "message", UInt64(number)) }
+        let kind: Kind = try reader.choice("message")
         let term: UInt64 = try reader.number()
         entries = []
         let body: ReplicaMessage.Body
@@ -129,11 +126,13 @@ package struct PeerMessage: Hashable, Sendable {
             body = .hello(
                 .init(
                     nodeID: try reader.text(), address: try reader.text(), last: try reader.position(),
-                    clientURLs: try reader.all { (reader) throws(PeerCodingError) in try reader.text() }))
+                    clientURLs: try reader.all { (reader) throws(PeerCodingError) in try reader.text() },
+                    isReadOnly: try reader.flag("read_only")))
         case .append:
             var append = ReplicaMessage.Append(
                 previous: try reader.position(), entries: [], committed: try reader.number(),
-                sentAt: try reader.flag("sent") ? try reader.duration() : nil, isStuck: try reader.flag("stuck"))
+                sentAt: try reader.optional("sent") { (reader) throws(PeerCodingError) in try reader.duration() },
+                isStuck: try reader.flag("stuck"))
             let count: UInt32 = try reader.number()
             guard append.previous.term <= term else {
                 throw .contradiction("an append in term \(term) behind \(append.previous)")
@@ -147,8 +146,10 @@ package struct PeerMessage: Hashable, Sendable {
             body = .append(append)
         case .answer:
             let durable: UInt64 = try reader.number()
-            let promised = try reader.flag("promise") ? try reader.duration() : nil
-            let refused: UInt64? = try reader.flag("refusal") ? try reader.number() : nil
+            let promised = try reader.optional("promise") { (reader) throws(PeerCodingError) in try reader.duration() }
+            let refused: UInt64? = try reader.optional("refusal") { (reader) throws(PeerCodingError) in
+                try reader.number()
+            }
             body = .answer(.init(durable: durable, promised: promised, refused: refused))
         case .readChain: body = .readChain
         case .release:
@@ -181,12 +182,11 @@ extension PeerWriter {
         put(record.nodeID)
         put(record.instanceID)
         put(record.address)
-        put(UInt32(record.inSyncSet.count))
-        for member in record.inSyncSet { put(member) }
-        put(UInt8(record.storeComplete ? 1 : 0))
+        put(all: record.inSyncSet) { $0.put($1) }
+        put(record.storeComplete)
         put(record.sequence)
         put(record.nonce)
-        put(UInt8(record.isResigned ? 1 : 0))
+        put(record.isResigned)
     }
 }
 
@@ -207,9 +207,7 @@ extension PeerReader {
     fileprivate mutating func record() throws(PeerCodingError) -> LeaderRecord {
         let term: UInt64 = try number()
         let (nodeID, instanceID, address) = (try text(), try text(), try text())
-        let count: UInt32 = try number()
-        var members: [String] = []
-        for _ in 0..<count { members.append(try text()) }
+        let members = try all { (reader) throws(PeerCodingError) in try reader.text() }
         return LeaderRecord(
             term: term, nodeID: nodeID, instanceID: instanceID, address: address, inSyncSet: members,
             storeComplete: try flag("store_complete"), sequence: try number(), nonce: try number(),
