@@ -140,8 +140,8 @@ struct RecoverCommand: AsyncParsableCommand {
             return
         }
         throw CommandFailure(
-            description: "something listens on \(record.address), where node \(record.nodeID) led: stop all nodes first, "
-                + "for one that still leads would go on acknowledging what is then lost")
+            description: "something listens on \(record.address), where node \(record.nodeID) led: stop all nodes "
+                + "first, for one that still leads would go on acknowledging what is then lost")
     }
 
     private func text(_ report: Report) -> String {

@@ -129,8 +129,8 @@ package final class DataDirectory: Sendable {
         let aside = path + "/aside-1"
         guard !DurableFile.isDirectory(aside) else {
             throw Failure(
-                description: "a data directory that does not belong to the cluster's history is set aside, but \(aside) "
-                    + "is still there from another time: look whether it is needed, and remove it")
+                description: "a data directory that does not belong to the cluster's history is set aside, but "
+                    + "\(aside) is still there from another time: look whether it is needed, and remove it")
         }
         try DurableFile.write("format 1\n", to: path + "/aside")
     }
