@@ -17,6 +17,22 @@
  *    acknowledgement that never arrives, cannot be told from an entry that did not arrive yet.
  *  - A node that is down is a node that makes no step: a restart is one step.
  *  - A sent swap lands later or never. As the record has a nonce, a swap that lands makes all others that are under way fail.
+ *
+ * And which steps are taken at once, or together, because to take them later or apart adds nothing. "Only helps" means: what
+ * is gained by it appears in guards only so that more steps may be taken, and in assertions only so that they demand more.
+ *  - An acknowledgement is known to the leader at once, also for entries behind the one received that are there already and
+ *    fsynced: the messages with those may arrive next. So is what a leader says is committed. Both only help.
+ *  - Once no more swaps can be sent, a leader commits at once what it can: a commit only helps, but for the swaps that wait for
+ *    everything that may be committed. It says so to those that follow it at once.
+ *  - Once no crash can come, what is written is fsynced at once: that only helps a commit, and is looked at by nothing else.
+ *  - A campaign is sent when its swap lands: a candidate whose swap is under way does what a follower does, and the record is
+ *    the version that it was sent against. One that crashes in between leaves a swap behind, and so may a follower here.
+ *  - A leader learns at once that its swap won: until then it satisfies the new record too, and sends no other.
+ *  - A winner replays the chain in the step in which it puts its fence: one that waits in between does nothing else. What may
+ *    come in between, a message or a crash, has the effect that it has on a candidate that does not know yet that it won. So
+ *    it is with a winner that finds the name of its fence taken, and replays again.
+ *  - A put lands only when somebody may see that: when the chain ends before its name, or a winner or leader waits for that name.
+ *    If it lands earlier, the name is taken, and nothing else can land there before somebody has seen what is there.
  */
 
 #ifndef NODES
@@ -36,6 +52,9 @@
 #endif
 #ifndef SWAPS
 #define SWAPS 2         /* changes of the set or of store_complete that leaders ask for, all together */
+#endif
+#ifndef HANDOVERS
+#define HANDOVERS 0     /* leaders that hand over and go on as followers, all together */
 #endif
 #ifndef PRUNES
 #define PRUNES 0        /* checkpoints with the collection of the log behind them */
@@ -66,17 +85,22 @@
 #define OBJECT(t, k) ((t) | (AT(sent[t], (k) - 1) << 3) | (AT(sent[t], k) << 6) | (PAIR(t, k) -> (AT(sent[t], (k) + 1) << 9) : 0))
 #define END(t, k)   ((k) + (PAIR(t, k) -> 1 : 0))
 
-/* Roles. Replaying and fencing have won their term and may not create entries yet. */
+/* Roles. Fencing has won its term and may not create entries yet. */
 #define FOLLOWER 0
-#define CANDIDATE 1
-#define REPLAYING 2
-#define FENCING 3
-#define LEADING 4
+#define CANDIDATE 1   /* its swap has won, which it does not know yet */
+#define FENCING 2
+#define LEADING 3
+
+#if LOSSES
+#define INSTANCES (2 * NODES)
+#else
+#define INSTANCES NODES
+#endif
 
 /* A swap. */
 #define NONE 0
 #define SENT 1     /* may land; read back, the record is unchanged, which proves nothing */
-#define WON 2
+#define WON 2      /* of a candidate */
 #define LOST 3
 
 typedef Node {
@@ -98,7 +122,7 @@ typedef Node {
     byte stored;   /*         own log in the chain up to here, as far as it knows, */
     byte taken;    /*         end of its log at the take-over, its own term entry included */
     byte applied;  /* so many entries its engine has at most; they cannot be undone */
-    byte ack[2 * NODES]
+    byte ack[INSTANCES]
 }
 
 Node n[NODES];
@@ -118,7 +142,7 @@ byte fenced = 2;
 
 /* The store. */
 short object[INDEXES + 2];
-short over[(TERMS + 1) * (INDEXES + 1)];  /* If-Match puts under way: the orphan that term t replaces at name k */
+byte over[TERMS + 1];                     /* If-Match puts under way, by name: they replace the orphan that is there */
 byte base = 0;                            /* the checkpoint ends here, */
 byte baseHeader = 0;                      /* with an object of this term */
 
@@ -128,6 +152,7 @@ short committed = 1;  /* everything that was acknowledged or is in the chain */
 short committedBy = 1;  /* and in which term it was, like a log */
 byte header = 1;      /* the highest uploader's term in the chain */
 byte told[TERMS + 1]; /* what each leader said is committed */
+byte handed;          /* terms whose leader has handed over */
 
 #if PRUNES
 byte fences = 2;               /* names of the chain's fences: where its header term rises */
@@ -141,8 +166,9 @@ byte crashes = CRASHES;
 byte losses = LOSSES;
 byte swaps = SWAPS;
 byte prunes = PRUNES;
+byte handovers = HANDOVERS;
 
-hidden byte j, k, h;
+hidden byte j, k, h, a, q;
 hidden short x, o;
 
 #define ME n[i]
@@ -154,7 +180,7 @@ inline logMatching() {
     j = 0;
     do
     :: j < NODES ->
-        k = 1;
+        k = (ME.log == n[j].log -> INDEXES + 1 : 1);
         do
         :: k <= INDEXES -> assert(MATCH(ME.log, n[j].log, k)); k++
         :: else -> break
@@ -261,10 +287,7 @@ inline recordChanged() {
     do
     :: j < NODES ->
         if
-        :: n[j].swap == SENT && n[j].role == CANDIDATE ->
-            n[j].role = FOLLOWER;
-            n[j].swap = NONE; n[j].swapTerm = 0; n[j].swapSet = 0; n[j].swapComplete = 0
-        :: n[j].swap == SENT && n[j].role != CANDIDATE -> n[j].swap = LOST
+        :: n[j].swap == SENT -> n[j].swap = LOST
         :: else
         fi;
         n[j].lateTerm = 0; n[j].lateSet = 0; n[j].lateComplete = 0;
@@ -281,26 +304,38 @@ inline forget() {
     :: ME.swap == SENT -> ME.lateTerm = ME.swapTerm; ME.lateSet = ME.swapSet; ME.lateComplete = ME.swapComplete
     :: else
     fi;
+    /* What of its uploads lands is of no interest any more. */
+    if
+    :: ME.role >= FENCING -> landed[ME.term] = 0
+    :: else
+    fi;
     ME.swap = NONE; ME.swapTerm = 0; ME.swapSet = 0; ME.swapComplete = 0;
     ME.role = FOLLOWER; ME.set = 0; ME.complete = 0; ME.commit = 0; ME.stored = 0; ME.taken = 0;
     j = 0;
     do
-    :: j < 2 * NODES -> ME.ack[j] = 0; j++
+    :: j < INSTANCES -> ME.ack[j] = 0; j++
     :: else -> break
     od;
     skip
 }
 
-/* The chain is taken into the log; where they disagree the chain wins. */
+/* Without a crash to come, nobody can tell what is fsynced. */
+#define SYNCED(node) node.durable = (crashes == 0 -> LEN(node.log) : node.durable)
+
+/* The chain is taken into the log; where they disagree the chain wins. It is applied once it is fsynced. */
 inline adopt() {
     if
     :: !PREFIX(chain, ME.log) ->
         assert(ME.applied <= LEN(chain) && CUT(ME.log, ME.applied) == CUT(chain, ME.applied));
+        do
+        :: CUT(ME.log, ME.durable) != CUT(chain, ME.durable) -> ME.durable--
+        :: else -> break
+        od;
         ME.log = chain
     :: else
     fi;
-    ME.durable = LEN(ME.log);
-    ME.applied = MAX(ME.applied, LEN(chain));
+    SYNCED(ME);
+    ME.applied = MAX(ME.applied, MIN(LEN(chain), ME.durable));
 #ifndef WITHOUT_HEADER
     ME.term = MAX(ME.term, header);
 #endif
@@ -309,12 +344,12 @@ inline adopt() {
 
 /* A piece of the log of term t, the entry behind index p, arrives. */
 #define RECEIVE(t, p) \
-    :: d_step { (fenced & BIT(t)) && LEN(sent[t]) > p && REFUSES_NOT(t) && !(ME.role >= REPLAYING && ME.term == t) && \
+    :: d_step { (fenced & BIT(t)) && LEN(sent[t]) > p && REFUSES_NOT(t) && !(ME.role >= FENCING && ME.term == t) && \
         LEN(ME.log) >= p && MATCHES(t, p) && (ME.term < t || AT(ME.log, p + 1) != AT(sent[t], p + 1) || acksMore(t, p) || \
         (told[t] > p && ME.applied <= p)) -> \
         receive(t, p) }
 #ifdef WITHOUT_TERM
-#define REFUSES_NOT(t) (ME.role < REPLAYING || t > ME.term)
+#define REFUSES_NOT(t) (ME.role < FENCING || t > ME.term)
 #else
 #define REFUSES_NOT(t) (ME.term <= t)
 #endif
@@ -323,12 +358,12 @@ inline adopt() {
 #else
 #define MATCHES(t, p) (AT(ME.log, p) == AT(sent[t], p))
 #endif
-#define ACK(a, t, p) (a < NODES && n[a].role == LEADING && n[a].term == t && n[a].ack[ME.id] < p + 1)
-#define acksMore(t, p) (ACK(0, t, p) || ACK(1, t, p) || ACK(NODES - 1, t, p))
+#define ACKS(b, t, p) (b < NODES && n[b].role == LEADING && n[b].term == t && n[b].ack[ME.id] < p + 1)
+#define acksMore(t, p) (ACKS(0, t, p) || ACKS(1, t, p) || ACKS(NODES - 1, t, p))
 
 inline receive(t, p) {
     if
-    :: ME.role >= REPLAYING || (ME.role == CANDIDATE && ME.swapTerm <= t) -> forget()
+    :: ME.role >= FENCING || (ME.role == CANDIDATE && ME.swapTerm <= t) -> forget()
     :: else
     fi;
     ME.term = MAX(ME.term, t);
@@ -345,38 +380,94 @@ inline receive(t, p) {
 #ifndef WITHOUT_FSYNC
     ME.durable = MAX(ME.durable, p + 1);
 #endif
-    ME.applied = MAX(ME.applied, MIN(p + 1, told[t]));
+    SYNCED(ME);
+    q = p + 1;
+    do
+    :: q < ME.durable && AT(sent[t], q + 1) != 0 && AT(ME.log, q + 1) == AT(sent[t], q + 1) -> q++
+    :: else -> break
+    od;
+    ME.applied = MAX(ME.applied, MIN(q, told[t]));
     j = 0;
     do
     :: j < NODES ->
-        if :: n[j].role == LEADING && n[j].term == t && n[j].ack[ME.id] < p + 1 -> n[j].ack[ME.id] = p + 1 :: else fi;
+        if :: n[j].role == LEADING && n[j].term == t && n[j].ack[ME.id] < q -> n[j].ack[ME.id] = q :: else fi;
         j++
     :: else -> break
     od;
-    logMatching()
+    logMatching();
+    commitAll()
 }
 
 /* R1, and the rule of the old and the new record while a swap is under way. */
-#define PENDING (ME.swap != NONE)
+#define PENDING(a) (n[a].swap != NONE)
 #ifdef WITHOUT_OLD
-#define NEEDS_SET (PENDING -> ME.swapSet : ME.set)
-#define NEEDS_CHAIN (PENDING -> ME.swapComplete : ME.complete)
+#define NEEDS_SET(a) (PENDING(a) -> n[a].swapSet : n[a].set)
+#define NEEDS_CHAIN(a) (PENDING(a) -> n[a].swapComplete : n[a].complete)
 #else
 #ifdef WITHOUT_NEW
-#define NEEDS_SET (ME.set)
-#define NEEDS_CHAIN (ME.complete)
+#define NEEDS_SET(a) (n[a].set)
+#define NEEDS_CHAIN(a) (n[a].complete)
 #else
-#define NEEDS_SET (ME.set | ME.swapSet)
-#define NEEDS_CHAIN (ME.complete || ME.swapComplete)
+#define NEEDS_SET(a) (n[a].set | n[a].swapSet)
+#define NEEDS_CHAIN(a) (n[a].complete || n[a].swapComplete)
 #endif
 #endif
-#define HAS(a, c) (!(NEEDS_SET & BIT(a)) || a == ME.id || ME.ack[a] >= c)
-#if NODES == 3
-#define ALL_HAVE(c) (HAS(0, c) && HAS(1, c) && HAS(2, c) && HAS(3, c) && HAS(4, c) && HAS(5, c))
+#define HAS(a, b, c) (!(NEEDS_SET(a) & BIT(b)) || b == n[a].id || n[a].ack[b] >= c)
+#if INSTANCES == 2
+#define ALL_HAVE(a, c) (HAS(a, 0, c) && HAS(a, 1, c))
 #else
-#define ALL_HAVE(c) (HAS(0, c) && HAS(1, c) && HAS(2, c) && HAS(3, c))
+#if INSTANCES == 3
+#define ALL_HAVE(a, c) (HAS(a, 0, c) && HAS(a, 1, c) && HAS(a, 2, c))
+#else
+#if INSTANCES == 4
+#define ALL_HAVE(a, c) (HAS(a, 0, c) && HAS(a, 1, c) && HAS(a, 2, c) && HAS(a, 3, c))
+#else
+#define ALL_HAVE(a, c) (HAS(a, 0, c) && HAS(a, 1, c) && HAS(a, 2, c) && HAS(a, 3, c) && HAS(a, 4, c) && HAS(a, 5, c))
+#endif
+#endif
 #endif
 #define SEVERAL(s) ((s) & ((s) - 1))
+
+#define MAY_COMMIT(a) (n[a].role == LEADING && n[a].durable > n[a].commit && ALL_HAVE(a, n[a].commit + 1) && \
+    (!NEEDS_CHAIN(a) || n[a].stored > n[a].commit))
+inline commitOne() {
+    n[a].commit++;
+    /* Durability: on two disks or in the store. */
+    assert(SEVERAL(NEEDS_SET(a)) || LEN(chain) >= n[a].commit);
+    told[n[a].term] = MAX(told[n[a].term], n[a].commit);
+    n[a].applied = MAX(n[a].applied, n[a].commit);
+    nowCommitted(n[a].log, n[a].commit, n[a].term);
+    assert(TRUTH);
+    /* Whoever follows this leader may be told at once, and fsynced this. */
+    j = 0;
+    do
+    :: j < NODES ->
+        if
+        :: n[j].role < FENCING && n[j].term == n[a].term && n[j].durable >= n[a].commit && n[j].applied < n[a].commit &&
+            CUT(n[j].log, n[a].commit) == CUT(n[a].log, n[a].commit) -> n[j].applied = n[a].commit
+        :: else
+        fi;
+        j++
+    :: else -> break
+    od;
+    skip
+}
+inline commitAll() {
+    if
+    :: swaps == 0 ->
+        a = 0;
+        do
+        :: a < NODES ->
+            if
+            :: MAY_COMMIT(a) -> commitOne()
+            :: else -> a++
+            fi
+        :: else -> break
+        od
+    :: else
+    fi;
+    skip
+}
 
 /* Everything that may be committed: what this leader committed, and all that it found when it took over. */
 #ifdef WITHOUT_TAKEN
@@ -392,29 +483,33 @@ inline send(set_, complete_) {
     ME.swapTerm = ME.term; ME.swapSet = set_; ME.swapComplete = complete_;
     ME.swap = (recTerm == ME.term -> SENT : LOST)
 }
+inline swapWon(b) {
+    n[b].set = n[b].swapSet; n[b].complete = n[b].swapComplete;
+    n[b].swap = NONE; n[b].swapTerm = 0; n[b].swapSet = 0; n[b].swapComplete = 0
+}
 
 #ifdef WITHOUT_R2
-#define MAY_GROW(a) true
+#define MAY_GROW(b) true
 #else
-#define MAY_GROW(a) (ME.ack[n[a].id] >= MAYBE_COMMITTED)
+#define MAY_GROW(b) (ME.ack[n[b].id] >= MAYBE_COMMITTED)
 #endif
-#define GROW(a) \
-    :: d_step { a != i && LEADS_FREE && !(ME.set & BIT(n[a].id)) && MAY_GROW(a) -> \
-        send(ME.set | BIT(n[a].id), ME.complete) }
+#define GROW(b) \
+    :: d_step { b != i && LEADS_FREE && !(ME.set & BIT(n[b].id)) && MAY_GROW(b) -> \
+        send(ME.set | BIT(n[b].id), ME.complete); commitAll() }
 
 #ifdef WITHOUT_R3_LAST
-#define LAST_OUT(a) (ME.complete)
+#define LAST_OUT(b) (ME.complete)
 #else
-#define LAST_OUT(a) (!SEVERAL(ME.set & ~BIT(a)) || ME.complete)
+#define LAST_OUT(b) (!SEVERAL(ME.set & ~BIT(b)) || ME.complete)
 #endif
 #ifdef WITHOUT_R4_TRUE
 #define ALL_STORED true
 #else
 #define ALL_STORED (ME.stored >= MAYBE_COMMITTED)
 #endif
-#define SHRINK(a) \
-    :: d_step { a != ME.id && LEADS_FREE && (ME.set & BIT(a)) && (!LAST_OUT(a) || ME.complete || ALL_STORED) -> \
-        send(ME.set & ~BIT(a), LAST_OUT(a)); earlyShrink() }
+#define SHRINK(b) \
+    :: d_step { b != ME.id && LEADS_FREE && (ME.set & BIT(b)) && (!LAST_OUT(b) || ME.complete || ALL_STORED) -> \
+        send(ME.set & ~BIT(b), LAST_OUT(b)); earlyShrink(); commitAll() }
 #ifdef WITHOUT_R3_FIRST
 #define earlyShrink() ME.set = ME.swapSet
 #else
@@ -441,13 +536,18 @@ inline send(set_, complete_) {
 /* Replays the chain and sends the fence: `size` entries of the own log behind the chain, or the term entry. */
 #define BEHIND (PREFIX(chain, ME.log) -> LEN(ME.log) - LEN(chain) : 0)
 #define FENCE(size) \
-    :: d_step { ME.role == REPLAYING && !DEPOSED && LEN(chain) < INDEXES && (size == 1 || BEHIND >= size) -> \
-        sendFence(size) }
+    :: d_step { (HAS_WON || AGAIN) && LEN(chain) < INDEXES && (size == 1 || BEHIND >= size) -> \
+        begin(); sendFence(size) }
+#define HAS_WON (ME.role == CANDIDATE && ME.swap == WON && ME.swapTerm > ME.term && !DEPOSED(ME.swapTerm))
+/* It finds the name taken (412), or covered by a checkpoint. */
+#define AGAIN (ME.role == FENCING && (TAKEN || (HAS_LANDED && COVERED)) && !DEPOSED(ME.term))
+#define HAS_LANDED (landed[ME.term] & BIT(fence[ME.term]))
+#define TAKEN (!HAS_LANDED && object[fence[ME.term]] != 0 && LEN(chain) >= fence[ME.term])
 /* Behind a later leader's fence an object of this term would not belong to the chain. */
 #ifdef WITHOUT_GIVE_UP
-#define DEPOSED false
+#define DEPOSED(t) false
 #else
-#define DEPOSED (header > ME.term)
+#define DEPOSED(t) (header > (t))
 #endif
 /* A deposed leader that does not know it yet may have filled the name, made a checkpoint, and deleted the object again. */
 #ifdef WITHOUT_HEAD
@@ -455,8 +555,21 @@ inline send(set_, complete_) {
 #else
 #define COVERED (base >= fence[ME.term])
 #endif
-inline replayAgain() {
-    ME.role = REPLAYING; sent[ME.term] = 0; cuts[ME.term] = 0; fence[ME.term] = 0; landed[ME.term] = 0
+inline begin() {
+    if
+    :: ME.role == CANDIDATE ->
+        ME.term = ME.swapTerm; ME.set = ME.swapSet; ME.complete = ME.swapComplete;
+        ME.swap = NONE; ME.swapTerm = 0; ME.swapSet = 0; ME.swapComplete = 0
+    :: else
+    fi;
+#if PRUNES
+    /* A late repeat of a put whose answer was 412. */
+    if
+    :: ME.role == FENCING && TAKEN -> stale[ME.term] = OBJECT(ME.term, fence[ME.term]); staleName[ME.term] = fence[ME.term]
+    :: else
+    fi;
+#endif
+    sent[ME.term] = 0; cuts[ME.term] = 0; fence[ME.term] = 0; landed[ME.term] = 0; over[ME.term] = 0
 }
 inline sendFence(size) {
     h = ME.term;
@@ -498,20 +611,37 @@ inline established() {
     :: k <= LEN(committed) -> assert(AT(committedBy, k) >= ME.term || CUT(ME.log, k) == CUT(committed, k)); k++
     :: else -> break
     od;
+    SYNCED(ME);
+    /* Handing over loses nothing that was taken. */
+    j = 1;
+    do
+    :: j < ME.term -> assert(!(handed & BIT(j)) || PREFIX(sent[j], ME.log)); j++
+    :: else -> break
+    od;
     nowStored(ME.term);
-    logMatching()
+    logMatching();
+    commitAll()
 }
 
 /* `lost`: so many of the entries that were not fsynced are gone; what is left is copied and fsynced before anything else. */
 #define RESTART(lost) \
     :: d_step { crashes > 0 && LEN(ME.log) >= ME.durable + lost && (lost > 0 || ME.role != FOLLOWER) -> \
-        crashes--; \
-        ME.log = CUT(ME.log, LEN(ME.log) - lost); \
-        ME.durable = LEN(ME.log); \
-        restarted() }
-inline restarted() {
-    h = ME.term;
-    forget();
+        h = ME.term; forget(); restart(lost) } \
+    :: d_step { crashes > 0 && LEN(ME.log) >= ME.durable + lost && MAY_CAMPAIGN -> \
+        h = ME.term; leaveSwap(); restart(lost) }
+#define MAY_CAMPAIGN (ME.role == FOLLOWER && recTerm < TERMS && recTerm >= ME.term && ELIGIBLE)
+inline leaveSwap() {
+    ME.lateTerm = recTerm + 1; ME.lateSet = WINNERS_SET; ME.lateComplete = recComplete
+}
+inline restart(lost) {
+    crashes--;
+    ME.log = CUT(ME.log, LEN(ME.log) - lost);
+    ME.durable = LEN(ME.log);
+    k = 0;
+    do
+    :: k < NODES -> SYNCED(n[k]); k++
+    :: else -> break
+    od;
     ME.term = AT(ME.log, LEN(ME.log));
 #ifndef WITHOUT_READ
     ME.term = MAX(ME.term, recTerm);
@@ -522,10 +652,44 @@ inline restarted() {
         ME.role = LEADING; ME.term = recTerm; ME.set = recSet; ME.complete = recComplete;
         ME.taken = LEN(ME.log); ME.stored = LEN(chain)
     :: else
-    fi
-#else
-    skip
+    fi;
 #endif
+    commitAll()
+}
+
+/* A new disk is a new instance. */
+inline lose() {
+    losses--;
+#ifndef WITHOUT_INSTANCE
+    ME.id = ME.id + NODES;
+#endif
+    ME.log = 0; ME.durable = 0; ME.applied = 0; ME.term = recTerm
+}
+
+/*
+ * A leader that hands over takes nothing any more, and follows once all that it took is committed, so that every member has
+ * it, the heir too: one step, for whatever it does before is what a leader does. If that takes too long it follows without.
+ * The release lets the heir campaign sooner, which here it may at any time.
+ */
+#ifdef WITHOUT_HEIR
+#define ALL_COMMITTED true
+#else
+#define ALL_COMMITTED (ME.commit == LEN(ME.log) && ME.swap == NONE)
+#endif
+#ifdef WITHOUT_SEAL
+#define sealed() skip
+#else
+#define sealed() forget()
+#endif
+#define HAND_OVER \
+    :: d_step { handovers > 0 && ME.role == LEADING && ME.commit >= ME.taken && ALL_COMMITTED -> \
+        handovers--; handed = handed | BIT(ME.term); sealed() } \
+    :: d_step { handovers > 0 && ME.role == LEADING -> handovers--; forget() }
+
+inline hear(later_) {
+    h = later_;
+    forget();
+    ME.term = h
 }
 
 /* A checkpoint that covers the log up to `end`, and the collection of what it covers; fences stay. */
@@ -572,17 +736,12 @@ end:
         ME.log = ADD(ME.log, ME.term);
         assert(LEN(sent[ME.term]) < LEN(ME.log));  /* no (term, index) is given twice */
         sent[ME.term] = ME.log;
-        cuts[ME.term] = cuts[ME.term] | BIT(LEN(ME.log)) }
-    :: d_step { ME.durable < LEN(ME.log) && ME.role == LEADING -> ME.durable = LEN(ME.log) }
-    :: d_step { ME.role == LEADING && ME.durable > ME.commit && ALL_HAVE(ME.commit + 1) &&
-        (!NEEDS_CHAIN || ME.stored > ME.commit) ->
-        ME.commit++;
-        /* Durability: on two disks or in the store. */
-        assert(SEVERAL(NEEDS_SET) || LEN(chain) >= ME.commit);
-        told[ME.term] = MAX(told[ME.term], ME.commit);
-        ME.applied = MAX(ME.applied, ME.commit);
-        nowCommitted(ME.log, ME.commit, ME.term);
-        assert(TRUTH) }
+        cuts[ME.term] = cuts[ME.term] | BIT(LEN(ME.log));
+        SYNCED(ME);
+        commitAll() }
+    /* An adopted log of a follower, or what one wrote as a leader, is fsynced too. */
+    :: d_step { ME.durable < LEN(ME.log) -> ME.durable = LEN(ME.log); commitAll() }
+    :: d_step { swaps > 0 && MAY_COMMIT(i) -> a = i; commitOne() }
 
     /* Messages. */
     RECEIVE(1, 0) RECEIVE(1, 1) RECEIVE(1, 2) RECEIVE(1, 3)
@@ -599,7 +758,8 @@ end:
     RECEIVE(1, 4) RECEIVE(2, 4) RECEIVE(3, 4)
 #endif
     /* Catching up from the store. */
-    :: d_step { ME.role < REPLAYING && !PREFIX(chain, ME.log) -> adopt(); logMatching() }
+    :: d_step { ME.role < FENCING && (!PREFIX(chain, ME.log) || ME.applied < MIN(LEN(chain), ME.durable)) ->
+        adopt(); logMatching() }
 
     /* Swaps of a leader. */
     GROW(0) GROW(1)
@@ -608,11 +768,8 @@ end:
     GROW(2)
     SHRINK(2)
 #endif
-    :: d_step { LEADS_FREE && !ME.complete && ALL_STORED -> send(ME.set, 1) }
-    :: d_step { LEADS_FREE && ME.complete && SEVERAL(ME.set) -> send(ME.set, 0); earlyFalse() }
-    :: d_step { ME.role == LEADING && ME.swap == WON ->
-        ME.set = ME.swapSet; ME.complete = ME.swapComplete;
-        ME.swap = NONE; ME.swapTerm = 0; ME.swapSet = 0; ME.swapComplete = 0 }
+    :: d_step { LEADS_FREE && !ME.complete && ALL_STORED -> send(ME.set, 1); commitAll() }
+    :: d_step { LEADS_FREE && ME.complete && SEVERAL(ME.set) -> send(ME.set, 0); earlyFalse(); commitAll() }
     :: d_step { ME.role == LEADING && ME.swap == LOST ->
 #ifdef WITHOUT_REFUSED
         ME.swap = NONE; ME.swapTerm = 0; ME.swapSet = 0; ME.swapComplete = 0
@@ -628,48 +785,41 @@ end:
 
     /* Take-over. */
 #ifdef WITHOUT_EXACT
-    :: d_step { ME.role == FOLLOWER && recTerm < TERMS && recTerm >= ME.term && ELIGIBLE -> ME.role = CANDIDATE }
+    :: d_step { MAY_CAMPAIGN -> ME.role = CANDIDATE }
     :: d_step { ME.role == CANDIDATE && ME.swap == NONE && recTerm < TERMS && recTerm >= ME.term ->
 #else
-    :: d_step { ME.role == FOLLOWER && recTerm < TERMS && recTerm >= ME.term && ELIGIBLE ->
+    :: d_step { MAY_CAMPAIGN ->
 #endif
-        ME.role = CANDIDATE; ME.swap = SENT; ME.swapTerm = recTerm + 1;
-        ME.swapSet = WINNERS_SET; ME.swapComplete = recComplete }
-    :: d_step { ME.role == CANDIDATE && ME.swap == WON && ME.swapTerm > ME.term ->
-        ME.role = REPLAYING; ME.term = ME.swapTerm; ME.set = ME.swapSet; ME.complete = ME.swapComplete;
-        ME.swap = NONE; ME.swapTerm = 0; ME.swapSet = 0; ME.swapComplete = 0 }
+        ME.role = CANDIDATE; ME.swap = WON; ME.swapTerm = recTerm + 1;
+        ME.swapSet = WINNERS_SET; ME.swapComplete = recComplete;
+        recTerm = ME.swapTerm; recSet = ME.swapSet; recLeader = i;
+        recordChanged() }
     :: d_step { ME.role == CANDIDATE && ME.swap == WON && ME.swapTerm <= ME.term -> forget() }
     FENCE(1)
     FENCE(2)
-    :: d_step { ME.role == REPLAYING && DEPOSED -> forget() }
     /* The fence is in the chain: now entries of the term may exist. */
-    :: d_step { ME.role == FENCING && (landed[ME.term] & BIT(fence[ME.term])) && !COVERED &&
+    :: d_step { ME.role == FENCING && HAS_LANDED && !COVERED &&
         (AT(sent[ME.term], LEN(sent[ME.term])) == ME.term || LEN(sent[ME.term]) < INDEXES) -> established() }
-    :: d_step { ME.role == FENCING && (landed[ME.term] & BIT(fence[ME.term])) && COVERED -> replayAgain() }
-    /* 412. */
-    :: d_step { ME.role == FENCING && !(landed[ME.term] & BIT(fence[ME.term])) && object[fence[ME.term]] != 0 ->
-        k = fence[ME.term];
+    /* 412: an orphan has the name of the fence. */
+    :: d_step { ME.role == FENCING && !HAS_LANDED && object[fence[ME.term]] != 0 && LEN(chain) < fence[ME.term] &&
+        !(over[ME.term] & BIT(fence[ME.term])) ->
         if
-        :: HEADER(object[k]) > ME.term -> forget()
-        :: else ->
-            if
-            :: LEN(chain) >= k ->
-#if PRUNES
-                stale[ME.term] = OBJECT(ME.term, k);
-                staleName[ME.term] = k;
-#endif
-                
-                replayAgain()
-            :: else -> over[ME.term * (INDEXES + 1) + k] = object[k]
-            fi
+        :: HEADER(object[fence[ME.term]]) > ME.term -> hear(ME.term + 1)
+        :: else -> over[ME.term] = over[ME.term] | BIT(fence[ME.term])
         fi;
         skip }
+    /* It hears of a later term, from anybody or from the record, and leads no more. */
+    :: d_step { ME.role >= FENCING && recTerm > ME.term -> hear(ME.term + 1) }
+    :: d_step { ME.role == CANDIDATE && ME.swap == WON && recTerm > ME.swapTerm -> hear(ME.swapTerm + 1) }
+#if HANDOVERS
+    HAND_OVER
+#endif
     /* 412 to the next upload. */
     :: d_step { ME.role == LEADING && ME.stored < LEN(ME.log) && !(landed[ME.term] & BIT(ME.stored + 1)) &&
-        object[ME.stored + 1] != 0 && over[ME.term * (INDEXES + 1) + ME.stored + 1] != object[ME.stored + 1] ->
+        object[ME.stored + 1] != 0 && !(over[ME.term] & BIT(ME.stored + 1)) ->
         if
-        :: HEADER(object[ME.stored + 1]) > ME.term -> forget()
-        :: else -> over[ME.term * (INDEXES + 1) + ME.stored + 1] = object[ME.stored + 1]
+        :: HEADER(object[ME.stored + 1]) > ME.term -> hear(ME.term + 1)
+        :: else -> over[ME.term] = over[ME.term] | BIT(ME.stored + 1)
         fi;
         skip }
 
@@ -680,21 +830,20 @@ end:
 #endif
 #endif
 #ifdef WITHOUT_JOIN
-    :: d_step { ME.role < REPLAYING && LEN(ME.log) < INDEXES && object[LEN(ME.log) + 1] != 0 &&
+    :: d_step { ME.role < FENCING && LEN(ME.log) < INDEXES && object[LEN(ME.log) + 1] != 0 &&
         PREVIOUS(object[LEN(ME.log) + 1]) == AT(ME.log, LEN(ME.log)) ->
         ME.log = ADD(ME.log, FIRST(object[LEN(ME.log) + 1]));
         ME.durable = LEN(ME.log); ME.applied = LEN(ME.log) }
 #endif
 
     /* Faults. */
-    RESTART(0) RESTART(1) RESTART(2)
-    :: d_step { losses > 0 && ME.id < NODES ->
-        losses--;
-        forget();
-#ifndef WITHOUT_INSTANCE
-        ME.id = ME.id + NODES;
+#if CRASHES
+    RESTART(0) RESTART(1) RESTART(2) RESTART(3)
 #endif
-        ME.log = 0; ME.durable = 0; ME.applied = 0; ME.term = recTerm }
+#if LOSSES
+    :: d_step { losses > 0 && ME.id < NODES -> forget(); lose() }
+    :: d_step { losses > 0 && ME.id < NODES && MAY_CAMPAIGN -> leaveSwap(); lose() }
+#endif
     od;
     skip
 }
@@ -702,21 +851,47 @@ end:
 /* The store: puts land, in any order, or never. */
 #define LAND(t, k) \
     :: d_step { (cuts[t] & BIT(k)) && ((fenced & BIT(t)) || fence[t] == k) && \
-        (object[k] == 0 || (over[t * (INDEXES + 1) + k] != 0 && over[t * (INDEXES + 1) + k] == object[k])) -> \
-        object[k] = OBJECT(t, k); \
-        over[t * (INDEXES + 1) + k] = 0; \
-        landed[t] = landed[t] | BIT(k); \
-        walk(); \
-        nowStored(t) }
+        (object[k] == 0 || (over[t] & BIT(k))) && SEEN(k) -> \
+        over[t] = over[t] & ~BIT(k); \
+        land(t, k) }
+#define WAITS(a, k) (a < NODES && n[a].role >= FENCING && \
+    (n[a].role == LEADING -> n[a].stored + 1 == k : fence[n[a].term] == k))
+#ifdef WITHOUT_JOIN
+#define SEEN(k) true
+#else
+#if PRUNES
+#define SEEN(k) (k <= LEN(chain) + 1 || WAITS(0, k) || WAITS(1, k) || WAITS(NODES - 1, k))
+#else
+#define SEEN(k) (k == LEN(chain) + 1 || WAITS(0, k) || WAITS(1, k) || WAITS(NODES - 1, k))
+#endif
+#endif
+#define WORKS(a, t) (a < NODES && n[a].role >= FENCING && n[a].term == t)
+inline land(by_, name_) {
+    /* Puts that would replace what was there fail. */
+    k = 1;
+    do
+    :: k <= TERMS -> over[k] = over[k] & ~BIT(name_); k++
+    :: else -> break
+    od;
+    object[name_] = OBJECT(by_, name_);
+    if
+    :: WORKS(0, by_) || WORKS(1, by_) || WORKS(NODES - 1, by_) -> landed[by_] = landed[by_] | BIT(name_)
+    :: else
+    fi;
+    walk();
+    nowStored(by_);
+    commitAll()
+}
 #define LAND_STALE(t) \
-    :: d_step { stale[t] != 0 && object[staleName[t]] == 0 -> object[staleName[t]] = stale[t]; stale[t] = 0; walk() }
-#define LAND_SWAP(a) \
-    :: d_step { n[a].swap == SENT -> \
-        recTerm = n[a].swapTerm; recSet = n[a].swapSet; recComplete = n[a].swapComplete; recLeader = a; \
-        n[a].swap = WON; \
-        recordChanged() } \
-    :: d_step { n[a].lateTerm != 0 -> \
-        recTerm = n[a].lateTerm; recSet = n[a].lateSet; recComplete = n[a].lateComplete; recLeader = a; \
+    :: d_step { stale[t] != 0 && object[staleName[t]] == 0 -> object[staleName[t]] = stale[t]; stale[t] = 0; walk(); commitAll() }
+#define LAND_SWAP(b) \
+    :: d_step { n[b].swap == SENT -> \
+        recTerm = n[b].swapTerm; recSet = n[b].swapSet; recComplete = n[b].swapComplete; recLeader = b; \
+        swapWon(b); \
+        recordChanged(); \
+        commitAll() } \
+    :: d_step { n[b].lateTerm != 0 -> \
+        recTerm = n[b].lateTerm; recSet = n[b].lateSet; recComplete = n[b].lateComplete; recLeader = b; \
         recordChanged() }
 
 proctype Store() {
@@ -763,7 +938,7 @@ init {
         od;
         n[0].role = LEADING; n[0].set = START_SET; n[0].complete = START_COMPLETE;
         n[0].commit = 1; n[0].stored = 1; n[0].taken = 1;
-        n[0].ack[1] = 1
+        n[0].ack[1] = 1; n[0].ack[NODES - 1] = 1
     }
     atomic {
         run Store();
