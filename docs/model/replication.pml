@@ -39,10 +39,10 @@
 #define NODES 3
 #endif
 #ifndef TERMS
-#define TERMS 3         /* 1 ... 7 */
+#define TERMS 3         /* 1 ... 4 */
 #endif
 #ifndef INDEXES
-#define INDEXES 4       /* 1 ... 5 */
+#define INDEXES 4       /* 2 ... 4 */
 #endif
 #ifndef CRASHES
 #define CRASHES 1       /* restarts, all nodes together */
@@ -69,8 +69,10 @@
 /* Logs. */
 #define AT(l, k)  ((((l) << 3) >> (3 * (k))) & 7)            /* term of the entry at index k; 0: none */
 #define CUT(l, k) ((l) & ((1 << (3 * (k))) - 1))             /* the first k entries */
-#define LEN(l)    ((l) > 4095 -> 5 : ((l) > 511 -> 4 : ((l) > 63 -> 3 : ((l) > 7 -> 2 : ((l) > 0 -> 1 : 0)))))
+#define LEN(l)    ((l) > 511 -> 4 : ((l) > 63 -> 3 : ((l) > 7 -> 2 : ((l) > 0 -> 1 : 0))))
 #define ADD(l, t) ((l) | ((t) << (3 * LEN(l))))
+#define SAME(d)   ((d) & 7 -> 0 : ((d) & 63 -> 1 : ((d) & 511 -> 2 : ((d) & 4095 -> 3 : 4))))
+#define AGREED(a, b) ((a) == (b) -> LEN(a) : SAME((a) ^ (b))) /* so many entries both have before they differ */
 #define PREFIX(a, b) (CUT(b, LEN(a)) == (a))                 /* a is the beginning of b */
 #define MAX(a, b) ((a) > (b) -> (a) : (b))
 #define MIN(a, b) ((a) < (b) -> (a) : (b))
@@ -174,17 +176,27 @@ hidden short x, o;
 #define ME n[i]
 #define SELF BIT(n[i].id)
 
-/* No two logs agree on an entry and differ before it. */
-#define MATCH(a, b, k) (AT(a, k) == 0 || AT(a, k) != AT(b, k) || CUT(a, k) == CUT(b, k))
+/* No two logs agree on an entry and differ before it, also that of a leader which is gone. */
+inline matches(other_) {
+    k = AGREED(ME.log, other_) + 2;
+    do
+    :: k <= INDEXES -> assert(AT(ME.log, k) == 0 || AT(ME.log, k) != AT(other_, k)); k++
+    :: else -> break
+    od
+}
 inline logMatching() {
     j = 0;
     do
-    :: j < NODES ->
-        k = (ME.log == n[j].log -> INDEXES + 1 : 1);
-        do
-        :: k <= INDEXES -> assert(MATCH(ME.log, n[j].log, k)); k++
-        :: else -> break
-        od;
+    :: j < NODES -> matches(n[j].log); j++
+    :: else -> break
+    od;
+    j = 1;
+    do
+    :: j <= TERMS ->
+        if
+        :: fenced & BIT(j) -> matches(sent[j])
+        :: else
+        fi;
         j++
     :: else -> break
     od;
@@ -342,59 +354,65 @@ inline adopt() {
     ME.term = MAX(ME.term, AT(ME.log, LEN(ME.log)))
 }
 
-/* A piece of the log of term t, the entry behind index p, arrives. */
-#define RECEIVE(t, p) \
-    :: d_step { (fenced & BIT(t)) && LEN(sent[t]) > p && REFUSES_NOT(t) && !(ME.role >= FENCING && ME.term == t) && \
-        LEN(ME.log) >= p && MATCHES(t, p) && (ME.term < t || AT(ME.log, p + 1) != AT(sent[t], p + 1) || acksMore(t, p) || \
-        (told[t] > p && ME.applied <= p)) -> \
-        receive(t, p) }
 #ifdef WITHOUT_TERM
 #define REFUSES_NOT(t) (ME.role < FENCING || t > ME.term)
 #else
 #define REFUSES_NOT(t) (ME.term <= t)
 #endif
-#ifdef WITHOUT_PREVIOUS
-#define MATCHES(t, p) true
+#define MAY_HEAR(t) ((fenced & BIT(t)) && REFUSES_NOT(t) && !(ME.role >= FENCING && ME.term == t))
+#define AGREES(t) AGREED(ME.log, sent[t])
+/* What it acknowledges is fsynced, also what it wrote as a leader. */
+#ifdef WITHOUT_FSYNC
+#define SAFE(t) AGREES(t)
+#define fsyncTaken() skip
 #else
-#define MATCHES(t, p) (AT(ME.log, p) == AT(sent[t], p))
+#define SAFE(t) MIN(AGREES(t), ME.durable)
+#define fsyncTaken() ME.durable = q
 #endif
-#define ACKS(b, t, p) (b < NODES && n[b].role == LEADING && n[b].term == t && n[b].ack[ME.id] < p + 1)
-#define acksMore(t, p) (ACKS(0, t, p) || ACKS(1, t, p) || ACKS(NODES - 1, t, p))
+#define ACKS(b, t) (b < NODES && n[b].role == LEADING && n[b].term == t && n[b].ack[ME.id] < SAFE(t))
+#define ACKS_MORE(t) (ACKS(0, t) || ACKS(1, t) || ACKS(NODES - 1, t))
 
-inline receive(t, p) {
+/*
+ * A piece of the log of term t arrives. One of which the node has everything, or the entry behind those that it has: as no two
+ * logs agree on an entry and differ before it, the entry before that is the last one on which the node agrees.
+ */
+#define HEAR(t) \
+    :: d_step { MAY_HEAR(t) && (ME.term < t || ACKS_MORE(t) || ME.applied < MIN(SAFE(t), told[t])) -> \
+        heard(t); q = SAFE(t); acknowledge(t) }
+#define TAKE(t) \
+    :: d_step { MAY_HEAR(t) && AGREES(t) < LEN(sent[t]) -> heard(t); q = AGREES(t); take(t); acknowledge(t) }
+/* The entry before is not looked at. */
+#define TAKE_ANY(t, p) \
+    :: d_step { MAY_HEAR(t) && LEN(ME.log) >= p && p < LEN(sent[t]) && AT(ME.log, p + 1) != AT(sent[t], p + 1) -> \
+        heard(t); q = p; take(t); acknowledge(t) }
+
+inline heard(by_) {
     if
-    :: ME.role >= FENCING || (ME.role == CANDIDATE && ME.swapTerm <= t) -> forget()
+    :: ME.role >= FENCING || (ME.role == CANDIDATE && ME.swapTerm <= by_) -> forget()
     :: else
     fi;
-    ME.term = MAX(ME.term, t);
-    if
-    :: AT(ME.log, p + 1) != AT(sent[t], p + 1) ->
-        /* A conflicting tail goes; nothing of it was applied. */
-        assert(ME.applied <= p);
-        ME.log = CUT(ME.log, p);
-        ME.log = ADD(ME.log, AT(sent[t], p + 1));
-        ME.durable = MIN(ME.durable, p)
-    :: else
-    fi;
-    /* An entry that was there may be one that it wrote as a leader and never fsynced. */
-#ifndef WITHOUT_FSYNC
-    ME.durable = MAX(ME.durable, p + 1);
-#endif
+    ME.term = MAX(ME.term, by_)
+}
+/* Takes the entry behind q. A conflicting tail goes; nothing of it was applied. */
+inline take(by_) {
+    assert(LEN(ME.log) == q || ME.applied <= q);
+    ME.log = CUT(ME.log, q);
+    ME.durable = MIN(ME.durable, q);
+    ME.log = ADD(ME.log, AT(sent[by_], q + 1));
+    q++;
+    fsyncTaken();
     SYNCED(ME);
-    q = p + 1;
-    do
-    :: q < ME.durable && AT(sent[t], q + 1) != 0 && AT(ME.log, q + 1) == AT(sent[t], q + 1) -> q++
-    :: else -> break
-    od;
-    ME.applied = MAX(ME.applied, MIN(q, told[t]));
+    logMatching()
+}
+inline acknowledge(by_) {
+    ME.applied = MAX(ME.applied, MIN(q, told[by_]));
     j = 0;
     do
     :: j < NODES ->
-        if :: n[j].role == LEADING && n[j].term == t && n[j].ack[ME.id] < q -> n[j].ack[ME.id] = q :: else fi;
+        if :: n[j].role == LEADING && n[j].term == by_ && n[j].ack[ME.id] < q -> n[j].ack[ME.id] = q :: else fi;
         j++
     :: else -> break
     od;
-    logMatching();
     commitAll()
 }
 
@@ -495,7 +513,7 @@ inline swapWon(b) {
 #endif
 #define GROW(b) \
     :: d_step { b != i && LEADS_FREE && !(ME.set & BIT(n[b].id)) && MAY_GROW(b) -> \
-        send(ME.set | BIT(n[b].id), ME.complete); commitAll() }
+        send(ME.set | BIT(n[b].id), ME.complete) }
 
 #ifdef WITHOUT_R3_LAST
 #define LAST_OUT(b) (ME.complete)
@@ -509,7 +527,7 @@ inline swapWon(b) {
 #endif
 #define SHRINK(b) \
     :: d_step { b != ME.id && LEADS_FREE && (ME.set & BIT(b)) && (!LAST_OUT(b) || ME.complete || ALL_STORED) -> \
-        send(ME.set & ~BIT(b), LAST_OUT(b)); earlyShrink(); commitAll() }
+        send(ME.set & ~BIT(b), LAST_OUT(b)); earlyShrink() }
 #ifdef WITHOUT_R3_FIRST
 #define earlyShrink() ME.set = ME.swapSet
 #else
@@ -652,9 +670,10 @@ inline restart(lost) {
         ME.role = LEADING; ME.term = recTerm; ME.set = recSet; ME.complete = recComplete;
         ME.taken = LEN(ME.log); ME.stored = LEN(chain)
     :: else
-    fi;
+    fi
+#else
+    skip
 #endif
-    commitAll()
 }
 
 /* A new disk is a new instance. */
@@ -738,24 +757,25 @@ end:
         sent[ME.term] = ME.log;
         cuts[ME.term] = cuts[ME.term] | BIT(LEN(ME.log));
         SYNCED(ME);
+        logMatching();
         commitAll() }
     /* An adopted log of a follower, or what one wrote as a leader, is fsynced too. */
     :: d_step { ME.durable < LEN(ME.log) -> ME.durable = LEN(ME.log); commitAll() }
-    :: d_step { swaps > 0 && MAY_COMMIT(i) -> a = i; commitOne() }
+    :: d_step { MAY_COMMIT(i) -> a = i; commitOne() }
 
     /* Messages. */
-    RECEIVE(1, 0) RECEIVE(1, 1) RECEIVE(1, 2) RECEIVE(1, 3)
+    HEAR(1) TAKE(1)
 #if TERMS > 1
-    RECEIVE(2, 0) RECEIVE(2, 1) RECEIVE(2, 2) RECEIVE(2, 3)
+    HEAR(2) TAKE(2)
 #endif
 #if TERMS > 2
-    RECEIVE(3, 0) RECEIVE(3, 1) RECEIVE(3, 2) RECEIVE(3, 3)
+    HEAR(3) TAKE(3)
 #endif
 #if TERMS > 3
-    RECEIVE(4, 0) RECEIVE(4, 1) RECEIVE(4, 2) RECEIVE(4, 3)
+    HEAR(4) TAKE(4)
 #endif
-#if INDEXES > 4
-    RECEIVE(1, 4) RECEIVE(2, 4) RECEIVE(3, 4)
+#ifdef WITHOUT_PREVIOUS
+    TAKE_ANY(1, 1) TAKE_ANY(1, 2) TAKE_ANY(1, 3) TAKE_ANY(2, 1) TAKE_ANY(2, 2) TAKE_ANY(2, 3)
 #endif
     /* Catching up from the store. */
     :: d_step { ME.role < FENCING && (!PREFIX(chain, ME.log) || ME.applied < MIN(LEN(chain), ME.durable)) ->
@@ -768,8 +788,8 @@ end:
     GROW(2)
     SHRINK(2)
 #endif
-    :: d_step { LEADS_FREE && !ME.complete && ALL_STORED -> send(ME.set, 1); commitAll() }
-    :: d_step { LEADS_FREE && ME.complete && SEVERAL(ME.set) -> send(ME.set, 0); earlyFalse(); commitAll() }
+    :: d_step { LEADS_FREE && !ME.complete && ALL_STORED -> send(ME.set, 1) }
+    :: d_step { LEADS_FREE && ME.complete && SEVERAL(ME.set) -> send(ME.set, 0); earlyFalse() }
     :: d_step { ME.role == LEADING && ME.swap == LOST ->
 #ifdef WITHOUT_REFUSED
         ME.swap = NONE; ME.swapTerm = 0; ME.swapSet = 0; ME.swapComplete = 0
@@ -883,13 +903,12 @@ inline land(by_, name_) {
     commitAll()
 }
 #define LAND_STALE(t) \
-    :: d_step { stale[t] != 0 && object[staleName[t]] == 0 -> object[staleName[t]] = stale[t]; stale[t] = 0; walk(); commitAll() }
+    :: d_step { stale[t] != 0 && object[staleName[t]] == 0 -> object[staleName[t]] = stale[t]; stale[t] = 0; walk() }
 #define LAND_SWAP(b) \
     :: d_step { n[b].swap == SENT -> \
         recTerm = n[b].swapTerm; recSet = n[b].swapSet; recComplete = n[b].swapComplete; recLeader = b; \
         swapWon(b); \
-        recordChanged(); \
-        commitAll() } \
+        recordChanged() } \
     :: d_step { n[b].lateTerm != 0 -> \
         recTerm = n[b].lateTerm; recSet = n[b].lateSet; recComplete = n[b].lateComplete; recLeader = b; \
         recordChanged() }
@@ -906,9 +925,6 @@ end:
 #endif
 #if TERMS > 3
     LAND(4, 2) LAND(4, 3) LAND(4, 4)
-#endif
-#if INDEXES > 4
-    LAND(1, 5) LAND(2, 5) LAND(3, 5)
 #endif
 #if PRUNES && TERMS > 1
     LAND_STALE(2)
