@@ -13,18 +13,18 @@
  *  - A leader only appends to its log while it leads. So whatever messages of term T are under way are pieces of the
  *    log `sent[T]`: any piece may arrive at any time, any number of times, in any order, also long after that leader died.
  *    The same holds for its uploads: any object of `sent[T]` may land at any time, as long as its name is free.
- *  - A follower's receiving, fsync and acknowledgement are one step: an entry that is not durable yet, or an
- *    acknowledgement that never arrives, cannot be told from an entry that did not arrive yet.
  *  - A node that is down is a node that makes no step: a restart is one step.
  *  - A sent swap lands later or never. As the record has a nonce, a swap that lands makes all others that are under way fail.
  *
- * And which steps are taken at once, or together, because to take them later or apart adds nothing. "Only helps" means: what
- * is gained by it appears in guards only so that more steps may be taken, and in assertions only so that they demand more.
- *  - An acknowledgement is known to the leader at once, also for entries behind the one received that are there already and
- *    fsynced: the messages with those may arrive next. So is what a leader says is committed. Both only help.
- *  - Once no more swaps can be sent, a leader commits at once what it can: a commit only helps, but for the swaps that wait for
- *    everything that may be committed. It says so to those that follow it at once.
- *  - Once no crash can come, what is written is fsynced at once: that only helps a commit, and is looked at by nothing else.
+ * And which steps are taken at once, or together, or as late as possible, because another order adds nothing. "Only helps"
+ * means: what is gained by it appears in guards only so that more steps may be taken, and in assertions only so that they
+ * demand more.
+ *  - An acknowledgement is known to the leader at once, also of entries that the follower has already and that are fsynced: a
+ *    message with those may arrive next. So is what a leader says is committed. Both only help.
+ *  - Something is fsynced when a commit, an acknowledgement or the engine needs that it is: sooner only lets a crash take less.
+ *    Once no crash can come, it is fsynced at once, and followers acknowledge at once: that only helps.
+ *  - Once no more swaps can be sent, a leader commits at once what it can without another fsync: a commit only helps, but for the
+ *    swaps that wait for everything that may be committed.
  *  - A campaign is sent when its swap lands: a candidate whose swap is under way does what a follower does, and the record is
  *    the version that it was sent against. One that crashes in between leaves a swap behind, and so may a follower here.
  *  - A leader learns at once that its swap won: until then it satisfies the new record too, and sends no other.
@@ -33,6 +33,7 @@
  *    it is with a winner that finds the name of its fence taken, and replays again.
  *  - A put lands only when somebody may see that: when the chain ends before its name, or a winner or leader waits for that name.
  *    If it lands earlier, the name is taken, and nothing else can land there before somebody has seen what is there.
+ *  - Of all higher terms that a leader may hear of, it hears of the next one: more of it only makes it refuse more.
  */
 
 #ifndef NODES
@@ -363,13 +364,11 @@ inline adopt() {
 #define AGREES(t) AGREED(ME.log, sent[t])
 /* What it acknowledges is fsynced, also what it wrote as a leader. */
 #ifdef WITHOUT_FSYNC
-#define SAFE(t) AGREES(t)
-#define fsyncTaken() skip
+#define fsync() skip
 #else
-#define SAFE(t) MIN(AGREES(t), ME.durable)
-#define fsyncTaken() ME.durable = q
+#define fsync() ME.durable = MAX(ME.durable, q)
 #endif
-#define ACKS(b, t) (b < NODES && n[b].role == LEADING && n[b].term == t && n[b].ack[ME.id] < SAFE(t))
+#define ACKS(b, t) (b < NODES && n[b].role == LEADING && n[b].term == t && n[b].ack[ME.id] < AGREES(t))
 #define ACKS_MORE(t) (ACKS(0, t) || ACKS(1, t) || ACKS(NODES - 1, t))
 
 /*
@@ -377,14 +376,14 @@ inline adopt() {
  * logs agree on an entry and differ before it, the entry before that is the last one on which the node agrees.
  */
 #define HEAR(t) \
-    :: d_step { MAY_HEAR(t) && (ME.term < t || ACKS_MORE(t) || ME.applied < MIN(SAFE(t), told[t])) -> \
-        heard(t); q = SAFE(t); acknowledge(t) }
+    :: d_step { MAY_HEAR(t) && (ME.term < t || ACKS_MORE(t) || ME.applied < MIN(AGREES(t), told[t])) -> \
+        heard(t); q = (ME.durable < AGREES(t) -> ME.durable + 1 : AGREES(t)); acknowledge(t) }
 #define TAKE(t) \
-    :: d_step { MAY_HEAR(t) && AGREES(t) < LEN(sent[t]) -> heard(t); q = AGREES(t); take(t); acknowledge(t) }
+    :: d_step { MAY_HEAR(t) && AGREES(t) < LEN(sent[t]) -> heard(t); q = AGREES(t); take(t) }
 /* The entry before is not looked at. */
 #define TAKE_ANY(t, p) \
     :: d_step { MAY_HEAR(t) && LEN(ME.log) >= p && p < LEN(sent[t]) && AT(ME.log, p + 1) != AT(sent[t], p + 1) -> \
-        heard(t); q = p; take(t); acknowledge(t) }
+        heard(t); q = p; take(t) }
 
 inline heard(by_) {
     if
@@ -393,18 +392,9 @@ inline heard(by_) {
     fi;
     ME.term = MAX(ME.term, by_)
 }
-/* Takes the entry behind q. A conflicting tail goes; nothing of it was applied. */
-inline take(by_) {
-    assert(LEN(ME.log) == q || ME.applied <= q);
-    ME.log = CUT(ME.log, q);
-    ME.durable = MIN(ME.durable, q);
-    ME.log = ADD(ME.log, AT(sent[by_], q + 1));
-    q++;
-    fsyncTaken();
-    SYNCED(ME);
-    logMatching()
-}
 inline acknowledge(by_) {
+    fsync();
+    SYNCED(ME);
     ME.applied = MAX(ME.applied, MIN(q, told[by_]));
     j = 0;
     do
@@ -415,7 +405,21 @@ inline acknowledge(by_) {
     od;
     commitAll()
 }
-
+/* Takes the entry behind q. A conflicting tail goes; nothing of it was applied. */
+inline take(by_) {
+    assert(LEN(ME.log) == q || ME.applied <= q);
+    ME.log = CUT(ME.log, q);
+    ME.durable = MIN(ME.durable, q);
+    ME.log = ADD(ME.log, AT(sent[by_], q + 1));
+    logMatching();
+    /* Without a crash to come it is fsynced and acknowledged at once. */
+    q++;
+    if
+    :: crashes == 0 -> acknowledge(by_)
+    :: else
+    fi;
+    skip
+}
 /* R1, and the rule of the old and the new record while a swap is under way. */
 #define PENDING(a) (n[a].swap != NONE)
 #ifdef WITHOUT_OLD
@@ -446,10 +450,11 @@ inline acknowledge(by_) {
 #endif
 #define SEVERAL(s) ((s) & ((s) - 1))
 
-#define MAY_COMMIT(a) (n[a].role == LEADING && n[a].durable > n[a].commit && ALL_HAVE(a, n[a].commit + 1) && \
+#define MAY_COMMIT(a) (n[a].role == LEADING && LEN(n[a].log) > n[a].commit && ALL_HAVE(a, n[a].commit + 1) && \
     (!NEEDS_CHAIN(a) || n[a].stored > n[a].commit))
 inline commitOne() {
     n[a].commit++;
+    n[a].durable = MAX(n[a].durable, n[a].commit);
     /* Durability: on two disks or in the store. */
     assert(SEVERAL(NEEDS_SET(a)) || LEN(chain) >= n[a].commit);
     told[n[a].term] = MAX(told[n[a].term], n[a].commit);
@@ -477,7 +482,7 @@ inline commitAll() {
         do
         :: a < NODES ->
             if
-            :: MAY_COMMIT(a) -> commitOne()
+            :: MAY_COMMIT(a) && n[a].durable > n[a].commit -> commitOne()
             :: else -> a++
             fi
         :: else -> break
@@ -759,8 +764,6 @@ end:
         SYNCED(ME);
         logMatching();
         commitAll() }
-    /* An adopted log of a follower, or what one wrote as a leader, is fsynced too. */
-    :: d_step { ME.durable < LEN(ME.log) -> ME.durable = LEN(ME.log); commitAll() }
     :: d_step { MAY_COMMIT(i) -> a = i; commitOne() }
 
     /* Messages. */
@@ -778,8 +781,9 @@ end:
     TAKE_ANY(1, 1) TAKE_ANY(1, 2) TAKE_ANY(1, 3) TAKE_ANY(2, 1) TAKE_ANY(2, 2) TAKE_ANY(2, 3)
 #endif
     /* Catching up from the store. */
-    :: d_step { ME.role < FENCING && (!PREFIX(chain, ME.log) || ME.applied < MIN(LEN(chain), ME.durable)) ->
-        adopt(); logMatching() }
+    :: d_step { ME.role < FENCING && !PREFIX(chain, ME.log) -> adopt(); logMatching() }
+    :: d_step { ME.role < FENCING && PREFIX(chain, ME.log) && ME.applied < LEN(chain) ->
+        ME.durable = MAX(ME.durable, LEN(chain)); adopt() }
 
     /* Swaps of a leader. */
     GROW(0) GROW(1)
