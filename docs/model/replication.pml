@@ -107,24 +107,24 @@
 #define LOST 3
 
 typedef Node {
-    byte role;
-    byte term;     /* the highest one heard of: lower ones are refused */
-    byte id;       /* instance: number of the node, plus NODES once its disk is new */
-    short log;
-    byte durable;  /* so many entries are fsynced */
-    byte set;      /* leader: the record as it knows it */
+    unsigned role : 2;
+    unsigned term : 3;     /* the highest one heard of: lower ones are refused */
+    unsigned id : 3;       /* instance: number of the node, plus NODES once its disk is new */
+    unsigned log : 12;
+    unsigned durable : 3;  /* so many entries are fsynced */
+    unsigned set : 6;      /* leader: the record as it knows it */
     bit complete;
-    byte swap;     /* the own swap under way, and what it would make of the record */
-    byte swapTerm;
-    byte swapSet;
+    unsigned swap : 2;     /* the own swap under way, and what it would make of the record */
+    unsigned swapTerm : 3;
+    unsigned swapSet : 6;
     bit swapComplete;
-    byte lateTerm; /* a swap of a former life of this node that may land yet; 0: none */
-    byte lateSet;
+    unsigned lateTerm : 3; /* a swap of a former life of this node that may land yet; 0: none */
+    unsigned lateSet : 6;
     bit lateComplete;
-    byte commit;   /* leader: committed index, */
-    byte stored;   /*         own log in the chain up to here, as far as it knows, */
-    byte taken;    /*         end of its log at the take-over, its own term entry included */
-    byte applied;  /* so many entries its engine has at most; they cannot be undone */
+    unsigned commit : 3;   /* leader: committed index, */
+    unsigned stored : 3;   /*         own log in the chain up to here, as far as it knows, */
+    unsigned taken : 3;    /*         end of its log at the take-over, its own term entry included */
+    unsigned applied : 3;  /* so many entries its engine has at most; they cannot be undone */
     byte ack[INSTANCES]
 }
 
