@@ -32,7 +32,8 @@
  *    come in between, a message or a crash, has the effect that it has on a candidate that does not know yet that it won. So
  *    it is with a winner that finds the name of its fence taken, and replays again.
  *  - A put lands only when somebody may see that: when the chain ends before its name, or a winner or leader waits for that name.
- *    If it lands earlier, the name is taken, and nothing else can land there before somebody has seen what is there.
+ *    If it lands earlier, the name is taken, and nothing else can land there before somebody has seen what is there. What
+ *    lands where the chain has passed, or a checkpoint, and nobody waits, is not looked at.
  *  - Of all higher terms that a leader may hear of, it hears of the next one: more of it only makes it refuse more.
  */
 
@@ -883,7 +884,7 @@ end:
 #ifdef WITHOUT_JOIN
 #define SEEN(k) true
 #else
-#if PRUNES
+#ifdef WITHOUT_CHAIN_FENCES
 #define SEEN(k) (k <= LEN(chain) + 1 || WAITS(0, k) || WAITS(1, k) || WAITS(NODES - 1, k))
 #else
 #define SEEN(k) (k == LEN(chain) + 1 || WAITS(0, k) || WAITS(1, k) || WAITS(NODES - 1, k))
@@ -907,7 +908,7 @@ inline land(by_, name_) {
     commitAll()
 }
 #define LAND_STALE(t) \
-    :: d_step { stale[t] != 0 && object[staleName[t]] == 0 -> object[staleName[t]] = stale[t]; stale[t] = 0; walk() }
+    :: d_step { stale[t] != 0 && object[staleName[t]] == 0 && SEEN(staleName[t]) -> object[staleName[t]] = stale[t]; stale[t] = 0; walk() }
 #define LAND_SWAP(b) \
     :: d_step { n[b].swap == SENT -> \
         recTerm = n[b].swapTerm; recSet = n[b].swapSet; recComplete = n[b].swapComplete; recLeader = b; \
