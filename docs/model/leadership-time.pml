@@ -20,7 +20,7 @@
 #define SWAPS 1       /* renewals and changes of the set or of store_complete, all together */
 #endif
 #ifndef RELEASES
-#define RELEASES 0    /* graceful shutdowns */
+#define RELEASES 0    /* leaders that hand over, end in good order, or resign, all together */
 #endif
 #ifndef START_SET
 #define START_SET 3
@@ -70,7 +70,8 @@ typedef Node {
     byte swapLeft;     /* how long it may be relied on, from when it was sent */
     byte lateTerm;     /* a swap of a former life that may land yet; 0: none */
     byte lateSet;
-    bit lateComplete
+    bit lateComplete;
+    bit lateResigned   /*   it says that nobody leads any more */
 }
 Node n[3];
 
@@ -78,10 +79,10 @@ byte recTerm = 1;
 byte recLeader = 0;
 byte recSet = START_SET;
 bit recComplete = START_COMPLETE;
+bit recResigned = 0;
 
 byte newest = 1;       /* the highest term whose leader acknowledged a write */
-byte releaseTerm = 0;  /* a release from the promise under way; 0: none */
-byte releaseTo = 0;
+byte heir[TERMS + 1];  /* whom the leader of each term has released from its promise: the node and 1; 0: nobody */
 
 byte crashes = CRASHES;
 byte swaps = SWAPS;
@@ -94,7 +95,8 @@ inline noSwap() {
 }
 inline abandonSwap() {
     if
-    :: ME.swap == SENT -> ME.lateTerm = ME.swapTerm; ME.lateSet = ME.swapSet; ME.lateComplete = ME.swapComplete
+    :: ME.swap == SENT ->
+        ME.lateTerm = ME.swapTerm; ME.lateSet = ME.swapSet; ME.lateComplete = ME.swapComplete; ME.lateResigned = 0
     :: else
     fi;
     noSwap()
@@ -110,7 +112,7 @@ inline forget() {
     :: n[a].swap == SENT -> n[a].swap = LOST \
     :: else \
     fi; \
-    n[a].lateTerm = 0; n[a].lateSet = 0; n[a].lateComplete = 0; STALE(a)
+    n[a].lateTerm = 0; n[a].lateSet = 0; n[a].lateComplete = 0; n[a].lateResigned = 0; STALE(a)
 #ifdef WITHOUT_VERSION
 #define STALE(a) skip
 #else
@@ -195,12 +197,12 @@ inline send(set_, complete_) {
 #ifdef WITHOUT_PROMISE
 #define MEMBER_MAY true
 #else
-#define MEMBER_MAY (ME.promise == 0)
+#define MEMBER_MAY (ME.promise == 0 || recResigned)
 #endif
 #ifdef WITHOUT_WATCH
 #define OUTSIDER_MAY true
 #else
-#define OUTSIDER_MAY (ME.watches && ME.watch == 0)
+#define OUTSIDER_MAY ((ME.watches && ME.watch == 0) || recResigned)
 #endif
 #define MEMBER (recSet & BIT(i))
 #ifdef WITHOUT_ELIGIBLE
@@ -220,19 +222,44 @@ inline send(set_, complete_) {
 #endif
 #endif
 
-#ifdef WITHOUT_RELEASE_TERM
-#define RELEASED true
-#else
-#define RELEASED (ME.term == releaseTerm)
-#endif
+/*
+ * A leader hands over: it releases a member from its promise, and leads no more from before the release is sent. Whether it
+ * follows the heir or ends makes no difference here: it may make no more steps, or those of any follower. It may even campaign at once;
+ * that it waits for election_timeout is left out, for it only lets the heir go first. If the heir does not get everything in
+ * time, it follows without a release: as if that were lost.
+ *
+ * A release may never arrive, at any time, or again and again. That a node takes it while it has not heard of a later term is
+ * enough; whose heartbeat it promised on, which it looks at too, only makes it refuse more.
+ */
 #ifdef WITHOUT_STOP
 #define stop() skip
 #else
 #define stop() forget()
 #endif
 #define RELEASE(a) \
-    :: d_step { a != i && releases > 0 && ME.role == LEADING && releaseTerm == 0 -> \
-        releases--; releaseTerm = ME.term; releaseTo = a; stop() }
+    :: d_step { a != i && releases > 0 && ME.role == LEADING && heir[ME.term] == 0 -> \
+        releases--; heir[ME.term] = a + 1; stop() }
+#define TO_ME(t) (t <= TERMS && heir[t] == i + 1)
+#ifdef WITHOUT_RELEASE_TERM
+#define RELEASED (TO_ME(1) || TO_ME(2) || TO_ME(3))
+#else
+#define RELEASED TO_ME(ME.term)
+#endif
+
+/*
+ * One that is alone in the set, and ends, says in the record that it leads no more; nobody has to wait for anything then. It stops
+ * before it sends that swap, whatever becomes of it.
+ */
+#ifdef WITHOUT_RESIGN
+#define stopToResign() skip
+#else
+#define stopToResign() forget()
+#endif
+inline resign() {
+    releases--;
+    stopToResign();
+    ME.lateTerm = recTerm; ME.lateSet = recSet; ME.lateComplete = recComplete; ME.lateResigned = 1
+}
 
 proctype Run(byte i) {
 end:
@@ -281,10 +308,10 @@ end:
     /* A leader hears of a later term. */
     :: d_step { ME.role == LEADING && recTerm > ME.term -> forget() }
 
-    /* Graceful shutdown. */
+    /* Handing over, and ending in good order. */
     RELEASE(0) RELEASE(1) RELEASE(2)
-    :: d_step { releaseTerm != 0 && releaseTo == i && ME.role == FOLLOWER && RELEASED ->
-        ME.promise = 0; releaseTerm = 0; releaseTo = 0 }
+    :: d_step { ME.role == FOLLOWER && ME.promise > 0 && RELEASED -> ME.promise = 0 }
+    :: d_step { releases > 0 && ME.role == LEADING && ME.swap == NONE && ME.set == BIT(i) && recTerm == ME.term -> resign() }
 
     :: d_step { crashes > 0 ->
         crashes--;
@@ -308,10 +335,12 @@ end:
 #define LAND(a) \
     :: d_step { n[a].swap == SENT -> \
         recTerm = n[a].swapTerm; recSet = n[a].swapSet; recComplete = n[a].swapComplete; recLeader = a; \
+        recResigned = 0; \
         n[a].swap = WON; \
         VOID(0); VOID(1); VOID(2) } \
     :: d_step { n[a].lateTerm != 0 -> \
         recTerm = n[a].lateTerm; recSet = n[a].lateSet; recComplete = n[a].lateComplete; recLeader = a; \
+        recResigned = n[a].lateResigned; \
         VOID(0); VOID(1); VOID(2) }
 
 proctype World() {

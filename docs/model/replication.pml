@@ -13,20 +13,38 @@
  *  - A leader only appends to its log while it leads. So whatever messages of term T are under way are pieces of the
  *    log `sent[T]`: any piece may arrive at any time, any number of times, in any order, also long after that leader died.
  *    The same holds for its uploads: any object of `sent[T]` may land at any time, as long as its name is free.
- *  - A follower's receiving, fsync and acknowledgement are one step: an entry that is not durable yet, or an
- *    acknowledgement that never arrives, cannot be told from an entry that did not arrive yet.
  *  - A node that is down is a node that makes no step: a restart is one step.
  *  - A sent swap lands later or never. As the record has a nonce, a swap that lands makes all others that are under way fail.
+ *
+ * And which steps are taken at once, or together, or as late as possible, because another order adds nothing. "Only helps"
+ * means: what is gained by it appears in guards only so that more steps may be taken, and in assertions only so that they
+ * demand more.
+ *  - An acknowledgement is known to the leader at once, also of entries that the follower has already and that are fsynced: a
+ *    message with those may arrive next. So is what a leader says is committed. Both only help.
+ *  - Something is fsynced when a commit, an acknowledgement or the engine needs that it is: sooner only lets a crash take less.
+ *    Once no crash can come, it is fsynced at once, and followers acknowledge at once: that only helps.
+ *  - Once no more swaps can be sent, a leader commits at once what it can without another fsync: a commit only helps, but for the
+ *    swaps that wait for everything that may be committed.
+ *  - A campaign is sent when its swap lands: a candidate whose swap is under way does what a follower does, and the record is
+ *    the version that it was sent against. One that crashes in between leaves a swap behind, and so may a follower here.
+ *  - A leader learns at once that its swap won: until then it satisfies the new record too, and sends no other.
+ *  - A winner replays the chain in the step in which it puts its fence: one that waits in between does nothing else. What may
+ *    come in between, a message or a crash, has the effect that it has on a candidate that does not know yet that it won. So
+ *    it is with a winner that finds the name of its fence taken, and replays again.
+ *  - A put lands only when somebody may see that: when the chain ends before its name, or a winner or leader waits for that name.
+ *    If it lands earlier, the name is taken, and nothing else can land there before somebody has seen what is there. What
+ *    lands where the chain has passed, or a checkpoint, and nobody waits, is not looked at.
+ *  - Of all higher terms that a leader may hear of, it hears of the next one: more of it only makes it refuse more.
  */
 
 #ifndef NODES
 #define NODES 3
 #endif
 #ifndef TERMS
-#define TERMS 3         /* 1 ... 7 */
+#define TERMS 3         /* 1 ... 4 */
 #endif
 #ifndef INDEXES
-#define INDEXES 4       /* 1 ... 5 */
+#define INDEXES 4       /* 2 ... 4 */
 #endif
 #ifndef CRASHES
 #define CRASHES 1       /* restarts, all nodes together */
@@ -36,6 +54,9 @@
 #endif
 #ifndef SWAPS
 #define SWAPS 2         /* changes of the set or of store_complete that leaders ask for, all together */
+#endif
+#ifndef HANDOVERS
+#define HANDOVERS 0     /* leaders that hand over and go on as followers, all together */
 #endif
 #ifndef PRUNES
 #define PRUNES 0        /* checkpoints with the collection of the log behind them */
@@ -50,8 +71,10 @@
 /* Logs. */
 #define AT(l, k)  ((((l) << 3) >> (3 * (k))) & 7)            /* term of the entry at index k; 0: none */
 #define CUT(l, k) ((l) & ((1 << (3 * (k))) - 1))             /* the first k entries */
-#define LEN(l)    ((l) > 4095 -> 5 : ((l) > 511 -> 4 : ((l) > 63 -> 3 : ((l) > 7 -> 2 : ((l) > 0 -> 1 : 0)))))
+#define LEN(l)    ((l) > 511 -> 4 : ((l) > 63 -> 3 : ((l) > 7 -> 2 : ((l) > 0 -> 1 : 0))))
 #define ADD(l, t) ((l) | ((t) << (3 * LEN(l))))
+#define SAME(d)   ((d) & 7 -> 0 : ((d) & 63 -> 1 : ((d) & 511 -> 2 : ((d) & 4095 -> 3 : 4))))
+#define AGREED(a, b) ((a) == (b) -> LEN(a) : SAME((a) ^ (b))) /* so many entries both have before they differ */
 #define PREFIX(a, b) (CUT(b, LEN(a)) == (a))                 /* a is the beginning of b */
 #define MAX(a, b) ((a) > (b) -> (a) : (b))
 #define MIN(a, b) ((a) < (b) -> (a) : (b))
@@ -66,39 +89,44 @@
 #define OBJECT(t, k) ((t) | (AT(sent[t], (k) - 1) << 3) | (AT(sent[t], k) << 6) | (PAIR(t, k) -> (AT(sent[t], (k) + 1) << 9) : 0))
 #define END(t, k)   ((k) + (PAIR(t, k) -> 1 : 0))
 
-/* Roles. Replaying and fencing have won their term and may not create entries yet. */
+/* Roles. Fencing has won its term and may not create entries yet. */
 #define FOLLOWER 0
-#define CANDIDATE 1
-#define REPLAYING 2
-#define FENCING 3
-#define LEADING 4
+#define CANDIDATE 1   /* its swap has won, which it does not know yet */
+#define FENCING 2
+#define LEADING 3
+
+#if LOSSES
+#define INSTANCES (2 * NODES)
+#else
+#define INSTANCES NODES
+#endif
 
 /* A swap. */
 #define NONE 0
 #define SENT 1     /* may land; read back, the record is unchanged, which proves nothing */
-#define WON 2
+#define WON 2      /* of a candidate */
 #define LOST 3
 
 typedef Node {
-    byte role;
-    byte term;     /* the highest one heard of: lower ones are refused */
-    byte id;       /* instance: number of the node, plus NODES once its disk is new */
-    short log;
-    byte durable;  /* so many entries are fsynced */
-    byte set;      /* leader: the record as it knows it */
+    unsigned role : 2;
+    unsigned term : 3;     /* the highest one heard of: lower ones are refused */
+    unsigned id : 3;       /* instance: number of the node, plus NODES once its disk is new */
+    unsigned log : 12;
+    unsigned durable : 3;  /* so many entries are fsynced */
+    unsigned set : 6;      /* leader: the record as it knows it */
     bit complete;
-    byte swap;     /* the own swap under way, and what it would make of the record */
-    byte swapTerm;
-    byte swapSet;
+    unsigned swap : 2;     /* the own swap under way, and what it would make of the record */
+    unsigned swapTerm : 3;
+    unsigned swapSet : 6;
     bit swapComplete;
-    byte lateTerm; /* a swap of a former life of this node that may land yet; 0: none */
-    byte lateSet;
+    unsigned lateTerm : 3; /* a swap of a former life of this node that may land yet; 0: none */
+    unsigned lateSet : 6;
     bit lateComplete;
-    byte commit;   /* leader: committed index, */
-    byte stored;   /*         own log in the chain up to here, as far as it knows, */
-    byte taken;    /*         end of its log at the take-over, its own term entry included */
-    byte applied;  /* so many entries its engine has at most; they cannot be undone */
-    byte ack[2 * NODES]
+    unsigned commit : 3;   /* leader: committed index, */
+    unsigned stored : 3;   /*         own log in the chain up to here, as far as it knows, */
+    unsigned taken : 3;    /*         end of its log at the take-over, its own term entry included */
+    unsigned applied : 3;  /* so many entries its engine has at most; they cannot be undone */
+    byte ack[INSTANCES]
 }
 
 Node n[NODES];
@@ -118,7 +146,7 @@ byte fenced = 2;
 
 /* The store. */
 short object[INDEXES + 2];
-short over[(TERMS + 1) * (INDEXES + 1)];  /* If-Match puts under way: the orphan that term t replaces at name k */
+byte over[TERMS + 1];                     /* If-Match puts under way, by name: they replace the orphan that is there */
 byte base = 0;                            /* the checkpoint ends here, */
 byte baseHeader = 0;                      /* with an object of this term */
 
@@ -128,6 +156,7 @@ short committed = 1;  /* everything that was acknowledged or is in the chain */
 short committedBy = 1;  /* and in which term it was, like a log */
 byte header = 1;      /* the highest uploader's term in the chain */
 byte told[TERMS + 1]; /* what each leader said is committed */
+byte handed;          /* terms whose leader has handed over */
 
 #if PRUNES
 byte fences = 2;               /* names of the chain's fences: where its header term rises */
@@ -141,24 +170,35 @@ byte crashes = CRASHES;
 byte losses = LOSSES;
 byte swaps = SWAPS;
 byte prunes = PRUNES;
+byte handovers = HANDOVERS;
 
-hidden byte j, k, h;
+hidden byte j, k, h, a, q;
 hidden short x, o;
 
 #define ME n[i]
 #define SELF BIT(n[i].id)
 
-/* No two logs agree on an entry and differ before it. */
-#define MATCH(a, b, k) (AT(a, k) == 0 || AT(a, k) != AT(b, k) || CUT(a, k) == CUT(b, k))
+/* No two logs agree on an entry and differ before it, also that of a leader which is gone. */
+inline matches(other_) {
+    k = AGREED(ME.log, other_) + 2;
+    do
+    :: k <= INDEXES -> assert(AT(ME.log, k) == 0 || AT(ME.log, k) != AT(other_, k)); k++
+    :: else -> break
+    od
+}
 inline logMatching() {
     j = 0;
     do
-    :: j < NODES ->
-        k = 1;
-        do
-        :: k <= INDEXES -> assert(MATCH(ME.log, n[j].log, k)); k++
-        :: else -> break
-        od;
+    :: j < NODES -> matches(n[j].log); j++
+    :: else -> break
+    od;
+    j = 1;
+    do
+    :: j <= TERMS ->
+        if
+        :: fenced & BIT(j) -> matches(sent[j])
+        :: else
+        fi;
         j++
     :: else -> break
     od;
@@ -261,10 +301,7 @@ inline recordChanged() {
     do
     :: j < NODES ->
         if
-        :: n[j].swap == SENT && n[j].role == CANDIDATE ->
-            n[j].role = FOLLOWER;
-            n[j].swap = NONE; n[j].swapTerm = 0; n[j].swapSet = 0; n[j].swapComplete = 0
-        :: n[j].swap == SENT && n[j].role != CANDIDATE -> n[j].swap = LOST
+        :: n[j].swap == SENT -> n[j].swap = LOST
         :: else
         fi;
         n[j].lateTerm = 0; n[j].lateSet = 0; n[j].lateComplete = 0;
@@ -281,102 +318,180 @@ inline forget() {
     :: ME.swap == SENT -> ME.lateTerm = ME.swapTerm; ME.lateSet = ME.swapSet; ME.lateComplete = ME.swapComplete
     :: else
     fi;
+    /* What of its uploads lands is of no interest any more. */
+    if
+    :: ME.role >= FENCING -> landed[ME.term] = 0
+    :: else
+    fi;
     ME.swap = NONE; ME.swapTerm = 0; ME.swapSet = 0; ME.swapComplete = 0;
     ME.role = FOLLOWER; ME.set = 0; ME.complete = 0; ME.commit = 0; ME.stored = 0; ME.taken = 0;
     j = 0;
     do
-    :: j < 2 * NODES -> ME.ack[j] = 0; j++
+    :: j < INSTANCES -> ME.ack[j] = 0; j++
     :: else -> break
     od;
     skip
 }
 
-/* The chain is taken into the log; where they disagree the chain wins. */
+/* Without a crash to come, nobody can tell what is fsynced. */
+#define SYNCED(node) node.durable = (crashes == 0 -> LEN(node.log) : node.durable)
+
+/* The chain is taken into the log; where they disagree the chain wins. It is applied once it is fsynced. */
 inline adopt() {
     if
     :: !PREFIX(chain, ME.log) ->
         assert(ME.applied <= LEN(chain) && CUT(ME.log, ME.applied) == CUT(chain, ME.applied));
+        do
+        :: CUT(ME.log, ME.durable) != CUT(chain, ME.durable) -> ME.durable--
+        :: else -> break
+        od;
         ME.log = chain
     :: else
     fi;
-    ME.durable = LEN(ME.log);
-    ME.applied = MAX(ME.applied, LEN(chain));
+    SYNCED(ME);
+    ME.applied = MAX(ME.applied, MIN(LEN(chain), ME.durable));
 #ifndef WITHOUT_HEADER
     ME.term = MAX(ME.term, header);
 #endif
     ME.term = MAX(ME.term, AT(ME.log, LEN(ME.log)))
 }
 
-/* A piece of the log of term t, the entry behind index p, arrives. */
-#define RECEIVE(t, p) \
-    :: d_step { (fenced & BIT(t)) && LEN(sent[t]) > p && REFUSES_NOT(t) && !(ME.role >= REPLAYING && ME.term == t) && \
-        LEN(ME.log) >= p && MATCHES(t, p) && (ME.term < t || AT(ME.log, p + 1) != AT(sent[t], p + 1) || acksMore(t, p) || \
-        (told[t] > p && ME.applied <= p)) -> \
-        receive(t, p) }
 #ifdef WITHOUT_TERM
-#define REFUSES_NOT(t) (ME.role < REPLAYING || t > ME.term)
+#define REFUSES_NOT(t) (ME.role < FENCING || t > ME.term)
 #else
 #define REFUSES_NOT(t) (ME.term <= t)
 #endif
-#ifdef WITHOUT_PREVIOUS
-#define MATCHES(t, p) true
+#define MAY_HEAR(t) ((fenced & BIT(t)) && REFUSES_NOT(t) && !(ME.role >= FENCING && ME.term == t))
+#define AGREES(t) AGREED(ME.log, sent[t])
+/* What it acknowledges is fsynced, also what it wrote as a leader. */
+#ifdef WITHOUT_FSYNC
+#define fsync() skip
 #else
-#define MATCHES(t, p) (AT(ME.log, p) == AT(sent[t], p))
+#define fsync() ME.durable = MAX(ME.durable, q)
 #endif
-#define ACK(a, t, p) (a < NODES && n[a].role == LEADING && n[a].term == t && n[a].ack[ME.id] < p + 1)
-#define acksMore(t, p) (ACK(0, t, p) || ACK(1, t, p) || ACK(NODES - 1, t, p))
+#define ACKS(b, t) (b < NODES && n[b].role == LEADING && n[b].term == t && n[b].ack[ME.id] < AGREES(t))
+#define ACKS_MORE(t) (ACKS(0, t) || ACKS(1, t) || ACKS(NODES - 1, t))
 
-inline receive(t, p) {
+/*
+ * A piece of the log of term t arrives. One of which the node has everything, or the entry behind those that it has: as no two
+ * logs agree on an entry and differ before it, the entry before that is the last one on which the node agrees.
+ */
+#define HEAR(t) \
+    :: d_step { MAY_HEAR(t) && (ME.term < t || ACKS_MORE(t) || ME.applied < MIN(AGREES(t), told[t])) -> \
+        heard(t); q = (ME.durable < AGREES(t) -> ME.durable + 1 : AGREES(t)); acknowledge(t) }
+#define TAKE(t) \
+    :: d_step { MAY_HEAR(t) && AGREES(t) < LEN(sent[t]) -> heard(t); q = AGREES(t); take(t) }
+/* The entry before is not looked at. */
+#define TAKE_ANY(t, p) \
+    :: d_step { MAY_HEAR(t) && LEN(ME.log) >= p && p < LEN(sent[t]) && AT(ME.log, p + 1) != AT(sent[t], p + 1) -> \
+        heard(t); q = p; take(t) }
+
+inline heard(by_) {
     if
-    :: ME.role >= REPLAYING || (ME.role == CANDIDATE && ME.swapTerm <= t) -> forget()
+    :: ME.role >= FENCING || (ME.role == CANDIDATE && ME.swapTerm <= by_) -> forget()
     :: else
     fi;
-    ME.term = MAX(ME.term, t);
-    if
-    :: AT(ME.log, p + 1) != AT(sent[t], p + 1) ->
-        /* A conflicting tail goes; nothing of it was applied. */
-        assert(ME.applied <= p);
-        ME.log = CUT(ME.log, p);
-        ME.log = ADD(ME.log, AT(sent[t], p + 1));
-        ME.durable = MIN(ME.durable, p)
-    :: else
-    fi;
-    /* An entry that was there may be one that it wrote as a leader and never fsynced. */
-#ifndef WITHOUT_FSYNC
-    ME.durable = MAX(ME.durable, p + 1);
-#endif
-    ME.applied = MAX(ME.applied, MIN(p + 1, told[t]));
+    ME.term = MAX(ME.term, by_)
+}
+inline acknowledge(by_) {
+    fsync();
+    SYNCED(ME);
+    ME.applied = MAX(ME.applied, MIN(q, told[by_]));
     j = 0;
     do
     :: j < NODES ->
-        if :: n[j].role == LEADING && n[j].term == t && n[j].ack[ME.id] < p + 1 -> n[j].ack[ME.id] = p + 1 :: else fi;
+        if :: n[j].role == LEADING && n[j].term == by_ && n[j].ack[ME.id] < q -> n[j].ack[ME.id] = q :: else fi;
         j++
     :: else -> break
     od;
-    logMatching()
+    commitAll()
 }
-
+/* Takes the entry behind q. A conflicting tail goes; nothing of it was applied. */
+inline take(by_) {
+    assert(LEN(ME.log) == q || ME.applied <= q);
+    ME.log = CUT(ME.log, q);
+    ME.durable = MIN(ME.durable, q);
+    ME.log = ADD(ME.log, AT(sent[by_], q + 1));
+    logMatching();
+    /* Without a crash to come it is fsynced and acknowledged at once. */
+    q++;
+    if
+    :: crashes == 0 -> acknowledge(by_)
+    :: else
+    fi;
+    skip
+}
 /* R1, and the rule of the old and the new record while a swap is under way. */
-#define PENDING (ME.swap != NONE)
+#define PENDING(a) (n[a].swap != NONE)
 #ifdef WITHOUT_OLD
-#define NEEDS_SET (PENDING -> ME.swapSet : ME.set)
-#define NEEDS_CHAIN (PENDING -> ME.swapComplete : ME.complete)
+#define NEEDS_SET(a) (PENDING(a) -> n[a].swapSet : n[a].set)
+#define NEEDS_CHAIN(a) (PENDING(a) -> n[a].swapComplete : n[a].complete)
 #else
 #ifdef WITHOUT_NEW
-#define NEEDS_SET (ME.set)
-#define NEEDS_CHAIN (ME.complete)
+#define NEEDS_SET(a) (n[a].set)
+#define NEEDS_CHAIN(a) (n[a].complete)
 #else
-#define NEEDS_SET (ME.set | ME.swapSet)
-#define NEEDS_CHAIN (ME.complete || ME.swapComplete)
+#define NEEDS_SET(a) (n[a].set | n[a].swapSet)
+#define NEEDS_CHAIN(a) (n[a].complete || n[a].swapComplete)
 #endif
 #endif
-#define HAS(a, c) (!(NEEDS_SET & BIT(a)) || a == ME.id || ME.ack[a] >= c)
-#if NODES == 3
-#define ALL_HAVE(c) (HAS(0, c) && HAS(1, c) && HAS(2, c) && HAS(3, c) && HAS(4, c) && HAS(5, c))
+#define HAS(a, b, c) (!(NEEDS_SET(a) & BIT(b)) || b == n[a].id || n[a].ack[b] >= c)
+#if INSTANCES == 2
+#define ALL_HAVE(a, c) (HAS(a, 0, c) && HAS(a, 1, c))
 #else
-#define ALL_HAVE(c) (HAS(0, c) && HAS(1, c) && HAS(2, c) && HAS(3, c))
+#if INSTANCES == 3
+#define ALL_HAVE(a, c) (HAS(a, 0, c) && HAS(a, 1, c) && HAS(a, 2, c))
+#else
+#if INSTANCES == 4
+#define ALL_HAVE(a, c) (HAS(a, 0, c) && HAS(a, 1, c) && HAS(a, 2, c) && HAS(a, 3, c))
+#else
+#define ALL_HAVE(a, c) (HAS(a, 0, c) && HAS(a, 1, c) && HAS(a, 2, c) && HAS(a, 3, c) && HAS(a, 4, c) && HAS(a, 5, c))
+#endif
+#endif
 #endif
 #define SEVERAL(s) ((s) & ((s) - 1))
+
+#define MAY_COMMIT(a) (n[a].role == LEADING && LEN(n[a].log) > n[a].commit && ALL_HAVE(a, n[a].commit + 1) && \
+    (!NEEDS_CHAIN(a) || n[a].stored > n[a].commit))
+inline commitOne() {
+    n[a].commit++;
+    n[a].durable = MAX(n[a].durable, n[a].commit);
+    /* Durability: on two disks or in the store. */
+    assert(SEVERAL(NEEDS_SET(a)) || LEN(chain) >= n[a].commit);
+    told[n[a].term] = MAX(told[n[a].term], n[a].commit);
+    n[a].applied = MAX(n[a].applied, n[a].commit);
+    nowCommitted(n[a].log, n[a].commit, n[a].term);
+    assert(TRUTH);
+    /* Whoever follows this leader may be told at once, and fsynced this. */
+    j = 0;
+    do
+    :: j < NODES ->
+        if
+        :: n[j].role < FENCING && n[j].term == n[a].term && n[j].durable >= n[a].commit && n[j].applied < n[a].commit &&
+            CUT(n[j].log, n[a].commit) == CUT(n[a].log, n[a].commit) -> n[j].applied = n[a].commit
+        :: else
+        fi;
+        j++
+    :: else -> break
+    od;
+    skip
+}
+inline commitAll() {
+    if
+    :: swaps == 0 ->
+        a = 0;
+        do
+        :: a < NODES ->
+            if
+            :: MAY_COMMIT(a) && n[a].durable > n[a].commit -> commitOne()
+            :: else -> a++
+            fi
+        :: else -> break
+        od
+    :: else
+    fi;
+    skip
+}
 
 /* Everything that may be committed: what this leader committed, and all that it found when it took over. */
 #ifdef WITHOUT_TAKEN
@@ -392,29 +507,33 @@ inline send(set_, complete_) {
     ME.swapTerm = ME.term; ME.swapSet = set_; ME.swapComplete = complete_;
     ME.swap = (recTerm == ME.term -> SENT : LOST)
 }
+inline swapWon(b) {
+    n[b].set = n[b].swapSet; n[b].complete = n[b].swapComplete;
+    n[b].swap = NONE; n[b].swapTerm = 0; n[b].swapSet = 0; n[b].swapComplete = 0
+}
 
 #ifdef WITHOUT_R2
-#define MAY_GROW(a) true
+#define MAY_GROW(b) true
 #else
-#define MAY_GROW(a) (ME.ack[n[a].id] >= MAYBE_COMMITTED)
+#define MAY_GROW(b) (ME.ack[n[b].id] >= MAYBE_COMMITTED)
 #endif
-#define GROW(a) \
-    :: d_step { a != i && LEADS_FREE && !(ME.set & BIT(n[a].id)) && MAY_GROW(a) -> \
-        send(ME.set | BIT(n[a].id), ME.complete) }
+#define GROW(b) \
+    :: d_step { b != i && LEADS_FREE && !(ME.set & BIT(n[b].id)) && MAY_GROW(b) -> \
+        send(ME.set | BIT(n[b].id), ME.complete) }
 
 #ifdef WITHOUT_R3_LAST
-#define LAST_OUT(a) (ME.complete)
+#define LAST_OUT(b) (ME.complete)
 #else
-#define LAST_OUT(a) (!SEVERAL(ME.set & ~BIT(a)) || ME.complete)
+#define LAST_OUT(b) (!SEVERAL(ME.set & ~BIT(b)) || ME.complete)
 #endif
 #ifdef WITHOUT_R4_TRUE
 #define ALL_STORED true
 #else
 #define ALL_STORED (ME.stored >= MAYBE_COMMITTED)
 #endif
-#define SHRINK(a) \
-    :: d_step { a != ME.id && LEADS_FREE && (ME.set & BIT(a)) && (!LAST_OUT(a) || ME.complete || ALL_STORED) -> \
-        send(ME.set & ~BIT(a), LAST_OUT(a)); earlyShrink() }
+#define SHRINK(b) \
+    :: d_step { b != ME.id && LEADS_FREE && (ME.set & BIT(b)) && (!LAST_OUT(b) || ME.complete || ALL_STORED) -> \
+        send(ME.set & ~BIT(b), LAST_OUT(b)); earlyShrink() }
 #ifdef WITHOUT_R3_FIRST
 #define earlyShrink() ME.set = ME.swapSet
 #else
@@ -441,13 +560,18 @@ inline send(set_, complete_) {
 /* Replays the chain and sends the fence: `size` entries of the own log behind the chain, or the term entry. */
 #define BEHIND (PREFIX(chain, ME.log) -> LEN(ME.log) - LEN(chain) : 0)
 #define FENCE(size) \
-    :: d_step { ME.role == REPLAYING && !DEPOSED && LEN(chain) < INDEXES && (size == 1 || BEHIND >= size) -> \
-        sendFence(size) }
+    :: d_step { (HAS_WON || AGAIN) && LEN(chain) < INDEXES && (size == 1 || BEHIND >= size) -> \
+        begin(); sendFence(size) }
+#define HAS_WON (ME.role == CANDIDATE && ME.swap == WON && ME.swapTerm > ME.term && !DEPOSED(ME.swapTerm))
+/* It finds the name taken (412), or covered by a checkpoint. */
+#define AGAIN (ME.role == FENCING && (TAKEN || (HAS_LANDED && COVERED)) && !DEPOSED(ME.term))
+#define HAS_LANDED (landed[ME.term] & BIT(fence[ME.term]))
+#define TAKEN (!HAS_LANDED && object[fence[ME.term]] != 0 && LEN(chain) >= fence[ME.term])
 /* Behind a later leader's fence an object of this term would not belong to the chain. */
 #ifdef WITHOUT_GIVE_UP
-#define DEPOSED false
+#define DEPOSED(t) false
 #else
-#define DEPOSED (header > ME.term)
+#define DEPOSED(t) (header > (t))
 #endif
 /* A deposed leader that does not know it yet may have filled the name, made a checkpoint, and deleted the object again. */
 #ifdef WITHOUT_HEAD
@@ -455,8 +579,21 @@ inline send(set_, complete_) {
 #else
 #define COVERED (base >= fence[ME.term])
 #endif
-inline replayAgain() {
-    ME.role = REPLAYING; sent[ME.term] = 0; cuts[ME.term] = 0; fence[ME.term] = 0; landed[ME.term] = 0
+inline begin() {
+    if
+    :: ME.role == CANDIDATE ->
+        ME.term = ME.swapTerm; ME.set = ME.swapSet; ME.complete = ME.swapComplete;
+        ME.swap = NONE; ME.swapTerm = 0; ME.swapSet = 0; ME.swapComplete = 0
+    :: else
+    fi;
+#if PRUNES
+    /* A late repeat of a put whose answer was 412. */
+    if
+    :: ME.role == FENCING && TAKEN -> stale[ME.term] = OBJECT(ME.term, fence[ME.term]); staleName[ME.term] = fence[ME.term]
+    :: else
+    fi;
+#endif
+    sent[ME.term] = 0; cuts[ME.term] = 0; fence[ME.term] = 0; landed[ME.term] = 0; over[ME.term] = 0
 }
 inline sendFence(size) {
     h = ME.term;
@@ -498,20 +635,37 @@ inline established() {
     :: k <= LEN(committed) -> assert(AT(committedBy, k) >= ME.term || CUT(ME.log, k) == CUT(committed, k)); k++
     :: else -> break
     od;
+    SYNCED(ME);
+    /* Handing over loses nothing that was taken. */
+    j = 1;
+    do
+    :: j < ME.term -> assert(!(handed & BIT(j)) || PREFIX(sent[j], ME.log)); j++
+    :: else -> break
+    od;
     nowStored(ME.term);
-    logMatching()
+    logMatching();
+    commitAll()
 }
 
 /* `lost`: so many of the entries that were not fsynced are gone; what is left is copied and fsynced before anything else. */
 #define RESTART(lost) \
     :: d_step { crashes > 0 && LEN(ME.log) >= ME.durable + lost && (lost > 0 || ME.role != FOLLOWER) -> \
-        crashes--; \
-        ME.log = CUT(ME.log, LEN(ME.log) - lost); \
-        ME.durable = LEN(ME.log); \
-        restarted() }
-inline restarted() {
-    h = ME.term;
-    forget();
+        h = ME.term; forget(); restart(lost) } \
+    :: d_step { crashes > 0 && LEN(ME.log) >= ME.durable + lost && MAY_CAMPAIGN -> \
+        h = ME.term; leaveSwap(); restart(lost) }
+#define MAY_CAMPAIGN (ME.role == FOLLOWER && recTerm < TERMS && recTerm >= ME.term && ELIGIBLE)
+inline leaveSwap() {
+    ME.lateTerm = recTerm + 1; ME.lateSet = WINNERS_SET; ME.lateComplete = recComplete
+}
+inline restart(lost) {
+    crashes--;
+    ME.log = CUT(ME.log, LEN(ME.log) - lost);
+    ME.durable = LEN(ME.log);
+    k = 0;
+    do
+    :: k < NODES -> SYNCED(n[k]); k++
+    :: else -> break
+    od;
     ME.term = AT(ME.log, LEN(ME.log));
 #ifndef WITHOUT_READ
     ME.term = MAX(ME.term, recTerm);
@@ -526,6 +680,41 @@ inline restarted() {
 #else
     skip
 #endif
+}
+
+/* A new disk is a new instance. */
+inline lose() {
+    losses--;
+#ifndef WITHOUT_INSTANCE
+    ME.id = ME.id + NODES;
+#endif
+    ME.log = 0; ME.durable = 0; ME.applied = 0; ME.term = recTerm
+}
+
+/*
+ * A leader that hands over takes nothing any more, and follows once all that it took is committed, so that every member has
+ * it, the heir too: one step, for whatever it does before is what a leader does. If that takes too long it follows without.
+ * The release lets the heir campaign sooner, which here it may at any time.
+ */
+#ifdef WITHOUT_HEIR
+#define ALL_COMMITTED true
+#else
+#define ALL_COMMITTED (ME.commit == LEN(ME.log) && ME.swap == NONE)
+#endif
+#ifdef WITHOUT_SEAL
+#define sealed() skip
+#else
+#define sealed() forget()
+#endif
+#define HAND_OVER \
+    :: d_step { handovers > 0 && ME.role == LEADING && ME.commit >= ME.taken && ALL_COMMITTED -> \
+        handovers--; handed = handed | BIT(ME.term); sealed() } \
+    :: d_step { handovers > 0 && ME.role == LEADING -> handovers--; forget() }
+
+inline hear(later_) {
+    h = later_;
+    forget();
+    ME.term = h
 }
 
 /* A checkpoint that covers the log up to `end`, and the collection of what it covers; fences stay. */
@@ -572,34 +761,30 @@ end:
         ME.log = ADD(ME.log, ME.term);
         assert(LEN(sent[ME.term]) < LEN(ME.log));  /* no (term, index) is given twice */
         sent[ME.term] = ME.log;
-        cuts[ME.term] = cuts[ME.term] | BIT(LEN(ME.log)) }
-    :: d_step { ME.durable < LEN(ME.log) && ME.role == LEADING -> ME.durable = LEN(ME.log) }
-    :: d_step { ME.role == LEADING && ME.durable > ME.commit && ALL_HAVE(ME.commit + 1) &&
-        (!NEEDS_CHAIN || ME.stored > ME.commit) ->
-        ME.commit++;
-        /* Durability: on two disks or in the store. */
-        assert(SEVERAL(NEEDS_SET) || LEN(chain) >= ME.commit);
-        told[ME.term] = MAX(told[ME.term], ME.commit);
-        ME.applied = MAX(ME.applied, ME.commit);
-        nowCommitted(ME.log, ME.commit, ME.term);
-        assert(TRUTH) }
+        cuts[ME.term] = cuts[ME.term] | BIT(LEN(ME.log));
+        SYNCED(ME);
+        logMatching();
+        commitAll() }
+    :: d_step { MAY_COMMIT(i) -> a = i; commitOne() }
 
     /* Messages. */
-    RECEIVE(1, 0) RECEIVE(1, 1) RECEIVE(1, 2) RECEIVE(1, 3)
+    HEAR(1) TAKE(1)
 #if TERMS > 1
-    RECEIVE(2, 0) RECEIVE(2, 1) RECEIVE(2, 2) RECEIVE(2, 3)
+    HEAR(2) TAKE(2)
 #endif
 #if TERMS > 2
-    RECEIVE(3, 0) RECEIVE(3, 1) RECEIVE(3, 2) RECEIVE(3, 3)
+    HEAR(3) TAKE(3)
 #endif
 #if TERMS > 3
-    RECEIVE(4, 0) RECEIVE(4, 1) RECEIVE(4, 2) RECEIVE(4, 3)
+    HEAR(4) TAKE(4)
 #endif
-#if INDEXES > 4
-    RECEIVE(1, 4) RECEIVE(2, 4) RECEIVE(3, 4)
+#ifdef WITHOUT_PREVIOUS
+    TAKE_ANY(1, 1) TAKE_ANY(1, 2) TAKE_ANY(1, 3) TAKE_ANY(2, 1) TAKE_ANY(2, 2) TAKE_ANY(2, 3)
 #endif
     /* Catching up from the store. */
-    :: d_step { ME.role < REPLAYING && !PREFIX(chain, ME.log) -> adopt(); logMatching() }
+    :: d_step { ME.role < FENCING && !PREFIX(chain, ME.log) -> adopt(); logMatching() }
+    :: d_step { ME.role < FENCING && PREFIX(chain, ME.log) && ME.applied < LEN(chain) ->
+        ME.durable = MAX(ME.durable, LEN(chain)); adopt() }
 
     /* Swaps of a leader. */
     GROW(0) GROW(1)
@@ -610,9 +795,6 @@ end:
 #endif
     :: d_step { LEADS_FREE && !ME.complete && ALL_STORED -> send(ME.set, 1) }
     :: d_step { LEADS_FREE && ME.complete && SEVERAL(ME.set) -> send(ME.set, 0); earlyFalse() }
-    :: d_step { ME.role == LEADING && ME.swap == WON ->
-        ME.set = ME.swapSet; ME.complete = ME.swapComplete;
-        ME.swap = NONE; ME.swapTerm = 0; ME.swapSet = 0; ME.swapComplete = 0 }
     :: d_step { ME.role == LEADING && ME.swap == LOST ->
 #ifdef WITHOUT_REFUSED
         ME.swap = NONE; ME.swapTerm = 0; ME.swapSet = 0; ME.swapComplete = 0
@@ -628,48 +810,41 @@ end:
 
     /* Take-over. */
 #ifdef WITHOUT_EXACT
-    :: d_step { ME.role == FOLLOWER && recTerm < TERMS && recTerm >= ME.term && ELIGIBLE -> ME.role = CANDIDATE }
+    :: d_step { MAY_CAMPAIGN -> ME.role = CANDIDATE }
     :: d_step { ME.role == CANDIDATE && ME.swap == NONE && recTerm < TERMS && recTerm >= ME.term ->
 #else
-    :: d_step { ME.role == FOLLOWER && recTerm < TERMS && recTerm >= ME.term && ELIGIBLE ->
+    :: d_step { MAY_CAMPAIGN ->
 #endif
-        ME.role = CANDIDATE; ME.swap = SENT; ME.swapTerm = recTerm + 1;
-        ME.swapSet = WINNERS_SET; ME.swapComplete = recComplete }
-    :: d_step { ME.role == CANDIDATE && ME.swap == WON && ME.swapTerm > ME.term ->
-        ME.role = REPLAYING; ME.term = ME.swapTerm; ME.set = ME.swapSet; ME.complete = ME.swapComplete;
-        ME.swap = NONE; ME.swapTerm = 0; ME.swapSet = 0; ME.swapComplete = 0 }
+        ME.role = CANDIDATE; ME.swap = WON; ME.swapTerm = recTerm + 1;
+        ME.swapSet = WINNERS_SET; ME.swapComplete = recComplete;
+        recTerm = ME.swapTerm; recSet = ME.swapSet; recLeader = i;
+        recordChanged() }
     :: d_step { ME.role == CANDIDATE && ME.swap == WON && ME.swapTerm <= ME.term -> forget() }
     FENCE(1)
     FENCE(2)
-    :: d_step { ME.role == REPLAYING && DEPOSED -> forget() }
     /* The fence is in the chain: now entries of the term may exist. */
-    :: d_step { ME.role == FENCING && (landed[ME.term] & BIT(fence[ME.term])) && !COVERED &&
+    :: d_step { ME.role == FENCING && HAS_LANDED && !COVERED &&
         (AT(sent[ME.term], LEN(sent[ME.term])) == ME.term || LEN(sent[ME.term]) < INDEXES) -> established() }
-    :: d_step { ME.role == FENCING && (landed[ME.term] & BIT(fence[ME.term])) && COVERED -> replayAgain() }
-    /* 412. */
-    :: d_step { ME.role == FENCING && !(landed[ME.term] & BIT(fence[ME.term])) && object[fence[ME.term]] != 0 ->
-        k = fence[ME.term];
+    /* 412: an orphan has the name of the fence. */
+    :: d_step { ME.role == FENCING && !HAS_LANDED && object[fence[ME.term]] != 0 && LEN(chain) < fence[ME.term] &&
+        !(over[ME.term] & BIT(fence[ME.term])) ->
         if
-        :: HEADER(object[k]) > ME.term -> forget()
-        :: else ->
-            if
-            :: LEN(chain) >= k ->
-#if PRUNES
-                stale[ME.term] = OBJECT(ME.term, k);
-                staleName[ME.term] = k;
-#endif
-                
-                replayAgain()
-            :: else -> over[ME.term * (INDEXES + 1) + k] = object[k]
-            fi
+        :: HEADER(object[fence[ME.term]]) > ME.term -> hear(ME.term + 1)
+        :: else -> over[ME.term] = over[ME.term] | BIT(fence[ME.term])
         fi;
         skip }
+    /* It hears of a later term, from anybody or from the record, and leads no more. */
+    :: d_step { ME.role >= FENCING && recTerm > ME.term -> hear(ME.term + 1) }
+    :: d_step { ME.role == CANDIDATE && ME.swap == WON && recTerm > ME.swapTerm -> hear(ME.swapTerm + 1) }
+#if HANDOVERS
+    HAND_OVER
+#endif
     /* 412 to the next upload. */
     :: d_step { ME.role == LEADING && ME.stored < LEN(ME.log) && !(landed[ME.term] & BIT(ME.stored + 1)) &&
-        object[ME.stored + 1] != 0 && over[ME.term * (INDEXES + 1) + ME.stored + 1] != object[ME.stored + 1] ->
+        object[ME.stored + 1] != 0 && !(over[ME.term] & BIT(ME.stored + 1)) ->
         if
-        :: HEADER(object[ME.stored + 1]) > ME.term -> forget()
-        :: else -> over[ME.term * (INDEXES + 1) + ME.stored + 1] = object[ME.stored + 1]
+        :: HEADER(object[ME.stored + 1]) > ME.term -> hear(ME.term + 1)
+        :: else -> over[ME.term] = over[ME.term] | BIT(ME.stored + 1)
         fi;
         skip }
 
@@ -680,21 +855,20 @@ end:
 #endif
 #endif
 #ifdef WITHOUT_JOIN
-    :: d_step { ME.role < REPLAYING && LEN(ME.log) < INDEXES && object[LEN(ME.log) + 1] != 0 &&
+    :: d_step { ME.role < FENCING && LEN(ME.log) < INDEXES && object[LEN(ME.log) + 1] != 0 &&
         PREVIOUS(object[LEN(ME.log) + 1]) == AT(ME.log, LEN(ME.log)) ->
         ME.log = ADD(ME.log, FIRST(object[LEN(ME.log) + 1]));
         ME.durable = LEN(ME.log); ME.applied = LEN(ME.log) }
 #endif
 
     /* Faults. */
-    RESTART(0) RESTART(1) RESTART(2)
-    :: d_step { losses > 0 && ME.id < NODES ->
-        losses--;
-        forget();
-#ifndef WITHOUT_INSTANCE
-        ME.id = ME.id + NODES;
+#if CRASHES
+    RESTART(0) RESTART(1) RESTART(2) RESTART(3)
 #endif
-        ME.log = 0; ME.durable = 0; ME.applied = 0; ME.term = recTerm }
+#if LOSSES
+    :: d_step { losses > 0 && ME.id < NODES -> forget(); lose() }
+    :: d_step { losses > 0 && ME.id < NODES && MAY_CAMPAIGN -> leaveSwap(); lose() }
+#endif
     od;
     skip
 }
@@ -702,21 +876,46 @@ end:
 /* The store: puts land, in any order, or never. */
 #define LAND(t, k) \
     :: d_step { (cuts[t] & BIT(k)) && ((fenced & BIT(t)) || fence[t] == k) && \
-        (object[k] == 0 || (over[t * (INDEXES + 1) + k] != 0 && over[t * (INDEXES + 1) + k] == object[k])) -> \
-        object[k] = OBJECT(t, k); \
-        over[t * (INDEXES + 1) + k] = 0; \
-        landed[t] = landed[t] | BIT(k); \
-        walk(); \
-        nowStored(t) }
+        (object[k] == 0 || (over[t] & BIT(k))) && SEEN(k) -> \
+        over[t] = over[t] & ~BIT(k); \
+        land(t, k) }
+#define WAITS(a, k) (a < NODES && n[a].role >= FENCING && \
+    (n[a].role == LEADING -> n[a].stored + 1 == k : fence[n[a].term] == k))
+#ifdef WITHOUT_JOIN
+#define SEEN(k) true
+#else
+#ifdef WITHOUT_CHAIN_FENCES
+#define SEEN(k) (k <= LEN(chain) + 1 || WAITS(0, k) || WAITS(1, k) || WAITS(NODES - 1, k))
+#else
+#define SEEN(k) (k == LEN(chain) + 1 || WAITS(0, k) || WAITS(1, k) || WAITS(NODES - 1, k))
+#endif
+#endif
+#define WORKS(a, t) (a < NODES && n[a].role >= FENCING && n[a].term == t)
+inline land(by_, name_) {
+    /* Puts that would replace what was there fail. */
+    k = 1;
+    do
+    :: k <= TERMS -> over[k] = over[k] & ~BIT(name_); k++
+    :: else -> break
+    od;
+    object[name_] = OBJECT(by_, name_);
+    if
+    :: WORKS(0, by_) || WORKS(1, by_) || WORKS(NODES - 1, by_) -> landed[by_] = landed[by_] | BIT(name_)
+    :: else
+    fi;
+    walk();
+    nowStored(by_);
+    commitAll()
+}
 #define LAND_STALE(t) \
-    :: d_step { stale[t] != 0 && object[staleName[t]] == 0 -> object[staleName[t]] = stale[t]; stale[t] = 0; walk() }
-#define LAND_SWAP(a) \
-    :: d_step { n[a].swap == SENT -> \
-        recTerm = n[a].swapTerm; recSet = n[a].swapSet; recComplete = n[a].swapComplete; recLeader = a; \
-        n[a].swap = WON; \
+    :: d_step { stale[t] != 0 && object[staleName[t]] == 0 && SEEN(staleName[t]) -> object[staleName[t]] = stale[t]; stale[t] = 0; walk() }
+#define LAND_SWAP(b) \
+    :: d_step { n[b].swap == SENT -> \
+        recTerm = n[b].swapTerm; recSet = n[b].swapSet; recComplete = n[b].swapComplete; recLeader = b; \
+        swapWon(b); \
         recordChanged() } \
-    :: d_step { n[a].lateTerm != 0 -> \
-        recTerm = n[a].lateTerm; recSet = n[a].lateSet; recComplete = n[a].lateComplete; recLeader = a; \
+    :: d_step { n[b].lateTerm != 0 -> \
+        recTerm = n[b].lateTerm; recSet = n[b].lateSet; recComplete = n[b].lateComplete; recLeader = b; \
         recordChanged() }
 
 proctype Store() {
@@ -731,9 +930,6 @@ end:
 #endif
 #if TERMS > 3
     LAND(4, 2) LAND(4, 3) LAND(4, 4)
-#endif
-#if INDEXES > 4
-    LAND(1, 5) LAND(2, 5) LAND(3, 5)
 #endif
 #if PRUNES && TERMS > 1
     LAND_STALE(2)
@@ -763,7 +959,7 @@ init {
         od;
         n[0].role = LEADING; n[0].set = START_SET; n[0].complete = START_COMPLETE;
         n[0].commit = 1; n[0].stored = 1; n[0].taken = 1;
-        n[0].ack[1] = 1
+        n[0].ack[1] = 1; n[0].ack[NODES - 1] = 1
     }
     atomic {
         run Store();
