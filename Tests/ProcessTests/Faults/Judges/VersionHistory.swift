@@ -9,12 +9,16 @@ struct VersionHistory: Sendable {
         var begin: Duration
         /// Nil where no answer came.
         var end: Duration?
+        /// For whoever reads of a fault.
+        var label = ""
     }
 
     var entries: [Entry] = []
 
-    mutating func note(_ version: Int64, isWrite: Bool, from begin: Duration, to end: Duration?) {
-        entries.append(Entry(version: version, isWrite: isWrite, begin: begin, end: end))
+    mutating func note(
+        _ version: Int64, isWrite: Bool, from begin: Duration, to end: Duration?, _ label: String = ""
+    ) {
+        entries.append(Entry(version: version, isWrite: isWrite, begin: begin, end: end, label: label))
     }
 
     /// What is wrong.

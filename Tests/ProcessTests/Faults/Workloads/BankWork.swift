@@ -24,7 +24,7 @@ struct BankWork: Work {
         let rows = state.rows
         let read = BankHistory.Read(balances: rows.map { BankWork.balance($0.value) }, revision: state.revision)
         world.tape.withLock { $0.bank.reads.append(read) }
-        owner.note(state.revision, from: readBegin)
+        owner.note(state.revision, from: readBegin, "Bank read")
         guard rows.count == BankWork.count, Bool.random(using: &random) else { return }
 
         let from = Int.random(in: 0..<rows.count, using: &random)
@@ -40,7 +40,7 @@ struct BankWork: Work {
             let (isDone, revision) = try await client.put(
                 pairs, where: [from, to].map { .changed(rows[$0].revision, key: rows[$0].key) })
             if isDone { world.note(pairs, at: revision) } else { world.noteRefused(pairs.map(\.value)) }
-            owner.note(revision, isWrite: isDone, from: begin)
+            owner.note(revision, isWrite: isDone, from: begin, "Bank swap, done: \(isDone)")
         } catch {
             if FaultWorld.isRefused(error) { world.noteRefused(pairs.map(\.value)) }
             throw error

@@ -35,9 +35,11 @@ final class FaultWorld: Sendable {
     var now: Duration { ContinuousClock.now - start }
 
     /// Something was answered that is linearizable.
-    func note(_ revision: Int64, isWrite: Bool = false, from begin: Duration, by node: Int) {
+    func note(_ revision: Int64, isWrite: Bool, from begin: Duration, by node: Int, _ label: String) {
         let end = now
-        tape.withLock { $0.revisions.note(revision, isWrite: isWrite, from: begin, to: end) }
+        tape.withLock {
+            $0.revisions.note(revision, isWrite: isWrite, from: begin, to: end, "\(label) at node \(node)")
+        }
         answered.update { $0[node, default: 0] += 1 }
     }
 
@@ -134,7 +136,7 @@ struct FaultClient: Sendable {
     }
 
     /// Something that was answered.
-    func note(_ revision: Int64, isWrite: Bool = false, from begin: Duration) {
-        world.note(revision, isWrite: isWrite, from: begin, by: node)
+    func note(_ revision: Int64, isWrite: Bool = false, from begin: Duration, _ label: String) {
+        world.note(revision, isWrite: isWrite, from: begin, by: node, label)
     }
 }

@@ -17,7 +17,7 @@ struct ListWork: Work {
         let elements = ListWork.elements(row?.value)
         let read = ListHistory.Read(elements: elements, begin: readBegin, end: world.now)
         world.tape.withLock { $0.lists[key, default: ListHistory()].reads.append(read) }
-        owner.note(seen, from: readBegin)
+        owner.note(seen, from: readBegin, "List read")
         guard Bool.random(using: &random) else { return }
 
         let element = "\(owner.number)-\(attempts)"
@@ -33,7 +33,7 @@ struct ListWork: Work {
                 [(key, value)], where: [.changed(row?.revision ?? 0, key: key)])
             note(isDone ? .done : .refused)
             if isDone { world.note([(key, value)], at: revision) }
-            owner.note(revision, isWrite: isDone, from: begin)
+            owner.note(revision, isWrite: isDone, from: begin, "List swap, done: \(isDone)")
         } catch {
             note(FaultWorld.isRefused(error) ? .refused : .unknown)
             throw error

@@ -38,7 +38,7 @@ struct LockWork: Work {
         let key = try await client.lock("\(world.prefix)lock", lease: holder.id, within: .seconds(8))
         let from = world.now
         let (row, seen) = try await client.row(String(decoding: key, as: UTF8.self))
-        owner.note(seen, from: from)
+        owner.note(seen, from: from, "Lock read")
         guard let token = row?.revision else { return noteEnding(holder, seen: world.now, world) }
         func note(until end: Duration) {
             let hold = LockHistory.Hold(
@@ -85,7 +85,7 @@ struct LockWork: Work {
             } else {
                 world.noteRefused([value])
             }
-            owner.note(revision, isWrite: isDone, from: begin)
+            owner.note(revision, isWrite: isDone, from: begin, "Lock swap, done: \(isDone)")
             return isDone
         } catch {
             if FaultWorld.isRefused(error) { world.noteRefused([value]) }

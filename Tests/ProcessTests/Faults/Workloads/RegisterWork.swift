@@ -25,7 +25,7 @@ struct RegisterWork: Work {
                 let revision = try await client.put(key, value)
                 note(.write(value), begin)
                 world.note([(key, value)], at: revision)
-                owner.note(revision, isWrite: true, from: begin)
+                owner.note(revision, isWrite: true, from: begin, "Register put")
             } catch {
                 if FaultWorld.isRefused(error) {
                     world.noteRefused([value])
@@ -37,13 +37,13 @@ struct RegisterWork: Work {
         case 1:
             let (row, seen) = try await client.row(key)
             note(.read(row?.value), begin)
-            owner.note(seen, from: begin)
+            owner.note(seen, from: begin, "Register read")
             let begin = world.now
             do {
                 let (isDone, revision) = try await client.swap(key, row?.value, value)
                 note(.swap(old: row?.value, new: value, isDone: isDone), begin)
                 if isDone { world.note([(key, value)], at: revision) } else { world.noteRefused([value]) }
-                owner.note(revision, isWrite: isDone, from: begin)
+                owner.note(revision, isWrite: isDone, from: begin, "Register swap, done: \(isDone)")
             } catch {
                 if FaultWorld.isRefused(error) {
                     world.noteRefused([value])
@@ -55,7 +55,7 @@ struct RegisterWork: Work {
         default:
             let (row, seen) = try await client.row(key)
             note(.read(row?.value), begin)
-            owner.note(seen, from: begin)
+            owner.note(seen, from: begin, "Register read")
         }
     }
 }
