@@ -154,7 +154,7 @@ struct ClusterHistoryTests {
                 world.note(.read(old), on: key, from: begin, isKnown: true)
                 let begin = world.now
                 do {
-                    let isDone = try await client.swap(key, old, value)
+                    let isDone = try await client.swap(key, old, value).isDone
                     world.note(.swap(old: old, new: value, isDone: isDone), on: key, from: begin, isKnown: true)
                 } catch {
                     if !isRefused(error) {
@@ -192,36 +192,5 @@ struct ClusterHistoryTests {
             await client.close()
         }
         #expect(hashes.count == 1 && revision > 1)
-    }
-}
-
-extension EtcdClient {
-    /// Writes a value where the key holds another one, or is not there.
-    /// - Returns: Whether it was so.
-    fileprivate func swap(_ key: String, _ old: String?, _ new: String) async throws -> Bool {
-        let request = EtcdTxnRequest.with { request in
-            request.compare = [
-                EtcdCompare.with { compare in
-                    compare.key = Data(key.utf8)
-                    compare.result = .equal
-                    if let old {
-                        compare.target = .value
-                        compare.value = Data(old.utf8)
-                    } else {
-                        compare.target = .create
-                        compare.createRevision = 0
-                    }
-                }
-            ]
-            request.success = [
-                EtcdRequestOp.with { operation in
-                    operation.requestPut = EtcdPutRequest.with {
-                        $0.key = Data(key.utf8)
-                        $0.value = Data(new.utf8)
-                    }
-                }
-            ]
-        }
-        return try await call("KV/Txn", request, EtcdTxnResponse.self).succeeded
     }
 }

@@ -209,6 +209,7 @@ final class ClusterSide: NodeSide {
     var storeDuties: StoreDuties? { duties.withLock { $0 } }
 
     var isServing: Bool { desk.isServing }
+    var leads: Bool { desk.leads }
     var isCurrent: Bool { desk.isCurrent }
     var leaderChanges: Int { changes.withLock { $0.count } }
     var liveLeader: String? { replicator.liveLeader }

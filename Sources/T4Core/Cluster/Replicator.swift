@@ -159,6 +159,8 @@ package final class Replicator: Sendable {
     /// Until when a leader may answer reads, in nanoseconds of the clock; 0: not at all.
     private let servesUntil = Atomic<Int64>(0)
     private let newestTerm = Atomic<UInt64>(0)
+    /// Up to where others may have been told that entries are committed, and show them.
+    private let newestCommitted = Atomic<UInt64>(0)
     private let needsChainNow = Atomic(false)
 
     /// - Parameters:
@@ -251,6 +253,9 @@ package final class Replicator: Sendable {
     /// The highest term that this node has heard of.
     package var term: UInt64 { newestTerm.load(ordering: .acquiring) }
 
+    /// The last entry of which this node has heard that it is committed, or has told others so.
+    var committed: UInt64 { newestCommitted.load(ordering: .acquiring) }
+
     /// Whether what is to be committed has to be in the store.
     var needsChain: Bool { needsChainNow.load(ordering: .acquiring) }
 
@@ -328,6 +333,7 @@ package final class Replicator: Sendable {
         let actions = state.replica.handle(event, at: parts.clock.now)
         // Before anybody hears that a promise is let go of: nothing is read here afterwards.
         newestTerm.store(state.replica.term, ordering: .releasing)
+        newestCommitted.store(state.replica.committed, ordering: .releasing)
         servesUntil.store(state.replica.servesUntil.map { max($0.nanoseconds, 1) } ?? 0, ordering: .releasing)
         for action in actions {
             perform(action, &state, &effects, entries, held)

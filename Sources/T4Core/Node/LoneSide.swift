@@ -90,6 +90,7 @@ final class LoneSide: NodeSide {
     }
 
     var isServing: Bool { true }
+    var leads: Bool { true }
     var isCurrent: Bool { true }
     // It takes the lead when it starts, and nobody takes it away.
     var leaderChanges: Int { 1 }

@@ -281,6 +281,9 @@ public final class Node: Sendable {
     /// Whether this node decides what is written: always where it is alone.
     package var isServing: Bool { side.isServing }
 
+    /// Whether nobody else can lead at this moment: always where the node is alone.
+    package var leads: Bool { side.leads }
+
     /// Whether a linearizable read may be answered from what is visible at this moment: always where the node is alone.
     package var isCurrent: Bool { side.isCurrent }
 

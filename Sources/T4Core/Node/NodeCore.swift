@@ -65,7 +65,9 @@ protocol NodeSide: AnyObject, Sendable {
     var storeDuties: StoreDuties? { get }
     /// Whether this node decides proposals now.
     var isServing: Bool { get }
-    /// Whether what is visible here at this moment has everything that was acknowledged by anybody.
+    /// Whether nobody else can lead at this moment.
+    var leads: Bool { get }
+    /// Whether what is visible here at this moment has everything that was acknowledged by anybody, or shown by another node.
     var isCurrent: Bool { get }
     /// How often somebody took the lead since the start.
     var leaderChanges: Int { get }

@@ -43,7 +43,7 @@ final class HealthChecks: Sendable {
             Check(name: "started", problem: { $0.statistics.hasFailed ? EtcdErrors.stopped.message : nil })
         ],
         "/healthz/leader": [
-            Check(name: "leader", problem: { $0.isCurrent ? nil : "not leader" })
+            Check(name: "leader", problem: { $0.leads ? nil : "not leader" })
         ],
         "/livez": [Check(name: "serializable_read", problem: read)],
         "/readyz": [

@@ -3,24 +3,40 @@ import Foundation
 import Synchronization
 import T4Conformance
 
-/// Nodes of one cluster around a folder as the store, each a process.
+/// Nodes of one cluster around one store, each a process.
 final class ClusterUnderTest: Sendable {
+    /// What is between the nodes and the rest of the world, where it is not a folder on a machine that is well.
+    struct Surroundings: Sendable {
+        /// The flags that name the database, for a node, and, without a number, for commands.
+        var store: @Sendable (Int?) -> [String]
+        /// Beside what all children have.
+        var environment: @Sendable (Int?) -> [String: String]
+        /// Hears of each process at once.
+        var whenLaunched: @Sendable (Int, ChildProcess) -> Void
+    }
+
     let folder: URL
+    private let surroundings: Surroundings?
     private let options: @Sendable (Int) -> [String]
     private let running = Mutex<[Int: ServerUnderTest]>([:])
 
     /// - Parameter options: More options of a node.
-    init(in folder: URL, options: @escaping @Sendable (Int) -> [String] = { _ in [] }) {
+    init(
+        in folder: URL, _ surroundings: Surroundings? = nil,
+        options: @escaping @Sendable (Int) -> [String] = { _ in [] }
+    ) {
         self.folder = folder
+        self.surroundings = surroundings
         self.options = options
     }
 
     /// Makes a cluster, and sees to it that none of its processes is left.
     static func with<Result: Sendable>(
-        _ count: Int, in folder: URL, options: @escaping @Sendable (Int) -> [String] = { _ in [] },
+        _ count: Int, in folder: URL, _ surroundings: Surroundings? = nil,
+        options: @escaping @Sendable (Int) -> [String] = { _ in [] },
         _ body: (ClusterUnderTest) async throws -> Result
     ) async throws -> Result {
-        let cluster = ClusterUnderTest(in: folder, options: options)
+        let cluster = ClusterUnderTest(in: folder, surroundings, options: options)
         do {
             for number in 1...count { try await cluster.start(number) }
             let result = try await body(cluster)
@@ -39,12 +55,12 @@ final class ClusterUnderTest: Sendable {
     func arguments(_ number: Int) -> [String] {
         [
             "--node-id", "node-\(number)", "--peer-listen", "127.0.0.1:0",
-        ] + store + options(number)
+        ] + store(of: number) + options(number)
     }
 
-    /// Where the database is.
-    var store: [String] {
-        [
+    /// Where the database is, for a node or for commands.
+    private func store(of number: Int?) -> [String] {
+        surroundings?.store(number) ?? [
             "--store-type", "filesystem", "--store-filesystem-path", folder.appending(path: "store").path,
             "--store-prefix", "t4/",
         ]
@@ -53,7 +69,9 @@ final class ClusterUnderTest: Sendable {
     @discardableResult
     func start(_ number: Int, engine: String? = nil) async throws -> ServerUnderTest {
         let node = try await ServerUnderTest.start(
-            .t4(engine: engine), dataDirectory: directory(number), options: arguments(number))
+            .t4(engine: engine), dataDirectory: directory(number), options: arguments(number),
+            environment: surroundings?.environment(number) ?? [:]
+        ) { surroundings?.whenLaunched(number, $0) }
         running.withLock { $0[number] = node }
         return node
     }
@@ -93,7 +111,8 @@ final class ClusterUnderTest: Sendable {
     /// What `t4 status` says.
     func status() async throws -> String {
         let process = try ChildProcess(
-            try TestEnvironment.t4Binary(), ["status"] + store, environment: TestEnvironment.forChildren)
+            try TestEnvironment.t4Binary(), ["status"] + store(of: nil),
+            environment: TestEnvironment.forChildren.merging(surroundings?.environment(nil) ?? [:]) { $1 })
         guard try await process.wait() == .code(0) else {
             throw ProcessFailure("t4 status: \(process.errors.value.description)")
         }

@@ -7,14 +7,16 @@ import SwiftProtobuf
 ///
 /// Calls throw `RPCStatus`; after UNAVAILABLE nobody knows whether a write took effect.
 struct EtcdClient: Sendable {
-    private let rpc: RPCClient
+    let rpc: RPCClient
+    /// How long each call may take.
+    private let patience: Duration
 
-    static func connect(to server: ServerUnderTest) async throws -> EtcdClient {
-        try await connect(port: server.port)
+    static func connect(to server: ServerUnderTest, patience: Duration = .seconds(600)) async throws -> EtcdClient {
+        try await connect(port: server.port, patience: patience)
     }
 
-    static func connect(port: Int) async throws -> EtcdClient {
-        EtcdClient(rpc: try await RPCClient.connect(host: "127.0.0.1", port: port))
+    static func connect(port: Int, patience: Duration = .seconds(600)) async throws -> EtcdClient {
+        EtcdClient(rpc: try await RPCClient.connect(host: "127.0.0.1", port: port), patience: patience)
     }
 
     /// - Returns: The revision of the write.
@@ -67,14 +69,7 @@ struct EtcdClient: Sendable {
         request.key = Data([0])
         request.rangeEnd = Data([0])
         request.revision = revision
-        let response = try await call("KV/Range", request, EtcdRangeResponse.self)
-        return DatabaseState(
-            revision: response.header.revision,
-            rows: response.kvs.map { row in
-                Change(
-                    revision: row.modRevision, key: String(decoding: row.key, as: UTF8.self),
-                    value: String(decoding: row.value, as: UTF8.self), version: row.version)
-            })
+        return DatabaseState(try await call("KV/Range", request, EtcdRangeResponse.self))
     }
 
     /// Watches all keys from `revision` on.
@@ -131,7 +126,23 @@ struct EtcdClient: Sendable {
         let metadata = token.map { [("token", $0)] } ?? []
         return try Answer(
             serializedBytes: try await rpc.unary(
-                "/etcdserverpb." + method, message, timeout: .seconds(600), metadata: metadata))
+                "/etcdserverpb." + method, message, timeout: patience, metadata: metadata))
+    }
+
+    /// Waits for a lock of `v3lockpb`.
+    /// - Returns: The key that stands for it.
+    func lock(_ name: String, lease: Int64, within limit: Duration) async throws -> Data {
+        let request = EtcdLockRequest.with {
+            $0.name = Data(name.utf8)
+            $0.lease = lease
+        }
+        let answer = try await rpc.unary("/v3lockpb.Lock/Lock", try request.serializedBytes(), timeout: limit)
+        return try EtcdLockResponse(serializedBytes: answer).key
+    }
+
+    func unlock(_ key: Data) async throws {
+        let request = EtcdUnlockRequest.with { $0.key = key }
+        _ = try await rpc.unary("/v3lockpb.Lock/Unlock", try request.serializedBytes(), timeout: patience)
     }
 }
 

@@ -36,13 +36,15 @@ final class ServerUnderTest: Sendable {
 
     /// Starts a server on `dataDirectory` and returns when it serves.
     ///
+    /// - Parameter whenLaunched: Hears of the process, which does not serve yet.
     /// - Throws: `StartFailed` when it ends or says nothing of being ready within `limit`; no process is left behind.
     static func start(
         _ kind: Kind, dataDirectory: URL, options: [String] = [], environment: [String: String] = [:],
-        descriptors: Int? = nil, within limit: Duration = .seconds(300),
+        descriptors: Int? = nil, within limit: Duration = .seconds(300), whenLaunched: (ChildProcess) -> Void = { _ in },
     ) async throws -> ServerUnderTest {
         let process = try launch(
             kind, dataDirectory: dataDirectory, options: options, environment: environment, descriptors: descriptors)
+        whenLaunched(process)
         do {
             let ready = kind == .etcd ? process.errors : process.output
             let address = try await ready.wait(for: "\(kind) to be ready", within: limit) { said in

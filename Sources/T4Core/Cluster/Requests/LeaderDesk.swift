@@ -22,8 +22,12 @@ final class LeaderDesk: Sendable {
 
     var isServing: Bool { servingTerm.load(ordering: .acquiring) != 0 }
 
-    /// Whether what is visible here at this moment has everything that was acknowledged by anybody.
-    var isCurrent: Bool { replicator.hasLeadershipTime(in: servingTerm.load(ordering: .acquiring)) }
+    /// Whether nobody else can lead at this moment.
+    var leads: Bool { replicator.hasLeadershipTime(in: servingTerm.load(ordering: .acquiring)) }
+
+    /// Whether what is visible here at this moment has everything that was acknowledged by anybody, or shown: a follower may have
+    /// applied what is committed before this node has.
+    var isCurrent: Bool { leads && published.appliedIndex >= replicator.committed }
 
     /// Commits a proposal; `.noLeader`: nothing came of it.
     func propose(_ kind: ProposalKind, from requester: Requester?, completion: @escaping Proposal.Completion) {
