@@ -106,14 +106,14 @@ struct ClusterRecoveryTests {
                     try await cluster.untilInSync(2)
                     try await Self.put("a", "of two", on: cluster.node(1))
                     let stranger = try ServerUnderTest.launch(
-                        .t4(engine: nil), dataDirectory: folder.appending(path: "alone"), options: cluster.store)
+                        .t4(engine: nil), dataDirectory: folder.appending(path: "alone"), options: cluster.store(of: nil))
                     #expect(try await stranger.wait() == .code(1))
                     #expect(stranger.errors.value.description.contains("start the node with --peer-listen"))
                     try await Self.put("a", "still", on: cluster.node(2))
                     for number in [1, 2] { #expect(try await cluster.stop(number) == .code(0)) }
 
                     let alone = try await ServerUnderTest.start(
-                        .t4(engine: nil), dataDirectory: cluster.directory(2), options: cluster.store)
+                        .t4(engine: nil), dataDirectory: cluster.directory(2), options: cluster.store(of: nil))
                     #expect(try await Self.value("a", on: alone) == "still")
                     try await Self.put("a", "alone", on: alone)
                     #expect(try await alone.stop() == .code(0))

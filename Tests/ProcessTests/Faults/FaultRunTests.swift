@@ -130,7 +130,7 @@ struct FaultRunTests {
         try await checkDigests(cluster, at: last, context)
         story.tell(
             "answers \(world.answered.value), events \(events.watchers[0].count), locks \(tape.lock.holds.count)")
-        print(story.text)
+        if TestEnvironment.rounds(default: Self.faultsPerRun) > Self.faultsPerRun { print(story.text) }
     }
 
     /// All nodes hold the same.

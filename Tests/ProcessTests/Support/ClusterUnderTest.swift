@@ -59,7 +59,7 @@ final class ClusterUnderTest: Sendable {
     }
 
     /// Where the database is, for a node or for commands.
-    private func store(of number: Int?) -> [String] {
+    func store(of number: Int?) -> [String] {
         surroundings?.store(number) ?? [
             "--store-type", "filesystem", "--store-filesystem-path", folder.appending(path: "store").path,
             "--store-prefix", "t4/",

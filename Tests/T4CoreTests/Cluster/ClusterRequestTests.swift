@@ -32,26 +32,23 @@ import Testing
     /// A follower may have applied what is committed, and show it, before its leader has: then the leader's reads wait.
     @Test func aLeaderShowsWhatItsFollowersHaveShown() async throws {
         try await withNodes(3) { _, nodes in
-            let isOver = Atomic(false)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for writer in 0..<6 {
                     group.addTask {
-                        while !isOver.load(ordering: .relaxed) {
-                            _ = try await nodes[writer % 3].put(self.put("key-\(writer)", "value"))
+                        while !Task.isCancelled {
+                            _ = try await nodes[writer % 3].put(put("key-\(writer)", "value"))
                         }
                     }
                 }
-                group.addTask {
-                    defer { isOver.store(true, ordering: .relaxed) }
-                    var last = Revision(0)
-                    for round in 0..<6000 {
-                        let node = nodes[round % 3]
-                        try await node.catchUp()
-                        let seen = node.revision
-                        #expect(seen >= last, "round \(round)")
-                        last = seen
-                    }
+                var last = Revision.none
+                for round in 0..<6000 {
+                    let node = nodes[round % 3]
+                    try await node.catchUp()
+                    let seen = node.revision
+                    #expect(seen >= last, "round \(round)")
+                    last = seen
                 }
+                group.cancelAll()
                 try await group.waitForAll()
             }
         }
