@@ -224,12 +224,12 @@ inline send(set_, complete_) {
 
 /*
  * A leader hands over: it releases a member from its promise, and leads no more from before the release is sent. Whether it
- * follows the heir or ends makes no difference here: it may make no more steps, or those of any follower. It may even campaign at once;
- * that it waits for election_timeout is left out, for it only lets the heir go first. If the heir does not get everything in
- * time, it follows without a release: as if that were lost.
+ * follows the heir or ends makes no difference here: it makes no more steps, or those of any follower and member. It may even
+ * campaign at once; that it waits for election_timeout is left out, for it only lets the heir go first. If the heir does not get
+ * everything in time, it follows without a release: as if that were lost.
  *
- * A release may never arrive, at any time, or again and again. That a node takes it while it has not heard of a later term is
- * enough; whose heartbeat it promised on, which it looks at too, only makes it refuse more.
+ * A release may never arrive, or at any time, or again and again. That a node takes it while it has not heard of a later term
+ * is enough; whose heartbeat it promised on, which it looks at too, only makes it refuse more.
  */
 #ifdef WITHOUT_STOP
 #define stop() skip
@@ -247,8 +247,8 @@ inline send(set_, complete_) {
 #endif
 
 /*
- * One that is alone in the set, and ends, says in the record that it leads no more; nobody has to wait for anything then. It stops
- * before it sends that swap, whatever becomes of it.
+ * One that is alone in the set, and ends, says in the record that it leads no more; nobody has to wait for anything then. It
+ * stops before it sends that swap, whatever becomes of it.
  */
 #ifdef WITHOUT_RESIGN
 #define stopToResign() skip
