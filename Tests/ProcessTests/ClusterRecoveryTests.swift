@@ -106,7 +106,8 @@ struct ClusterRecoveryTests {
                     try await cluster.untilInSync(2)
                     try await Self.put("a", "of two", on: cluster.node(1))
                     let stranger = try ServerUnderTest.launch(
-                        .t4(engine: nil), dataDirectory: folder.appending(path: "alone"), options: cluster.store(of: nil))
+                        .t4(engine: nil), dataDirectory: folder.appending(path: "alone"),
+                        options: cluster.store(of: nil))
                     #expect(try await stranger.wait() == .code(1))
                     #expect(stranger.errors.value.description.contains("start the node with --peer-listen"))
                     try await Self.put("a", "still", on: cluster.node(2))

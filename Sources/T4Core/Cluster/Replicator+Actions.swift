@@ -53,7 +53,7 @@ extension Replicator {
         case .stepDown:
             state.beginning = nil
             parts.logger.notice("this node leads no more", metadata: ["term": "\(state.replica.term)"])
-            _ = roles.add(.stepDown)
+            roles.stepDown()
         case .conflict(let index): end(.conflict(at: index), &state, &effects)
         case .stopped: end(nil, &state, &effects)
         }
@@ -64,7 +64,7 @@ extension Replicator {
         state.end = state.end ?? end
         state.hasEnded = true
         let (reason, onEnd) = (state.end, parts.onEnd)
-        if state.beginning != nil { _ = roles.add(.stepDown) }
+        if state.beginning != nil { roles.stepDown() }
         state.beginning = nil
         let reads = state.reads.values
         state.reads = [:]

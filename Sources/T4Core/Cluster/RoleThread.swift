@@ -35,7 +35,8 @@ final class RoleThread: Sendable {
     enum Order: Sendable {
         case commit(UInt64)
         case lead(LeadershipBeginning)
-        case stepDown
+        /// What was committed until then.
+        case stepDown(committed: UInt64)
 
         var isCommit: Bool {
             if case .commit = self { return true }
@@ -80,14 +81,22 @@ final class RoleThread: Sendable {
             case .commit(let index):
                 state.committed = max(state.committed, index)
                 if let leading = state.leading { return leading }
-            case .stepDown: state.leading = nil
-            case .lead: break
+            case .lead, .stepDown: break
             }
             state.orders.append(order)
             return nil
         }
         if leading == nil { state.signal() }
         return leading
+    }
+
+    /// The leadership is over: it hears of what was told here to be committed, and of nothing after that.
+    func stepDown() {
+        state.withLock { state in
+            state.leading = nil
+            state.orders.append(.stepDown(committed: state.committed))
+        }
+        state.signal()
     }
 
     /// Hurries the uploads of a leadership.
@@ -145,7 +154,10 @@ final class RoleThread: Sendable {
         case .lead(let beginning):
             role.beginning = beginning
             role.leading = try makeLeading(beginning)
-        case .stepDown:
+        case .stepDown(let committed):
+            // The last of it may have been committed by the very event that ended the leadership: a leader that hands over waits
+            // for just that.
+            role.leading?.committed(through: committed)
             let group = role.leading?.end() ?? role.applier.applier.number
             role.leading = nil
             role.beginning = nil

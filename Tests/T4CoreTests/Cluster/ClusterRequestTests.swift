@@ -54,6 +54,31 @@ import Testing
         }
     }
 
+    /// A leader that hands over first commits what it has taken, and says so to whoever waits: nobody is left in doubt.
+    @Test func handingOverLeavesNobodyInDoubt() async throws {
+        try await withNodes(3) { nodes, all in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for writer in 0..<6 {
+                    group.addTask {
+                        while !Task.isCancelled {
+                            _ = try await all[writer % 3].put(put("key-\(writer)", "value"))
+                        }
+                    }
+                }
+                for round in 1...10 {
+                    let leader = try await nodes.write("round", "\(round)")
+                    let number = try #require(all.indices.first { all[$0] !== leader }) + 1
+                    let heir = nodes.receivers.withLock { $0.first { $0.value.address == "node-\(number)" }?.key }
+                    await withCheckedContinuation { done in
+                        leader.handOver(to: heir ?? "") { _ in done.resume() }
+                    }
+                }
+                group.cancelAll()
+                try await group.waitForAll()
+            }
+        }
+    }
+
     @Test func everyNodeTakesEverything() async throws {
         try await withNodes(3) { _, nodes in
             var last: Revision?
