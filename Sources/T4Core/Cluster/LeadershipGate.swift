@@ -70,18 +70,12 @@ final class LeadershipGate: GroupGate {
     func pass(_ group: CommittedGroup, _ entries: [LogEntry], inline: Bool) {
         let size = entries.reduce(0) { $0 + LogFormat.frameSize($1) }
         let isOver = state.withLock { state in
-            guard !state.isOver else {
-                if entries.isEmpty { state.returned += group.answers.map(\.proposal) }
-                return true
-            }
+            guard !state.isOver else { return true }
             state.held.append(Held(group: group, size: size))
             state.heldSize += size
             return false
         }
-        if isOver {
-            if !entries.isEmpty { group.complete(LeadershipGate.unknown) }
-            return
-        }
+        if isOver { return passLate(group, isEmpty: entries.isEmpty) }
         if entries.isEmpty {
             confirm { isConfirmed in self.confirmed(group, isConfirmed) }
         } else {
@@ -91,6 +85,23 @@ final class LeadershipGate: GroupGate {
             }
             passFree(inline: inline)
         }
+    }
+
+    /// A group that comes when the leadership is over: the event that has committed it may have ended that too.
+    private func passLate(_ group: CommittedGroup, isEmpty: Bool) {
+        let isCommitted: Bool? = state.wait { state in
+            guard !isEmpty else {
+                state.returned += group.answers.map(\.proposal)
+                return .some(nil)
+            }
+            guard let position = group.position, position.index <= state.committed else { return false }
+            // Those before it first.
+            guard !state.isPassing else { return nil }
+            state.number = group.number
+            return true
+        }
+        guard let isCommitted else { return }
+        if isCommitted { stage.pass(group, inline: false) } else { group.complete(LeadershipGate.unknown) }
     }
 
     private static let unknown = DatabaseError(.outcomeUnknown, "the leader of the cluster has changed")
@@ -128,24 +139,36 @@ final class LeadershipGate: GroupGate {
         }
     }
 
-    /// Lets nothing pass any more: what is not committed may be, by others, and is answered as unknown.
+    /// Lets nothing pass any more but what is committed: the rest may be, by others, and is answered as unknown.
     ///
     /// Whoever waits until what is held back is applied waits no longer.
     func end() {
-        let held: [Held] = state.wait { state in
+        let (held, committed): ([Held], UInt64) = state.wait { state in
             state.isOver = true
             if state.isPassing { return nil }
             defer { state.held = [] }
             state.heldSize = 0
+            state.isPassing = true
             for held in state.held where held.size == 0 { state.returned += held.group.answers.map(\.proposal) }
             state.number = state.held.last?.group.number ?? state.number
-            return state.held
+            return (state.held, state.committed)
         }
         state.broadcast()
-        for held in held where held.size > 0 { held.group.complete(LeadershipGate.unknown) }
-        guard let last = held.last else { return }
-        stage.pass(
-            CommittedGroup(number: last.group.number, decided: [], position: nil, time: last.group.time), inline: false)
+        // Also what has waited behind a group without entries, that of a read for instance.
+        for held in held where held.size > 0 {
+            if held.passes(committed) {
+                stage.pass(held.group, inline: false)
+            } else {
+                held.group.complete(LeadershipGate.unknown)
+            }
+        }
+        if let last = held.last, last.size == 0 || !last.passes(committed) {
+            stage.pass(
+                CommittedGroup(number: last.group.number, decided: [], position: nil, time: last.group.time),
+                inline: false)
+        }
+        state.withLock { $0.isPassing = false }
+        state.broadcast()
     }
 
     /// The last group that was passed on; after `end`, when the commit thread is gone.

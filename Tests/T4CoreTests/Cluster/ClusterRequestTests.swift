@@ -65,13 +65,20 @@ import Testing
                         }
                     }
                 }
-                for round in 1...10 {
-                    let leader = try await nodes.write("round", "\(round)")
-                    let number = try #require(all.indices.first { all[$0] !== leader }) + 1
-                    let heir = nodes.receivers.withLock { $0.first { $0.value.address == "node-\(number)" }?.key }
-                    await withCheckedContinuation { done in
-                        leader.handOver(to: heir ?? "") { _ in done.resume() }
+                var count = 0
+                while count < 12 {
+                    guard let leader = all.firstIndex(where: \.isServing) else {
+                        await Task.yield()
+                        continue
                     }
+                    let heir = nodes.receivers.withLock { all in
+                        all.first { $0.value.address == "node-\((leader + 1) % 3 + 1)" }?.key
+                    }
+                    let instance = try #require(heir)
+                    let isLeading = await withCheckedContinuation { done in
+                        all[leader].handOver(to: instance) { done.resume(returning: $0) }
+                    }
+                    if isLeading { count += 1 }
                 }
                 group.cancelAll()
                 try await group.waitForAll()
