@@ -241,6 +241,48 @@ struct ClusterTests {
         }
     }
 
+    /// While all nodes are connected nobody asks the store who leads, however much is written and uploaded.
+    @Test func aClusterAtWorkLeavesTheElectionAlone() async throws {
+        try await Slots.servers.use {
+            try await withTemporaryDirectory { folder in
+                let place = try await StorePlace(.s3, in: folder)
+                let service = try #require(place.service)
+                let surroundings = ClusterUnderTest.Surroundings(
+                    store: { _ in place.flags("t4/") }, environment: { _ in place.environment },
+                    whenLaunched: { _, _ in })
+                let options = { @Sendable (_: Int) in ["--checkpoint-entries", "300", "--segment-max-age-sec", "1"] }
+                try await ClusterUnderTest.with(3, in: folder, surroundings, options: options) { cluster in
+                    try await cluster.untilInSync(3)
+                    let election = try await service.trap("leader-lock", .before)
+                    let upload = try await service.trap("PUT .*/wal/", number: 3, .after)
+                    var client = try await EtcdClient.connect(to: cluster.node(1))
+                    var count = 0
+                    while !upload.isCaught || count < 2000 {
+                        count += 1
+                        _ = try await client.put("key-\(count % 50)", "\(count)")
+                    }
+                    try await upload.letGo()
+                    for number in cluster.numbers {
+                        let reader = try await EtcdClient.connect(to: cluster.node(number))
+                        #expect(try await reader.value(of: "key-\(count % 50)") == "\(count)")
+                        await reader.close()
+                    }
+                    #expect(!election.isCaught)
+                    await client.close()
+                    // It would have been seen.
+                    let leader = try await cluster.leader()
+                    let follower = try #require(cluster.numbers.first { $0 != leader })
+                    try await cluster.crash(follower)
+                    try await election.caught()
+                    try await election.letGo()
+                    client = try await EtcdClient.connect(to: cluster.node(leader))
+                    _ = try await client.put("last", "one")
+                    await client.close()
+                }
+            }
+        }
+    }
+
     /// With certificates nodes speak TLS with each other, and one without any is let in by nobody.
     @Test func nodesShowCertificates() async throws {
         try await Slots.servers.use {

@@ -40,6 +40,12 @@ final class S3Service: Sendable {
 
     fileprivate func say(_ line: String) { process.write(Array("\(line)\n".utf8)) }
 
+    /// Whether a whole line has come that begins with some words.
+    fileprivate func hasSaid(_ words: String) -> Bool {
+        process.output.value.description.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
+            .contains { $0.hasPrefix(words + " ") }
+    }
+
     /// Waits for a line that begins with some words.
     /// - Returns: What follows them.
     fileprivate func answer(_ words: String) async throws -> String {
@@ -68,6 +74,9 @@ struct RequestTrap: Sendable {
     fileprivate let service: S3Service
     fileprivate let name: String
     fileprivate let pattern: String
+
+    /// Whether the request is held by now.
+    var isCaught: Bool { service.hasSaid("TRAPPED \(name)") }
 
     /// Waits until the request is held.
     func caught() async throws {
