@@ -76,6 +76,11 @@ struct RecoverCommand: AsyncParsableCommand {
             let source = try ConfigurationSource(arguments: arguments.filter { !own.contains($0) })
             let configuration = try source.load(.builtIn)
             try configuration.requirePresentStore(for: "t4 recover")
+            if configuration.peer.isReadOnly {
+                throw CommandFailure(
+                    description: "a read-only node (peer.read_only) never leads: recover with the settings of one that "
+                        + "may")
+            }
             for warning in configuration.warnings { StandardError.write("t4: warning: \(warning)\n") }
             report = try await recover(configuration, accepts)
         } catch {

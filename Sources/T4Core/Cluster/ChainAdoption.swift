@@ -6,8 +6,9 @@ struct ChainAdoption: Sendable {
     let reading: ChainReading
     let after: UInt64
     let last: UInt64
-    /// Entries that are written together.
+    /// Entries, and their bytes, that are written together; a single entry may be larger.
     private static let pieceMax = 1024
+    private static let pieceBytesMax = 1 << 20
 
     /// Hands everything to `append`, in order.
     /// - Throws: `LogError` `.corrupted` where the chain is another one by now; of the chain, and of `append`.
@@ -15,27 +16,23 @@ struct ChainAdoption: Sendable {
         if let kept = reading.entries, let first = kept.first, first.position.index <= after + 1 {
             return try append(kept.filter { $0.position.index > after && $0.position.index <= last })
         }
-        var next = after + 1
-        while next <= last {
-            let piece = try piece(from: next)
-            try append(piece)
-            next += UInt64(piece.count)
-        }
-    }
-
-    private func piece(from first: UInt64) throws -> [LogEntry] {
-        var piece: [LogEntry] = []
-        try chain.visit(after: first - 1) { entry in
-            let index = first + UInt64(piece.count)
-            guard entry.position.index == index, reading.view.log.term(at: index) == entry.position.term else {
-                throw LogError(.corrupted, "the log in the store has changed at entry \(index)")
+        var (next, piece, size): (UInt64, [LogEntry], Int) = (after + 1, [], 0)
+        guard next <= last else { return }
+        try chain.visit(after: after) { entry in
+            guard entry.position.index == next, reading.view.log.term(at: next) == entry.position.term else {
+                throw LogError(.corrupted, "the log in the store has changed at entry \(next)")
             }
             piece.append(entry)
-            return piece.count == ChainAdoption.pieceMax || index == last ? .stop : .next
+            size += LogFormat.frameSize(entry)
+            next += 1
+            if piece.count == ChainAdoption.pieceMax || size >= ChainAdoption.pieceBytesMax || next > last {
+                try append(piece)
+                (piece, size) = ([], 0)
+            }
+            return next > last ? .stop : .next
         }
-        guard !piece.isEmpty else {
-            throw LogError(.corrupted, "the log in the store ends before entry \(first), which was there")
+        guard next > last else {
+            throw LogError(.corrupted, "the log in the store ends before entry \(next), which was there")
         }
-        return piece
     }
 }

@@ -160,7 +160,7 @@ final class ClusterSide: NodeSide {
                 return Change(lacksMembers: new.lacksMembers, missed: new.missed)
             }
             // Told late.
-            if new.term < old.term { return Change(lacksMembers: old.lacksMembers) }
+            if new.number < old.number { return Change(lacksMembers: old.lacksMembers) }
             standing = new
             return Change(
                 isLeaderChange: (old.leader, old.term, old.isServing) != (new.leader, new.term, new.isServing),

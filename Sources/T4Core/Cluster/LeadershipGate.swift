@@ -25,6 +25,8 @@ final class LeadershipGate: GroupGate {
         /// Somebody is passing groups on; the order would be lost if two did.
         var isPassing = false
         var isOver = false
+        /// What was held back when it was over has passed, or was answered.
+        var isDrained = false
         /// What was decided in vain and is not written anywhere.
         var returned: [Proposal] = []
         /// The last group that was passed on.
@@ -94,9 +96,9 @@ final class LeadershipGate: GroupGate {
                 state.returned += group.answers.map(\.proposal)
                 return .some(nil)
             }
-            guard let position = group.position, position.index <= state.committed else { return false }
             // Those before it first.
-            guard !state.isPassing else { return nil }
+            guard state.isDrained else { return nil }
+            guard let position = group.position, position.index <= state.committed else { return false }
             state.number = group.number
             return true
         }
@@ -117,7 +119,10 @@ final class LeadershipGate: GroupGate {
 
     /// The replica has committed up to that entry.
     func committed(through index: UInt64) {
-        state.withLock { $0.committed = max($0.committed, index) }
+        state.withLock { state in
+            // What was not known to be committed by then was answered so.
+            if !state.isOver { state.committed = max(state.committed, index) }
+        }
         passFree(inline: false)
     }
 
@@ -167,7 +172,7 @@ final class LeadershipGate: GroupGate {
                 CommittedGroup(number: last.group.number, decided: [], position: nil, time: last.group.time),
                 inline: false)
         }
-        state.withLock { $0.isPassing = false }
+        state.withLock { ($0.isPassing, $0.isDrained) = (false, true) }
         state.broadcast()
     }
 

@@ -96,6 +96,8 @@ package final class Replicator: Sendable {
         package var isServing: Bool
         /// It leads, and fewer nodes are in sync than are to acknowledge writes.
         package var lacksMembers: Bool
+        /// Rises with every change.
+        var number: UInt64 = 0
         /// Instances of which one has to come back before anybody can lead; nil where that is not so.
         package var missed: [String]?
 
@@ -345,9 +347,12 @@ package final class Replicator: Sendable {
             // What was written while it was not needed is waited for now.
             effects.works.append { [roles] in roles.flush() }
         }
-        let standing = Standing(state.replica, parts.clock.now)
+        var standing = Standing(state.replica, parts.clock.now)
+        standing.number = state.standing.number
         if standing != state.standing {
+            standing.number += 1
             state.standing = standing
+            let standing = standing
             effects.works.append { [parts] in parts.onChange(standing) }
         }
         if let deadline = state.replica.nextDeadline, deadline < state.wakesAt ?? .seconds(Int64.max / 2) {

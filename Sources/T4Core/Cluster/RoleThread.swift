@@ -117,10 +117,21 @@ final class RoleThread: Sendable {
         do {
             while let order = take() { try obey(order, &role, time, makeLeading) }
         } catch {
-            _ = role.leading?.end()
+            end(role.leading)
             throw error
         }
-        _ = role.leading?.end()
+        end(role.leading)
+    }
+
+    /// Ends a leadership that nobody has ended, or whose end was not obeyed any more.
+    private func end(_ leading: (any Leading)?) {
+        guard let leading else { return }
+        let committed = state.withLock { state in
+            for case .stepDown(let committed) in state.orders { return committed }
+            return state.committed
+        }
+        leading.committed(through: committed)
+        _ = leading.end()
     }
 
     private struct Role {
@@ -150,7 +161,9 @@ final class RoleThread: Sendable {
         _ makeLeading: (LeadershipBeginning) throws -> any Leading
     ) throws {
         switch order {
-        case .commit(let index): try role.applier.apply(through: index)
+        case .commit(let index):
+            // Who decides hears of it elsewhere.
+            if role.leading == nil || role.beginning != nil { try role.applier.apply(through: index) }
         case .lead(let beginning):
             role.beginning = beginning
             role.leading = try makeLeading(beginning)

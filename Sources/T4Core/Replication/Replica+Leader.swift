@@ -167,8 +167,9 @@ extension Replica {
     /// For some time this leader could not commit what there is, or answer reads: perhaps others see why. That too few nodes are in
     /// sync would be no different with another leader.
     private func isStuck(_ now: Duration) -> Bool {
-        guard let lead, hasEnoughInSync else { return false }
-        return now >= max(lead.since, min(lead.progressed, lead.served)) + configuration.leadershipTTL
+        guard let lead, hasEnoughInSync || lead.served > .zero else { return false }
+        let last = hasEnoughInSync ? min(lead.progressed, lead.served) : lead.served
+        return now >= max(lead.since, last) + configuration.leadershipTTL
     }
 
     // MARK: Leadership time

@@ -70,6 +70,8 @@ extension Replica {
     private func lossTime(of member: String) -> Duration {
         guard let lead, !gone.contains(member) else { return .zero }
         guard let peer = lead.peers[member] else { return lead.since + configuration.followerPatience }
+        // It has been started again as one that nothing waits for.
+        if peer.isReadOnly { return .zero }
         var time = max(peer.promised ?? peer.since, lead.since) + configuration.followerPatience
         if let stalled = peer.stalledSince { time = min(time, stalled + configuration.followerPatience) }
         if let lost = peer.lostAt { time = min(time, lost + configuration.heartbeatInterval) }
