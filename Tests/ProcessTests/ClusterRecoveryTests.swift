@@ -127,6 +127,49 @@ struct ClusterRecoveryTests {
         }
     }
 
+    /// What a node alone has acknowledged on a cluster's database is not forgotten when it dies: while that is on its disk alone, the
+    /// others wait for it; what is in the store they take over.
+    @Test func aNodeAloneIsNotForgotten() async throws {
+        try await Slots.servers.use {
+            try await withTemporaryDirectory { folder in
+                try await ClusterUnderTest.with(2, in: folder, options: Self.quick) { cluster in
+                    try await cluster.untilInSync(2)
+                    for number in [1, 2] { #expect(try await cluster.stop(number) == .code(0)) }
+
+                    let alone = try await ServerUnderTest.start(
+                        .t4(engine: nil), dataDirectory: cluster.directory(2),
+                        options: cluster.store(of: nil) + [
+                            "--node-id", "loner", "--wal-durability", "local", "--segment-max-age-sec", "1h",
+                        ])
+                    try await Self.put("a", "on one disk", on: alone)
+                    await alone.crash()
+                    let waiting = try await cluster.start(1)
+                    _ = try await waiting.process.errors.wait(for: "the node to say what it waits for") { said in
+                        said.description.contains("nobody leads, and nobody may take over") ? true : nil
+                    }
+                    let (_, _, stranger) = try await Self.outcome(
+                        cluster.store(of: nil), in: folder.appending(path: "stranger"))
+                    #expect(stranger.contains("loner has acknowledged writes that are not in the store"), "\(stranger)")
+                    try await cluster.start(2)
+                    try await cluster.untilInSync(2)
+                    for number in [1, 2] {
+                        #expect(try await Self.value("a", on: cluster.node(number)) == "on one disk")
+                    }
+                    for number in [1, 2] { #expect(try await cluster.stop(number) == .code(0)) }
+
+                    let other = try await ServerUnderTest.start(
+                        .t4(engine: nil), dataDirectory: folder.appending(path: "other"),
+                        options: cluster.store(of: nil) + ["--wal-durability", "object-store"])
+                    try await Self.put("a", "in the store", on: other)
+                    await other.crash()
+                    try await cluster.start(1)
+                    try await cluster.untilInSync(1)
+                    #expect(try await Self.value("a", on: cluster.node(1)) == "in the store")
+                }
+            }
+        }
+    }
+
     /// A read-only node shows everything and changes nothing; nothing waits for it, and it never leads.
     @Test func aReadOnlyNode() async throws {
         try await Slots.servers.use {
@@ -251,6 +294,15 @@ struct ClusterRecoveryTests {
         let value = try await client.value(of: key)
         await client.close()
         return value
+    }
+
+    /// How a node ended that was started alone.
+    private static func outcome(
+        _ options: [String], in directory: URL
+    ) async throws -> (status: ExitStatus, output: String, errors: String) {
+        let process = try ServerUnderTest.launch(.t4(engine: nil), dataDirectory: directory, options: options)
+        let status = try await process.wait()
+        return (status, process.output.value.description, process.errors.value.description)
     }
 
     /// `t4 recover` for the data directory of a node.

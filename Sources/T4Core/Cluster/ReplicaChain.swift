@@ -135,9 +135,10 @@ package struct StoreChain: ReplicaChain {
                 let object = try LogObject(there.bytes, key: key, databaseID: chain.databaseID)
                 if object.header.term > term { return .deposed(by: object.header.term) }
                 if object.header.term == term {
-                    // Nobody but this process writes under this term: an earlier attempt.
                     guard object.header.previous == previous else { return .taken }
-                    return .stored(through: object.end.index)
+                    // An earlier attempt of this process. Or a node alone, which took the same term without an election: then
+                    // neither may have it, and this one goes on with a later.
+                    return there.bytes == bytes ? .stored(through: object.end.index) : .deposed(by: term + 1)
                 }
                 if object.header.previous == previous, object.header.term >= reading.view.headerTerm { return .taken }
                 condition = .unchanged(since: there.info.version)

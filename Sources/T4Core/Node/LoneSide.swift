@@ -7,6 +7,7 @@ final class LoneSide: NodeSide {
     let storeDuties: StoreDuties?
     private let link: StoreLink?
     private let gate: CommitGate?
+    private let claim: LoneClaim?
     private let instance: String
     private let waitsForStore: Bool
     private let core: NodeCore
@@ -24,6 +25,7 @@ final class LoneSide: NodeSide {
         self.logger = logger
         directory = opened.directory
         link = opened.link
+        claim = opened.claim
         let (first, queue, publisher) = (opened.first, core.queue, core.publisher)
         term = first.position.term
         let waits = configuration.durability == .objectStore
@@ -135,13 +137,19 @@ final class LoneSide: NodeSide {
         link.endRetries()
         uploader.flush()
         let last = uploader.status.last.index
-        if !uploader.wait(for: last, atMost: link.settings.stopTimeout) {
+        let isComplete = uploader.wait(for: last, atMost: link.settings.stopTimeout)
+        if !isComplete {
             gate?.beginOutage("the node stopped before the object store answered")
             logger.warning("the node stops with entries that are not in the object store; the next start uploads them")
         } else {
             _ = gate?.waitUntilEmpty()
         }
         duties.stop()
+        do {
+            try claim?.release(isComplete: isComplete)
+        } catch {
+            logger.warning("that this node has stopped could not be noted in the election record: \(error)")
+        }
         // A node that goes on elsewhere may prune the chain: this directory can then still tell that it lacks nothing.
         do {
             try directory.setUploadedMark(uploader.status.end)

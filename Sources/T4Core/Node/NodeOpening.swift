@@ -15,6 +15,8 @@ struct OpenedNode {
     var writer: CheckpointWriter?
     /// The last entry that the newest checkpoint covers.
     var covered: UInt64
+    /// On a database that was a cluster's.
+    var claim: LoneClaim?
 
     var log: LogWriter { recovered.writer }
 
@@ -236,11 +238,17 @@ struct NodeOpening {
         }
     }
 
-    /// A node alone does not take part in elections: it would take the log away from a cluster that has not ended.
-    private func requireNoCluster(_ link: StoreLink, _ identity: DataDirectory.Identity) throws {
-        guard let object = try link.blocking.find(StoreLayout.election) else { return }
+    /// What the election record says, where there is one.
+    /// - Throws: Where a node alone would take the log away from a cluster that has not ended, or from another node.
+    private func requireNoCluster(_ link: StoreLink, _ identity: DataDirectory.Identity) throws -> LeaderRecord? {
+        guard let object = try link.blocking.find(StoreLayout.election) else { return nil }
         let record = try ElectionObject.record(object.bytes, key: StoreLayout.election)
-        if record.isResigned, record.storeComplete || record.inSyncSet == [identity.instance.description] { return }
+        if LoneClaim.isFree(record, for: identity.instance.description) { return record }
+        guard !record.address.isEmpty else {
+            throw StoreLink.Failure(
+                description: "\(record.nodeID) has acknowledged writes that are not in the store: start that node; if its "
+                    + "disk is lost, see t4 recover")
+        }
         let state = record.isResigned ? "has not everything in the store" : "was not ended in good order"
         throw StoreLink.Failure(
             description: "the database is that of a cluster, which \(record.nodeID) led last at \(record.address), in "
@@ -251,7 +259,7 @@ struct NodeOpening {
     private func open(
         _ directory: DataDirectory, _ identity: DataDirectory.Identity, _ link: StoreLink?
     ) throws -> OpenedNode {
-        if let link { try requireNoCluster(link, identity) }
+        let record = try link.flatMap { try requireNoCluster($0, identity) }
         let home = makeHome(directory)
         let database = identity.database
         let recovered = try Recovery(
@@ -267,12 +275,18 @@ struct NodeOpening {
             })
         // Alone, a node wins every election: a new term per start, so that no position is ever given twice.
         let first = LogEntry(
-            position: LogPosition(term: recovered.term + 1, index: recovered.end.index + 1),
+            position: LogPosition(
+                term: max(recovered.term, record?.term ?? 0) + 1, index: recovered.end.index + 1),
             time: max(clock.wall(), recovered.lastTime), revision: .none, kind: .term, body: [])
         var opened = OpenedNode(
             directory: directory, identity: identity, home: home, engine: recovered.engine, recovered: recovered,
             first: first, link: link, covered: recovered.checkpoint?.index ?? 0)
         do {
+            if let link, let record {
+                opened.claim = try LoneClaim.take(
+                    link.retrying, from: record, term: first.position.term, node: configuration.name,
+                    instance: identity.instance.description, waits: link.waits)
+            }
             opened.writer = link?.writer(
                 database, lineage: identity.lineage, wal: directory.wal, author: author, clock: clock)
             if recovered.needsSeed, let writer = opened.writer {

@@ -121,7 +121,7 @@ extension Replica {
         actions.append(.readChain(attempt: newAttempt()))
     }
 
-    /// The chain is the log, and wins over what is here.
+    /// The chain is the log, and wins over what is here. Its leader says what of it is committed.
     mutating func adopt(_ view: ChainView) {
         let chain = view.log
         switch view.adoption(by: log, committed: committed) {
@@ -138,9 +138,8 @@ extension Replica {
             if chain.last.index > chain.base.index {
                 actions.append(.adopt(after: chain.base.index, through: chain.last.index))
             }
-        case .conflict(let index): return conflict(at: index)
+        case .conflict(let index): conflict(at: index)
         }
-        committed = max(committed, min(chain.last.index, log.last.index))
     }
 
     /// The leader of `term` ends, and a member has its whole log: this one, or another.

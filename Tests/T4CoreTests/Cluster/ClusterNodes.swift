@@ -19,14 +19,19 @@ final class ClusterNodes: Sendable {
     let failures = Mutex<[String]>([])
     /// One of so many answers to questions is lost; 0: none.
     let answersLost = Mutex(0)
-    private let answerCount = Mutex(0)
+    /// Answers to questions and to proposals that were handed on.
+    let answerCount = Mutex(0)
     /// Nothing gets through to anybody.
     let isCut = Mutex(false)
+    /// What these nodes say to others is lost.
+    let mute = Mutex<Set<String>>([])
+    let electionTimeout: Duration
     let engine: String
     let folder = FileManager.default.temporaryDirectory.appending(path: "t4-nodes-\(UUID().uuidString)")
 
-    init(engine: String) async throws {
+    init(engine: String, electionTimeout: Duration = .milliseconds(600)) async throws {
         self.engine = engine
+        self.electionTimeout = electionTimeout
         store = try await makeMemoryStore()
         election = try await StoreElection.open(store, key: "db/election")
     }
@@ -39,7 +44,7 @@ final class ClusterNodes: Sendable {
         let nodes: ClusterNodes
 
         func send(_ message: ReplicaMessage, entries: [LogEntry], to instance: String) {
-            if nodes.isCut.withLock({ $0 }) { return }
+            if nodes.isCut.withLock({ $0 }) || nodes.mute.withLock({ $0.contains(message.sender) }) { return }
             nodes.receivers.withLock { $0[instance] }?.receiver.receive(message, entries: entries)
         }
 
@@ -91,7 +96,7 @@ final class ClusterNodes: Sendable {
                 transport: Wires(nodes: self), address: "node-\(number)",
                 close: { self.receivers.withLock { $0[member.instance] = nil } })
         }
-        cluster.electionTimeout = .milliseconds(600)
+        cluster.electionTimeout = electionTimeout
         cluster.leadershipTTL = .seconds(2)
         cluster.recordInterval = .milliseconds(200)
         cluster.requestWait = requestWait

@@ -8,8 +8,11 @@ import Testing
 /// Goal: every node of a cluster takes every request, whoever leads, and shows what was acknowledged. Method: whole nodes in one
 /// process, asked in turn.
 @Suite(.serialized, .timeLimit(.minutes(10))) struct ClusterRequestTests {
-    private func withNodes(_ count: Int, _ body: (ClusterNodes, [Node]) async throws -> Void) async throws {
-        let nodes = try await ClusterNodes(engine: "memory")
+    private func withNodes(
+        _ count: Int, electionTimeout: Duration = .milliseconds(600),
+        _ body: (ClusterNodes, [Node]) async throws -> Void
+    ) async throws {
+        let nodes = try await ClusterNodes(engine: "memory", electionTimeout: electionTimeout)
         do {
             var started: [Node] = []
             for number in 1...count { started.append(try await nodes.start(number)) }
@@ -27,6 +30,14 @@ import Testing
 
     private func value(_ key: String, on node: Node) throws -> String? {
         try node.range(RangeRequest(key: [UInt8](key))).kvs.first.map { String(decoding: $0.value, as: UTF8.self) }
+    }
+
+    private func members(_ node: Node) async -> [ClusterMember] {
+        let reply: Result<LeaderReply, DatabaseError> = await withCheckedContinuation { continuation in
+            node.ask(.members) { continuation.resume(returning: $0) }
+        }
+        guard case .success(.members(let members)) = reply else { return [] }
+        return members
     }
 
     /// A follower may have applied what is committed, and show it, before its leader has: then the leader's reads wait.
@@ -83,6 +94,53 @@ import Testing
                 group.cancelAll()
                 try await group.waitForAll()
             }
+        }
+    }
+
+    /// A node that starts takes what is in the store, which its leader may not have committed yet: until that has, the node's
+    /// reads wait, for the leader's would not see what they show.
+    @Test func aNodeThatStartsShowsNoMoreThanItsLeader() async throws {
+        try await withNodes(2, electionTimeout: .seconds(60)) { nodes, two in
+            let (leader, member) = (two[0], two[1])
+            var second: ClusterMember?
+            while second == nil {
+                second = await members(leader).first { $0.name == "n2" && $0.isInSync }
+                await Task.yield()
+            }
+            let instance = try #require(second).instance
+            let written = try await leader.put(put("before", "it"))
+            while member.revision < written.revision { await Task.yield() }
+            // The leader waits for the member, and the store has it meanwhile.
+            nodes.mute.withLock { _ = $0.insert(instance) }
+            let waiting = Task { try await leader.put(self.put("key", "value")) }
+            var reader = try await nodes.start(3)
+            while try value("key", on: reader) == nil {
+                try await nodes.stop(3)
+                reader = try await nodes.start(3)
+            }
+            #expect(leader.revision == written.revision)
+            try await read(on: reader, behind: leader, nodes)
+            _ = try await waiting.value
+        }
+    }
+
+    /// Reads on a node; when its leader has answered some times, or the read is over, nobody is mute any more.
+    private func read(on reader: Node, behind leader: Node, _ nodes: ClusterNodes) async throws {
+        let hasRead = Monitor(false)
+        let answers = nodes.answerCount.withLock { $0 }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                try await reader.catchUp()
+                #expect(leader.revision >= reader.revision)
+                hasRead.withLock { $0 = true }
+            }
+            group.addTask {
+                while !hasRead.withLock({ $0 }), nodes.answerCount.withLock({ $0 }) < answers + 3 {
+                    await Task.yield()
+                }
+                nodes.mute.withLock { $0 = [] }
+            }
+            try await group.waitForAll()
         }
     }
 

@@ -288,8 +288,12 @@ final class RequestForwarder: Sendable {
             return parts.desk.answer(queries) { [self] found in took(taken.attempt, found) }
         }
         let request = LeaderRequest.queries(queries).encoded(parts.seed)
+        let shown = parts.applied.index
         parts.transport.ask(leader, request, timeout: parts.queryTimeout) { [self] answer in
-            took(taken.attempt, replies(answer))
+            let found = replies(answer)
+            // A node that has started shows what was in the store then. While its leader has not committed all of that, the
+            // leader's own reads would not see what a read here shows.
+            took(taken.attempt, found.map { $0.index >= shown } == true ? found : nil)
         }
     }
 

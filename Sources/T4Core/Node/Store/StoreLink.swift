@@ -17,6 +17,8 @@ final class StoreLink: Sendable {
     let trail = StateTrail()
     private let store: any ObjectStore
     private let root: any ObjectStore
+    /// What `blocking` waits for.
+    let retrying: any ObjectStore
     private let files: any LogFileSystem
     private let timer: BackoffTimer
     private let retries: EndableTimer
@@ -37,8 +39,8 @@ final class StoreLink: Sendable {
         self.root = root
         store = PrefixedStore(root, prefix: settings.prefix)
         retries = EndableTimer(timer)
-        blocking = BlockingStore(
-            RetryingStore(store, policy: RetryPolicy(deadline: settings.startTimeout), timer: retries.timer))
+        retrying = RetryingStore(store, policy: RetryPolicy(deadline: settings.startTimeout), timer: retries.timer)
+        blocking = BlockingStore(retrying)
     }
 
     /// Calls `body` after a time.
