@@ -41,7 +41,7 @@ struct ServiceManager {
         defer { close(descriptor) }
         let sent = withUnsafePointer(to: socketAddress) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                sendto(descriptor, state, state.count, Int32(MSG_NOSIGNAL.rawValue), $0, socklen_t(start + name.count))
+                sendto(descriptor, state, state.count, Int32(MSG_NOSIGNAL), $0, socklen_t(start + name.count))
             }
         }
         return sent == state.count ? nil : String(cString: strerror(errno))
