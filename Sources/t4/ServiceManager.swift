@@ -33,7 +33,9 @@ struct ServiceManager {
         var name = Array(address.utf8)
         if name[0] == UInt8(ascii: "@") { name[0] = 0 }
         let start = MemoryLayout<sockaddr_un>.size - MemoryLayout.size(ofValue: socketAddress.sun_path)
-        guard start + name.count < MemoryLayout<sockaddr_un>.size else { return "the name in NOTIFY_SOCKET is too long" }
+        guard start + name.count < MemoryLayout<sockaddr_un>.size else {
+            return "the name in NOTIFY_SOCKET is too long"
+        }
         withUnsafeMutableBytes(of: &socketAddress.sun_path) { $0.copyBytes(from: name) }
 
         let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)

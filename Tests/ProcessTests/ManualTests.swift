@@ -122,7 +122,8 @@ struct ManualTests {
     private func make(_ script: String, _ arguments: [String]) async throws {
         let scripts = TestEnvironment.root.appending(path: "scripts/packages").path
         let command = "\"$0\" --experimental-dump-help | python3 -B \"\(scripts)/\(script)\" \"$@\""
-        _ = try await output(of: "/bin/bash", ["-o", "pipefail", "-c", command, TestEnvironment.t4Binary()] + arguments)
+        _ = try await output(
+            of: "/bin/bash", ["-o", "pipefail", "-c", command, TestEnvironment.t4Binary()] + arguments)
     }
 
     private func output(of program: String, _ arguments: [String]) async throws -> String {
