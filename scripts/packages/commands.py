@@ -50,14 +50,14 @@ PATH = re.compile(r"(^|_)(FILE|DIRECTORY|DIR|PATH|CA|CERT|CACERT|KEY|CONFIG)$")
 class Command:
     """One command: `words` is what is typed, `("t4", "restore", "list")` for instance."""
 
-    def __init__(self, words, abstract, paragraphs, options, positionals, children):
+    def __init__(self, words, abstract, paragraphs, options, positionals, children, takes_settings):
         self.words = words
         self.abstract = abstract
         self.paragraphs = paragraphs
         self.options = options
         self.positionals = positionals
         self.children = children
-        self.takes_settings = False
+        self.takes_settings = takes_settings
 
     @property
     def name(self):
@@ -92,9 +92,7 @@ def load(file):
     settings = [option for option in settings if "--help" not in option.names]
     if len(settings) < 50 or any(not option.environment for option in settings):
         sys.exit("commands.py: the settings cannot be read out of the help of `t4 run`; has its shape changed?")
-    # These hand all their arguments to the reader of settings.
     for command in root.tree:
-        command.takes_settings = command.page in ("t4-run", "t4-recover", "t4-config-check", "t4-config-show")
         if command.takes_settings:
             command.options = [option for option in command.options if "--config" not in option.names]
     return root, settings
@@ -111,12 +109,17 @@ def read_command(node, above):
             positionals.append(argument)
         else:
             options.append(read_option(argument))
+    # What a command takes as it is goes to the reader of settings.
+    takes_settings = any(
+        argument["parsingStrategy"] == "allRemainingInput" and not argument["shouldDisplay"]
+        for argument in node.get("arguments", [])
+    )
     children = [
         read_command(child, words)
         for child in node.get("subcommands", [])
         if child["shouldDisplay"] and child["commandName"] != "help"
     ]
-    return Command(words, node.get("abstract", ""), paragraphs, listed + options, positionals, children)
+    return Command(words, node.get("abstract", ""), paragraphs, listed + options, positionals, children, takes_settings)
 
 
 def read_option(argument):
