@@ -18,7 +18,7 @@ public final class Node: Sendable {
     private let autoCompactor: AutoCompactor?
     private let stateCheck: StateCheck
     private let ownedStore: (any ObjectStore)?
-    private let directory: DataDirectory
+    let directory: DataDirectory
     private let home: EngineHome
     private let logger: Logger
     private let applying: SystemThread
