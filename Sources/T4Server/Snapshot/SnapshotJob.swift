@@ -78,10 +78,13 @@ final class SnapshotJob: Sendable {
         let node = context.node
         // Before the snapshot: whoever compares finds the state at this place of the log or ahead of it.
         let position = SnapshotFile.Position(term: node.term, index: node.published.appliedIndex)
-        let reader = try node.reading { $0 }
-        let file = try SnapshotFile.write(
-            reader, position: position, directory: node.temporaryFilesDirectory, checkCancellation: checkCancellation)
-        return Made(file: file, revision: reader.meta.revision)
+        return try node.longReads.hold {
+            let reader = try node.reading { $0 }
+            let file = try SnapshotFile.write(
+                reader, position: position, directory: node.temporaryFilesDirectory,
+                checkCancellation: checkCancellation)
+            return Made(file: file, revision: reader.meta.revision)
+        }
     }
 
     private func makeBackup() throws -> Made {
