@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all bench bench-compare bench-large bench-store format lint
+.PHONY: help run build test test-all bench bench-compare bench-large bench-store dist format lint
 
 # Arguments for `t4 run` and for the benchmark: make run ARGS="--listen 127.0.0.1:2379"
 ARGS ?=
@@ -27,7 +27,7 @@ build: ## Install what is missing and build the release binary, .build/release/t
 test: ## Lint, build and run every test that needs minutes at most
 	@scripts/test
 
-test-all: ## The above, slow tests, fuzzers, the address sanitizer, models of the cluster protocol, and what other etcd clients and Patroni do on every engine
+test-all: ## The above, slow tests, fuzzers, the address sanitizer, models of the cluster protocol, packages, and what other etcd clients and Patroni do on every engine
 	@scripts/test-all $(ENGINES)
 
 bench: build ## Measure t4 beside etcd, both on this machine; ENGINE=rocksdb, leveldb or memory instead of lmdb
@@ -44,6 +44,9 @@ bench-large: build ## Measure t4 beside etcd with a million keys; ARGS="--keys 2
 
 bench-store: build ## Measure checkpoints, restores and durability in an object store
 	scripts/bench-store $(ARGS)
+
+dist: ## Make what is handed out, in dist/: a tarball, a Debian package and their checksums
+	@scripts/dist
 
 format: ## Format the Swift sources in place
 	@scripts/format

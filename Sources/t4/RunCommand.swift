@@ -148,8 +148,11 @@ struct RunCommand: AsyncParsableCommand {
         let endpoint = tls == nil ? "" : "\(scheme)://"
         StandardOutput.writeLine(
             "  try: etcdctl --endpoints=\(endpoint)\(host):\(server.port)\(flags) put /hello world")
+        let manager = ServiceManager()
+        manager.ready(logger)
 
         let end = await waitForEnd(wakes, logger, &reload)
+        if end != .behind { manager.stopping(logger) }
         await server.stop(deadline: .seconds(3))
         do {
             try await node.stop()

@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 public import T4Protocols
 
 /// Where the object store lies, seen from the data directory.
