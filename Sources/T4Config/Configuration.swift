@@ -22,6 +22,8 @@ public struct Configuration: Sendable {
         public var level = LogLevel.info
         /// How a line looks.
         public var format = LogFormat.text
+        /// Requests that take so long or longer are told of: 1 ms ... 1 h, 0 for none.
+        public var slowRequest = Duration.milliseconds(500)
     }
 
     /// The local engine.

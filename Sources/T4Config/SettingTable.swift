@@ -25,6 +25,15 @@ extension SettingDefinition {
         SettingDefinition(
             "log.format", flag: "log-format", \.log.format, isReloadable: true,
             "How a message looks: a line of text or a JSON object."),
+        SettingDefinition(
+            "log.slow_request", flag: "log-slow-request", \.log.slowRequest,
+            aliases: ["warning-unary-request-duration", "experimental-warning-unary-request-duration"].map {
+                Alias(
+                    flag: $0, isSwitch: false, summary: "As --log-slow-request, by a name of etcd.",
+                    translate: { text throws(Refusal) in text })
+            }, isReloadable: true, check: withinOrZero(.milliseconds(1)...(.seconds(3600))),
+            "A request that takes so long is told of in a warning, with its RPC, sizes and duration but no key and no "
+                + "value. \"0s\" tells of none."),
     ]
 
     private static let engine = [

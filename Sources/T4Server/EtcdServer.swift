@@ -23,6 +23,10 @@ public struct EtcdServerSettings: Sendable {
     public var signedTokens: SignedTokens?
     /// Event loops, each with a thread of its own; 1 or more.
     public var threads = 1
+    /// What is told of requests that take long; nil: nothing.
+    public var slowRequests: SlowRequests?
+    /// Version of the program, for metrics.
+    public var version = "unknown"
     /// Limits and times of the transport.
     public var transport = RPCServerConfiguration()
 
@@ -104,7 +108,11 @@ public final class EtcdServer: Sendable {
         }
         var transport = settings.transport
         let health = HealthChecks(node)
-        let metrics = Metrics(node: node, health: health)
+        transport.slowCalls = settings.slowRequests?.calls
+        let metrics = Metrics(
+            Metrics.Parts(
+                node: node, health: health, logins: logins, slowRequests: settings.slowRequests,
+                version: settings.version))
         transport.http = HTTPFrontend(
             gateway: Gateway(bodySizeMax: transport.textSizeMax), health: health, metrics: metrics)
         let server = try await RPCServer.start(

@@ -1,12 +1,18 @@
 import Logging
 import Synchronization
 import T4Config
+import T4Server
 
 /// What is logged and how it looks, for all loggers of the process; may change at any time.
 final class LogStyle: Sendable {
     private let current: Mutex<(level: LogLevel, format: LogFormat)>
+    /// In each JSON object: who wrote it, for readers that have the messages of several.
+    let node: String?
 
-    init(level: LogLevel, format: LogFormat) { current = Mutex((level, format)) }
+    init(level: LogLevel, format: LogFormat, node: String? = nil) {
+        current = Mutex((level, format))
+        self.node = node
+    }
 
     var level: LogLevel { current.withLock { $0.level } }
     var format: LogFormat { current.withLock { $0.format } }
@@ -15,6 +21,8 @@ final class LogStyle: Sendable {
 }
 
 /// Writes log messages to standard error, one line each, as text or as a JSON object.
+///
+/// docs/operations.md says what a line holds: programs read them.
 struct LineLogHandler: LogHandler {
     var metadata: Logger.Metadata = [:]
     /// The level of this logger alone, for one that was given its own.
@@ -43,37 +51,14 @@ struct LineLogHandler: LogHandler {
     }
 
     func log(event: LogEvent) {
-        let fields = metadata.merging(event.metadata ?? [:]) { _, new in new }.sorted { $0.key < $1.key }
-        let time = WallClock.timestamp
+        var fields = metadata.merging(event.metadata ?? [:]) { _, new in new }
+        if let error = event.error { fields["error"] = "\(error)" }
+        let line = LogLine(
+            time: WallClock.timestamp, level: event.level, message: event.message.description, fields: fields)
         switch style.format {
-        case .text:
-            let tail = fields.map { " \($0.key)=\($0.value)" }.joined()
-            StandardError.write("\(time) \(event.level) \(event.message)\(tail)\n")
-        case .json:
-            var object = "{\"time\":\(quoted(time)),\"level\":\(quoted(event.level.rawValue))"
-            object += ",\"message\":\(quoted(event.message.description))"
-            for (key, value) in fields { object += ",\(quoted(key)):\(quoted("\(value)"))" }
-            StandardError.write(object + "}\n")
+        case .text: StandardError.write(line.text + "\n")
+        case .json: StandardError.write(line.json(node: style.node) + "\n")
         }
-    }
-
-    /// A JSON string.
-    private func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            case _ where scalar.value < 0x20:
-                let hex = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }
 

@@ -1,12 +1,14 @@
 import Logging
 import T4Config
 import T4Protocols
+import T4Server
 
 /// Reads the configuration again while the node runs, on SIGHUP.
 struct Reload {
     let source: ConfigurationSource
     let registry: BackendRegistry
     let style: LogStyle
+    let slowRequests: SlowRequests
     /// What the node runs with: what it was started with, and what reloads have changed since.
     var running: Configuration
 
@@ -25,6 +27,7 @@ struct Reload {
         running = running.reloaded(from: configuration)
         // What has changed is told at the level before and at the one afterwards, whichever shows more.
         let log = running.log
+        slowRequests.set(log.slowRequest)
         style.set(level: min(style.level, log.level), format: log.format)
         defer { style.set(level: log.level, format: log.format) }
         for change in changes {

@@ -33,11 +33,7 @@ struct ReplicateCommand: AsyncParsableCommand {
 
     @OptionGroup var tls: ClientTLSOptions
 
-    @Option(help: "A user of the source with the role root: NAME:PASSWORD, or NAME with --password-file.")
-    var user: String?
-
-    @Option(help: "File with the password of --user; other users of the machine can read flags.")
-    var passwordFile: String?
+    @OptionGroup var login: SourceLogin
 
     @Option(help: "End once this revision is here; take none behind it.")
     var untilRevision: Int64?
@@ -63,7 +59,7 @@ struct ReplicateCommand: AsyncParsableCommand {
         guard let pause = Duration(parsing: interval), pause > .zero else {
             throw ValidationError("--interval must be a time above zero, such as 5s")
         }
-        guard passwordFile == nil || user != nil else { throw ValidationError("--password-file needs --user") }
+        try login.validate()
     }
 
     func run() async throws {
@@ -80,7 +76,7 @@ struct ReplicateCommand: AsyncParsableCommand {
             var connection = RPCClientConfiguration.following
             connection.tls = try tls.load(endpoint: from)
             let settings = connection
-            let source = EtcdSource(user: try sourceUser()) {
+            let source = EtcdSource(user: try login.load()) {
                 try await RPCClient.connect(host: endpoint.host, port: endpoint.port, configuration: settings)
             }
             let revision: Revision
@@ -102,20 +98,6 @@ struct ReplicateCommand: AsyncParsableCommand {
     private var goal: EtcdMirror.Goal {
         if let untilRevision { return .revision(Revision(untilRevision)) }
         return untilCaughtUp ? .caughtUp : .none
-    }
-
-    private func sourceUser() throws -> EtcdSource.User? {
-        guard let user else { return nil }
-        let parts = user.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-        if let passwordFile {
-            var password = try String(contentsOf: URL(filePath: passwordFile), encoding: .utf8)
-            if password.last?.isNewline == true { password.removeLast() }
-            return EtcdSource.User(name: user, password: password)
-        }
-        guard parts.count == 2, let name = parts.first, let password = parts.last else {
-            throw ValidationError("--user must be NAME:PASSWORD, or NAME with --password-file")
-        }
-        return EtcdSource.User(name: String(name), password: String(password))
     }
 
     /// Makes the directory where there is none, and follows.
@@ -195,7 +177,7 @@ struct ReplicateCommand: AsyncParsableCommand {
 
 extension RPCClientConfiguration {
     /// For a connection that is to notice when the other side is gone.
-    fileprivate static var following: RPCClientConfiguration {
+    static var following: RPCClientConfiguration {
         var configuration = RPCClientConfiguration()
         configuration.keepaliveTime = .seconds(10)
         return configuration

@@ -25,19 +25,7 @@ struct RestoreCheckpointCommand: AsyncParsableCommand {
             command line or the configuration is wrong.
             """)
 
-    @Option(help: "The checkpoint's name, as `t4 restore list` shows it.", transform: CheckpointName.parse)
-    var checkpoint: String?
-
-    @Flag(help: "Restore everything that is in the store.")
-    var toEnd = false
-
-    @Option(help: "Restore the state after the write that made this revision.")
-    var toRevision: Int64?
-
-    @Option(
-        help: "Restore the state at this time, as RFC 3339 writes it: 2024-06-01T12:00:00Z. Later writes are left out.",
-        transform: PointInTime.parse)
-    var toTime: Timestamp?
+    @OptionGroup var target: StoredTarget
 
     @Flag(help: "Go on above the last revision of the old database, for clients that must not see it go back.")
     var bumpRevision = false
@@ -53,19 +41,7 @@ struct RestoreCheckpointCommand: AsyncParsableCommand {
 
     @OptionGroup var options: StoreOptions
 
-    func validate() throws {
-        let targets = [checkpoint != nil, toEnd, toRevision != nil, toTime != nil]
-        guard targets.count(where: { $0 }) <= 1 else {
-            throw ValidationError("--checkpoint, --to-end, --to-revision and --to-time cannot be had together")
-        }
-    }
-
-    private var target: RestorePoint.Target {
-        if let checkpoint { return .checkpoint(ObjectKey(checkpoint)) }
-        if let toRevision { return .revision(Revision(toRevision)) }
-        if let toTime { return .time(toTime.nanoseconds) }
-        return toEnd ? .end : .latestCheckpoint
-    }
+    func validate() throws { try target.validate() }
 
     func run() async throws {
         var hasHint = false
@@ -100,8 +76,10 @@ struct RestoreCheckpointCommand: AsyncParsableCommand {
             configuration.storeMoment == nil
         else { return false }
         // What is newer than everything that is kept was never there.
-        if let toRevision { return toRevision > 1 && toRevision <= error.kept?.newest?.revision.rawValue ?? .max }
-        return checkpoint != nil || toTime != nil
+        if let toRevision = target.toRevision {
+            return toRevision > 1 && toRevision <= error.kept?.newest?.revision.rawValue ?? .max
+        }
+        return target.checkpoint != nil || target.toTime != nil
     }
 
     private func check(_ configuration: Configuration) throws {
@@ -121,7 +99,7 @@ struct RestoreCheckpointCommand: AsyncParsableCommand {
     private func restore(
         _ opened: OpenedStore, _ configuration: Configuration, _ logger: Logger
     ) async throws -> String {
-        var point = RestorePoint(store: opened.root, prefix: opened.prefix, target: target)
+        var point = RestorePoint(store: opened.root, prefix: opened.prefix, target: target.target ?? .latestCheckpoint)
         point.bumpsRevision = bumpRevision
         if dryRun {
             let plan = try await point.plan()
@@ -130,15 +108,15 @@ struct RestoreCheckpointCommand: AsyncParsableCommand {
         }
         let type = engine ?? configuration.engine.type
         let directory = configuration.node.dataDirectory
+        let destination = RestoreDestination(
+            dataDirectory: directory, engine: type, engineSettings: configuration.engine.settings(of: type))
         let progress = ProgressLine()
         let clock = ContinuousClock()
         let start = clock.now
         let report: RestoreReport
         do {
             report = try await point.restore(
-                into: RestoreDestination(
-                    dataDirectory: directory, engine: type, engineSettings: configuration.engine.settings(of: type)),
-                registry: .builtIn, logger: logger, progress: progress.show)
+                into: destination, registry: .builtIn, logger: logger, progress: progress.show)
         } catch {
             progress.end()
             throw error
@@ -146,14 +124,7 @@ struct RestoreCheckpointCommand: AsyncParsableCommand {
         progress.end()
         warn(report.plan)
         guard json else { return RestoreTexts.restored(report, directory) }
-        var text = RestoreReportText(report.plan)
-        text.dry_run = false
-        text.database = report.databaseID
-        text.compact_revision = report.compactedRevision.rawValue
-        text.keys = report.keyCount
-        text.size_on_disk = report.sizeOnDisk
-        text.data_dir = directory
-        text.engine = type
+        var text = RestoreReportText(report, destination)
         text.seconds = (clock.now - start) / .seconds(1)
         return try JSONText.of(text)
     }
@@ -164,7 +135,7 @@ struct RestoreCheckpointCommand: AsyncParsableCommand {
 }
 
 /// What `--json` prints.
-private struct RestoreReportText: Encodable {
+struct RestoreReportText: Encodable {
     var dry_run = true
     var checkpoint: String?
     var tables: Int
@@ -201,6 +172,18 @@ private struct RestoreReportText: Encodable {
         new_database = !plan.keepsDatabase
         bumped_revision = plan.bumpedRevision?.rawValue
         warnings = plan.warnings
+    }
+
+    /// Of a directory that is there.
+    init(_ report: RestoreReport, _ destination: RestoreDestination) {
+        self.init(report.plan)
+        dry_run = false
+        database = report.databaseID
+        compact_revision = report.compactedRevision.rawValue
+        keys = report.keyCount
+        size_on_disk = report.sizeOnDisk
+        data_dir = destination.dataDirectory
+        engine = destination.engine
     }
 }
 
@@ -291,7 +274,7 @@ enum RestoreTexts {
 }
 
 /// One line on standard error that says how far a restore is, where that is a terminal.
-private final class ProgressLine: Sendable {
+final class ProgressLine: Sendable {
     private let last = Mutex<ContinuousClock.Instant?>(nil)
     private let isShown = isatty(2) == 1
     private static let pause = Duration.milliseconds(100)

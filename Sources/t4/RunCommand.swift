@@ -48,10 +48,14 @@ struct RunCommand: AsyncParsableCommand {
         } catch {
             throw fail(error)
         }
-        let style = LogStyle(level: configuration.log.level, format: configuration.log.format)
+        let style = LogStyle(
+            level: configuration.log.level, format: configuration.log.format, node: configuration.node.id)
         let logger = Logger(label: "t4") { LineLogHandler(label: $0, style: style) }
         for warning in configuration.warnings { logger.warning("\(warning)") }
-        let reload = Reload(source: source, registry: registry, style: style, running: configuration)
+        let slowRequests = SlowRequests(logger: logger)
+        slowRequests.set(configuration.log.slowRequest)
+        let reload = Reload(
+            source: source, registry: registry, style: style, slowRequests: slowRequests, running: configuration)
         try await serve(configuration, registry, logger, reload)
     }
 
@@ -125,6 +129,8 @@ struct RunCommand: AsyncParsableCommand {
                 wished: settings.transport.connectionsMax, logger)
             settings.transport.tls = tls
             settings.signedTokens = signedTokens
+            settings.slowRequests = reload.slowRequests
+            settings.version = Version.text
             server = try await EtcdServer.start(
                 node: node, host: listen.host, port: listen.port, settings: settings, logger: logger)
         } catch {

@@ -1,4 +1,7 @@
 import ArgumentParser
+import Glibc
+import Logging
+import T4Config
 import T4Core
 import T4Protocols
 
@@ -12,6 +15,10 @@ struct StatusCommand: AsyncParsableCommand {
             tables of the newest checkpoint still lie below the prefixes of other databases, of a cluster who leads it and how \
             many nodes are in sync.
 
+            With --watch it does so again and again until it is ended: on a terminal in place of what was there, else one \
+            report below the other, each behind a line with its time; with --json without that line. What goes wrong \
+            meanwhile is said on standard error.
+
             Exit codes: 0 when the store was read, 1 when it cannot be read or holds no database there, 64 when the \
             command line or the configuration is wrong.
             """)
@@ -20,6 +27,11 @@ struct StatusCommand: AsyncParsableCommand {
 
     @Flag(help: "Print JSON.")
     var json = false
+
+    @Option(
+        defaultAsFlag: "2s",
+        help: ArgumentHelp("Look again and again, with so long in between: 500ms, 1m.", valueName: "interval"))
+    var watch: String?
 
     private struct Report: Encodable {
         struct Checkpoint: Encodable {
@@ -65,17 +77,58 @@ struct StatusCommand: AsyncParsableCommand {
         var inherited_tables: [Inherited]?
     }
 
+    func validate() throws {
+        guard let watch else { return }
+        guard let interval = Duration(parsing: watch), interval >= StatusCommand.intervalMin else {
+            throw ValidationError("--watch takes a time of 100ms or more, such as 2s")
+        }
+    }
+
+    private static let intervalMin = Duration.milliseconds(100)
+
     func run() async throws {
-        let report: Report
-        let type: String
+        let logger = Logger(label: "t4") { LineLogHandler(label: $0, level: .warning, format: .text) }
         do {
-            (report, type) = try await options.with { opened in
-                (StatusCommand.report(try StoreStatus(BlockingStore(opened.store)), opened.displayName), opened.type)
+            let opened = try await options.open(logger: logger)
+            do {
+                try await show(opened)
+            } catch {
+                await opened.close()
+                throw opened.explained(error)
             }
+            await opened.close()
         } catch {
             throw fail(error)
         }
-        StandardOutput.writeLine(try json ? JSONText.of(report) : text(report, type: type))
+    }
+
+    /// What the store has: once, or until the process is ended.
+    private func show(_ opened: OpenedStore) async throws {
+        let first = try await report(opened)
+        guard let interval = watch.flatMap({ Duration(parsing: $0) }) else { return StandardOutput.writeLine(first) }
+        StandardOutput.writeLine(heading + first)
+        while true {
+            await BackoffTimer.system.pause(interval)
+            do {
+                StandardOutput.writeLine(heading + (try await report(opened)))
+            } catch {
+                StandardError.write("t4: \(opened.explained(error))\n")
+            }
+        }
+    }
+
+    /// What stands before one of several reports.
+    private var heading: String {
+        if isatty(STDOUT_FILENO) != 0 { return StatusCommand.clearScreen + WallClock.timestamp + "\n" }
+        return json ? "" : "\n\(WallClock.timestamp)\n"
+    }
+
+    private static let clearScreen = "\u{1B}[H\u{1B}[2J"
+
+    private func report(_ opened: OpenedStore) async throws -> String {
+        let status = try await SystemThread.run("command") { try StoreStatus(BlockingStore(opened.store)) }
+        let report = StatusCommand.report(status, opened.displayName)
+        return try json ? JSONText.of(report) : text(report, type: opened.type)
     }
 
     private static func report(_ status: StoreStatus, _ store: String) -> Report {

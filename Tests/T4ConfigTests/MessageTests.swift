@@ -35,7 +35,9 @@ import Testing
         ),
         Mistake("fast = true", "t4.toml:1:1: fast: unknown key outside of any table"),
         Mistake("[node]\nlevel = \"info\"", "t4.toml:2:1: node.level: unknown key; it belongs below [log]"),
-        Mistake("[log]\ncolour = 1", "t4.toml:2:1: log.colour: unknown key; known in [log]: level, format"),
+        Mistake(
+            "[log]\ncolour = 1",
+            "t4.toml:2:1: log.colour: unknown key; known in [log]: level, format, slow_request"),
         Mistake(
             "[node]\n\"data dir\" = 1", "t4.toml:2:1: node.\"data dir\": unknown key; did you mean \"data_dir\"?"),
         Mistake("node.lsiten = \"x\"", "t4.toml:1:1: node.lsiten: unknown key; did you mean \"listen\"?"),

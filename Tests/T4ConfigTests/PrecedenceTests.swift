@@ -12,6 +12,7 @@ import Testing
         "node.listen": ["127.0.0.1:1", "[::1]:2", "localhost:0"],
         "log.level": ["debug", "trace", "error"],
         "log.format": ["json", "text", "json"],
+        "log.slow_request": ["0s", "1m", "250ms"],
         "engine.type": ["memory", "tape", "other"],
         "store.type": ["memory", "none", "tape"],
         "store.prefix": ["a/", "b/", "c/"],

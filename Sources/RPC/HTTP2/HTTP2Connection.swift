@@ -78,6 +78,8 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     func drained() {}
     /// A DATA frame goes out.
     func dataLeaves(_ count: Int) {}
+    /// Bytes have come, and are about to be dealt with.
+    func willReceive() {}
     /// So many received bytes have been dealt with.
     func received(_ count: Int) {}
     /// The peer broke the protocol beyond repair.
@@ -143,6 +145,7 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
         guard let session, !isClosing, !closesAfterDrain else { return }
         isInReadCycle = true
         keepalive.sawRead = true
+        willReceive()
         let buffer = unwrapInboundIn(data)
         LoopCounters.add(buffer.readableBytes, to: loop.counters.bytesReceived)
         isInSession = true

@@ -59,6 +59,8 @@ final class LoopContext: @unchecked Sendable {
     var openStreams = OpenStreams()
     /// The time when connections were last looked at for what is overdue, without times when the process stood still.
     var sweptAt = NIODeadline.now()
+    /// When bytes were read last from a connection with a client.
+    var readAt = NIODeadline.now()
 
     private enum Scarcity: Int {
         case none

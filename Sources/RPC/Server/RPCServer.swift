@@ -172,18 +172,26 @@ public final class RPCServer: Sendable {
         package let began: Int
         /// Those that ended, by code.
         package let ended: [RPCStatus.Code: Int]
+        /// Seconds, and how many ended within that time.
+        package let atMost: [(seconds: Double, count: Int)]
+        /// How long all that ended took.
+        package let seconds: Double
     }
 
     /// Calls of each method; read one after the other while the server runs.
     package var callCounts: [CallCount] {
         methods.enumerated().map { index, path in
-            let counts = loops.map { $0.context.calls.counts(ofMethod: index) }
-            let ended = RPCStatus.Code.allCases.map { code in
-                (code, counts.reduce(0) { $0 + $1.ended[Int(code.rawValue)] })
+            var sum = CallCounters.Counts()
+            for loop in loops { sum.add(loop.context.calls.counts(ofMethod: index)) }
+            let ended = RPCStatus.Code.allCases.map { ($0, sum.ended[Int($0.rawValue)]) }
+            var total = 0
+            let atMost = zip(CallCounters.bounds, sum.times).map { bound, count in
+                total += count
+                return (Double(bound) / 1_000_000_000, total)
             }
             return CallCount(
-                path: path, began: counts.reduce(0) { $0 + $1.began },
-                ended: Dictionary(uniqueKeysWithValues: ended))
+                path: path, began: sum.began, ended: Dictionary(uniqueKeysWithValues: ended), atMost: atMost,
+                seconds: Double(sum.nanoseconds) / 1_000_000_000)
         }
     }
 

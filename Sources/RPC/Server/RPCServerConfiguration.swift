@@ -77,6 +77,9 @@ public struct RPCServerConfiguration: Sendable {
     /// What streaming calls end with at shutdown, and calls that come too late.
     public var shutdownStatus = RPCStatus(.unavailable, "server is shutting down")
 
+    /// Hears of unary calls that take long; nil: nobody does.
+    package var slowCalls: SlowCalls?
+
     /// Answers connections whose first bytes are not HTTP/2 but a plain HTTP/1 request, and behind TLS what is no gRPC. nil:
     /// clients of HTTP/1 are told by a text answer that this port speaks HTTP/2, and the connection is closed.
     package var http: (any HTTPService)?

@@ -36,6 +36,8 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     private(set) var handler: (any ServerStreamHandler)?
     /// The one message of a unary call, when it came in pieces.
     private var request: [UInt8]?
+    /// Bytes of the message of a unary call, once it has come whole.
+    var requestSize = 0
     /// Bytes held for this call in `assembler`, `request` and `metadataValues`, as counted by the connection.
     private var heldBytes = 0
     private var metadataBytes = 0
@@ -44,6 +46,10 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     private var headersSent = false
     /// The handler has, or had, the call.
     private var hasBegun = false
+    /// When what the headers ended with was read.
+    private var arrived = NIODeadline.uptimeNanoseconds(0)
+    /// Two numbers that the handler of a unary call leaves for whoever hears that it took long; their meaning is the handler's.
+    package var remark = (0, 0)
     private var status = RPCStatus.ok
 
     init(server: ServerConnection, streamID: Int32) {
@@ -175,7 +181,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// Answers; what comes later for the call is ignored.
     func end(_ message: [UInt8]?, _ status: RPCStatus) {
         guard !hasEnded, let session = server.session else { return }
-        ended(status.code)
+        ended(status.code, answerSize: message?.count ?? 0)
         if !status.isOK { LoopCounters.add(1, to: loop.counters.callsFailed) }
         self.status = status
         outboundEnded = true
@@ -210,9 +216,9 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         nghttp2_submit_response(session, streamID, fields.baseAddress, fields.count, &provider)
     }
 
-    func ended(_ code: RPCStatus.Code) {
+    func ended(_ code: RPCStatus.Code, answerSize: Int = 0) {
         hasEnded = true
-        if hasBegun, let method { loop.calls.ended(method, code) }
+        if hasBegun, let method { count(method, code, answerSize) }
         handler = nil
         request = nil
         assembler.reset()
@@ -225,6 +231,17 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         loop.deadlines.remove(self)
         closed.store(true, ordering: .releasing)
         LoopCounters.add(1, to: loop.counters.callsEnded)
+    }
+
+    private func count(_ method: ServerMethod, _ code: RPCStatus.Code, _ answerSize: Int) {
+        let time = (NIODeadline.now() - arrived).nanoseconds
+        loop.calls.ended(method, code, after: time)
+        guard case .unary = method.kind, let slowCalls = server.shared.configuration.slowCalls, slowCalls.isSlow(time)
+        else { return }
+        slowCalls.tell(
+            SlowCall(
+                path: method.path, time: .nanoseconds(time), code: code, requestSize: requestSize,
+                responseSize: answerSize, remark: remark, client: remoteAddress))
     }
 
     /// The answer is complete, and the request is not: nobody wants the rest.
@@ -304,6 +321,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
     /// The headers are in order: makes the handler of a streaming call.
     func begin(_ method: ServerMethod) {
         hasBegun = true
+        arrived = loop.readAt
         loop.calls.began(method)
         guard case .stream(let makeHandler) = method.kind else { return }
         countsPending = true
@@ -374,6 +392,7 @@ public final class ServerCall: RPCCall, @unchecked Sendable {
         }
         guard !hasEnded, case .unary(let handle) = method?.kind, let message = request else { return }
         request = nil
+        requestSize = message.count
         updateHeldBytes()
         message.withUnsafeBytes { handle(self, $0.bytes) }
     }

@@ -89,6 +89,8 @@ final class ServerConnection: HTTP2Connection, BoundedConnection, @unchecked Sen
         pingPolicy.sentSomething()
     }
 
+    override func willReceive() { loop.readAt = .now() }
+
     override func received(_ count: Int) { tookBytes(count) }
 
     override func drained() { countFrames() }
@@ -215,6 +217,7 @@ final class ServerConnection: HTTP2Connection, BoundedConnection, @unchecked Sen
                 let message = MessageAssembler.wholeMessage(in: chunk, limit: shared.configuration.messageSizeMax)
             {
                 call.remoteEnded = true
+                call.requestSize = message.count
                 handle(call, message.bytes)
             } else {
                 call.received(chunk)

@@ -7,24 +7,6 @@ package import T4Protocols
 /// until they are old or many; where writes wait for the store each upload takes what has come since the one before, and
 /// a few are under way at once (`UploadPacing`). Batches are released strictly in order, whichever upload ends first.
 package final class LogUploader: Sendable {
-    /// When uploads happen.
-    package struct Settings: Sendable {
-        /// Somebody waits for each batch, so that nothing is held back for long.
-        package var isSynchronous = false
-        /// Batches that are not waited for are uploaded when the first of them is this old,
-        package var ageMax = Duration.seconds(10)
-        /// or when they have this many bytes; no object is larger unless a single batch is.
-        package var sizeMax = 50 << 20
-        /// Uploads under way at once.
-        package var inFlightMax = 4
-        /// No node has more, whatever it is configured for.
-        package static let inFlightLimit = 64
-        /// Bytes of waiting entries that are kept in memory; the others are read again when their turn comes.
-        package var memoryMax = 32 << 20
-
-        package init() {}
-    }
-
     /// Entries that were added together. An object never ends inside of one.
     package struct Batch: Sendable {
         /// The first index and the last entry.
@@ -34,6 +16,8 @@ package final class LogUploader: Sendable {
         package var size: Int
         /// Nil where they are to be read again.
         var entries: [LogEntry]?
+        /// When it was added, by the uploader's clock.
+        fileprivate var addedAt = Duration.zero
         fileprivate var release: (@Sendable (Failure?) -> Void)?
 
         /// A batch of entries that lie in the local log.
@@ -108,6 +92,7 @@ package final class LogUploader: Sendable {
     private let timer: BackoffTimer
     private let logger: Logger
     private let trail: StateTrail?
+    private let statistics: StoreStatistics?
     let readBack: ReadBack
     private let onOutage: @Sendable (_ isOut: Bool) -> Void
     private let onStored: @Sendable (LogPosition) -> Void
@@ -127,7 +112,8 @@ package final class LogUploader: Sendable {
     package init(
         store: any ObjectStore, databaseID: DatabaseID, term: UInt64, end: LogPosition, endTerm: UInt64? = nil,
         settings: Settings = Settings(), timer: BackoffTimer = .system, logger: Logger, trail: StateTrail? = nil,
-        readBack: @escaping ReadBack, onOutage: @escaping @Sendable (_ isOut: Bool) -> Void = { _ in },
+        statistics: StoreStatistics? = nil, readBack: @escaping ReadBack,
+        onOutage: @escaping @Sendable (_ isOut: Bool) -> Void = { _ in },
         onStored: @escaping @Sendable (LogPosition) -> Void = { _ in },
         onFailure: @escaping @Sendable (Failure) -> Void
     ) {
@@ -138,6 +124,7 @@ package final class LogUploader: Sendable {
         self.timer = timer
         self.logger = logger
         self.trail = trail
+        self.statistics = statistics
         self.readBack = readBack
         self.onOutage = onOutage
         self.onStored = onStored
@@ -146,11 +133,13 @@ package final class LogUploader: Sendable {
     }
 
     package var status: Status {
-        state.withLock { state in
-            let batches = state.waiting + state.flights.flatMap(\.batches)
+        let now = timer.clock.now
+        return state.withLock { state in
+            let batches = state.flights.flatMap(\.batches) + state.waiting
             return Status(
                 end: state.end, last: state.last, backlogCount: batches.reduce(0) { $0 + $1.count },
-                backlogSize: batches.reduce(0) { $0 + $1.size }, outage: state.outage)
+                backlogSize: batches.reduce(0) { $0 + $1.size }, backlogAge: batches.first.map { now - $0.addedAt },
+                outage: state.outage)
         }
     }
 
@@ -181,6 +170,8 @@ package final class LogUploader: Sendable {
 
     /// Takes a batch in order, as the other `add`.
     package func add(_ batch: Batch) {
+        var batch = batch
+        batch.addedAt = timer.clock.now
         let (failure, startTimer, isWork): (Failure?, (generation: UInt64, age: Duration)?, Bool) = state.withLock {
             state in
             if let failure = state.failure { return (failure, nil, false) }
@@ -344,7 +335,9 @@ package final class LogUploader: Sendable {
                 note(outage: nil)
                 return Outcome(term: term, version: previousTerm == nil ? version : nil)
             } catch {
-                if error.code == .alreadyExists || error.code == .conditionFailed || error.code == .outcomeUnknown {
+                let isTaken = error.code == .alreadyExists || error.code == .conditionFailed
+                if !isTaken { statistics?.uploadFailed() }
+                if isTaken || error.code == .outcomeUnknown {
                     let chainTerm = previousTerm ?? endTerm(before: flight)
                     switch try await settle(key, bytes, entries, previous, chainTerm: chainTerm) {
                     case .done: return Outcome(term: term)
@@ -450,7 +443,9 @@ package final class LogUploader: Sendable {
         let end = state.withLock { state in
             if let index = state.flights.firstIndex(where: { $0.number == number }) {
                 state.flights[index].outcome = outcome
-                state.pacing.ended(after: timer.clock.now - state.flights[index].begin)
+                let time = timer.clock.now - state.flights[index].begin
+                state.pacing.ended(after: time)
+                statistics?.uploaded(state.flights[index].batches.reduce(0) { $0 + $1.size }, after: time)
             }
             while let first = state.flights.first, let outcome = first.outcome, state.failure == nil {
                 for batch in first.batches { state.released.append(batch) }

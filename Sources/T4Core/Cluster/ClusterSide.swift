@@ -4,6 +4,7 @@ import T4Protocols
 /// A node of a cluster: it follows, leads and follows again.
 final class ClusterSide: NodeSide {
     let replicator: Replicator
+    let statistics: ClusterStatistics
     private let core: NodeCore
     private let log: ClusterLog
     private let opened: OpenedReplica
@@ -107,6 +108,7 @@ final class ClusterSide: NodeSide {
             }
             Heir.answer(heirs) { $0.instance == standing.leader ? true : nil }
         }
+        statistics = parts.statistics
         let replicator = try Replicator(opened.replica, time: opened.time, parts)
         self.replicator = replicator
         let instance = opened.identity.instance.description
@@ -114,14 +116,19 @@ final class ClusterSide: NodeSide {
         let forwarder = RequestForwarder(
             RequestForwarder.Parts(
                 desk: desk, transport: opened.connection.transport, seed: PeerSeed(opened.identity.database),
-                me: instance, leader: { replicator.standing.leader }, applied: core.published.waiters,
+                me: instance, leader: { replicator.standing.leader }, statistics: parts.statistics,
+                applied: core.published.waiters,
                 timeout: cluster.requestTimeout, queryTimeout: cluster.electionTimeout,
                 countMax: configuration.queueCountMax, bytesMax: configuration.queueBytesMax))
         self.desk = desk
         pruner = FollowerPruner(
             LogPruner(log: log.entries, engine: engine, stage: core.stage, uploader: nil), opened.chain,
             every: cluster.pruneInterval, logger: logger,
-            isFollowing: { replicator.standing.role == .follower }, onPruned: { replicator.forgotten(through: $0) })
+            isFollowing: { replicator.standing.role == .follower },
+            onPruned: {
+                core.statistics.pruned($0)
+                replicator.forgotten(through: $1)
+            })
         self.forwarder = forwarder
         requests.withLock { $0 = Requests(desk: desk, forwarder: forwarder) }
     }
@@ -213,6 +220,9 @@ final class ClusterSide: NodeSide {
     var isCurrent: Bool { desk.isCurrent }
     var leaderChanges: Int { changes.withLock { $0.count } }
     var liveLeader: String? { replicator.liveLeader }
+    var clusterStatus: ClusterStatus? { replicator.status }
+    var clusterStatistics: ClusterStatistics? { statistics }
+    var storeStatistics: StoreStatistics? { opened.link.statistics }
 
     /// Callers never commit in a cluster: they would wait for the other nodes.
     func propose(

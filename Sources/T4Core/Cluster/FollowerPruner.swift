@@ -7,14 +7,15 @@ final class FollowerPruner: Sendable {
     private let pruner: LogPruner
     private let interval: Duration
     private let isFollowing: @Sendable () -> Bool
-    private let onPruned: @Sendable (UInt64) -> Void
+    private let onPruned: @Sendable (_ count: Int, _ through: UInt64) -> Void
     private let logger: Logger
     private let thread = Monitor<SignalledThread?>(nil)
 
-    /// - Parameter onPruned: Hears that the log begins behind this entry now.
+    /// - Parameter onPruned: Hears that so many segments are gone, and that the log begins behind this entry now.
     init(
         _ pruner: LogPruner, _ chain: any ReplicaChain, every interval: Duration, logger: Logger,
-        isFollowing: @escaping @Sendable () -> Bool, onPruned: @escaping @Sendable (UInt64) -> Void
+        isFollowing: @escaping @Sendable () -> Bool,
+        onPruned: @escaping @Sendable (_ count: Int, _ through: UInt64) -> Void
     ) {
         self.pruner = pruner
         self.chain = chain
@@ -37,7 +38,8 @@ final class FollowerPruner: Sendable {
         // The newest segment stays in any case, so that nobody need ask the store.
         guard pruner.log.hasOlderSegments, isFollowing() else { return .after(interval) }
         do {
-            if try pruner.run(covered: chain.covered()) > 0 { onPruned(pruner.log.start.index) }
+            let count = try pruner.run(covered: chain.covered())
+            if count > 0 { onPruned(count, pruner.log.start.index) }
         } catch {
             // The next look is soon enough.
             logger.info("the log of this follower could not be shortened", metadata: ["error": "\(error)"])

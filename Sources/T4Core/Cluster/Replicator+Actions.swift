@@ -11,6 +11,7 @@ extension Replicator {
         _ held: (any Sendable)?
     ) {
         let cuts = state.replica.cuts
+        parts.statistics.carriesOut(action)
         switch action {
         case .send(let instance, let message): outbox.send(message, to: instance)
         case .greet(let address, let message): outbox.greet(address, message)

@@ -55,6 +55,8 @@ package final class Replicator: Sendable {
         package var wall: Clock
         package var timer: BackoffTimer
         package var logger: Logger
+        /// Counts what happens.
+        package var statistics = ClusterStatistics()
         /// Called when another node leads, or this one does, or no more. Must not block.
         package var onChange: @Sendable (Standing) -> Void = { _ in }
         /// Called once, when the replica has ended: nil in good order.
@@ -245,6 +247,9 @@ package final class Replicator: Sendable {
     /// How this node stands.
     package var standing: Standing { state.withLock { Standing($0.replica, parts.clock.now) } }
 
+    /// How this node stands, in numbers.
+    package var status: ClusterStatus { state.withLock { $0.replica.status(parts.clock.now) } }
+
     /// Whether nobody else can lead at this moment, for this node leads in that term. Costs a look at the clock.
     package func hasLeadershipTime(in term: UInt64) -> Bool {
         let until = servesUntil.load(ordering: .acquiring)
@@ -332,7 +337,9 @@ package final class Replicator: Sendable {
     ) -> Effects {
         var effects = Effects()
         guard !state.hasEnded else { return effects }
+        let role = state.replica.role
         let actions = state.replica.handle(event, at: parts.clock.now)
+        parts.statistics.stepped(from: role, to: state.replica.role)
         // Before anybody hears that a promise is let go of: nothing is read here afterwards.
         newestTerm.store(state.replica.term, ordering: .releasing)
         newestCommitted.store(state.replica.committed, ordering: .releasing)

@@ -23,11 +23,18 @@ package struct CommittedGroup: Sendable {
     /// What each entry changes; those without changes left out.
     package var entries: [EntryChanges]
     /// Who waits, and for what.
-    package var answers: [(proposal: Proposal, result: Result<ProposalResponse, DatabaseError>)]
+    package var answers: [Answer]
     /// Position of the group's last entry; nil when it has none.
     package var position: LogPosition?
     /// Commit time of its entries.
     package var time: UInt64
+
+    /// Somebody who waits, for what, and what was to be done.
+    package struct Answer: Sendable {
+        package var proposal: Proposal
+        package var result: Result<ProposalResponse, DatabaseError>
+        package var operation: WriteOperation
+    }
 
     /// What was decided here: entries and answers.
     package init(
@@ -41,7 +48,10 @@ package struct CommittedGroup: Sendable {
         answers.reserveCapacity(decided.count)
         entries.reserveCapacity(decided.count)
         for (proposal, decision) in decided {
-            answers.append((proposal, decision.result))
+            answers.append(
+                Answer(
+                    proposal: proposal, result: decision.result,
+                    operation: WriteOperation(proposal.kind, decision.changes)))
             guard !decision.changes.isEmpty else { continue }
             entries.append(EntryChanges(changes: decision.changes, revision: decision.revision))
         }
@@ -58,7 +68,7 @@ package struct CommittedGroup: Sendable {
 
     /// Answers everybody with an error, who was not answered before.
     func complete(_ error: DatabaseError) {
-        for (proposal, _) in answers { proposal.complete(.failure(error)) }
+        for answer in answers { answer.proposal.complete(.failure(error)) }
     }
 }
 
@@ -277,7 +287,7 @@ package final class ApplyStage: Sendable {
             for mark in marks { trail?.applied(mark) }
             if !groups.isEmpty { observer.committed(groups, meta: meta) }
             for group in groups {
-                for (proposal, result) in group.answers { proposal.complete(result) }
+                for answer in group.answers { answer.proposal.complete(answer.result) }
             }
             openGroups = []
             while let work = openMaintenance.first {

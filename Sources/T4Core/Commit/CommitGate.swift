@@ -108,9 +108,7 @@ package final class CommitGate: GroupGate {
 
     private func answerUnknown(_ groups: [CommittedGroup], _ reason: String) {
         let error = DatabaseError(.outcomeUnknown, reason)
-        for group in groups {
-            for (proposal, _) in group.answers { proposal.complete(.failure(error)) }
-        }
+        for group in groups { group.complete(error) }
     }
 
     /// A group and all before it are in the store.

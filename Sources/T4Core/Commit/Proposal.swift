@@ -40,6 +40,8 @@ package final class Proposal: Sendable {
     package let requester: Requester?
     /// Bytes that the proposal counts against the queue's limit.
     package let byteCount: Int
+    /// Runs since it was made.
+    let stopwatch = Stopwatch()
     private let completion: Completion
     private let isCompleted = Atomic(false)
 

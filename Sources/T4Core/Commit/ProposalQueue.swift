@@ -10,7 +10,7 @@ package final class ProposalQueue: Sendable {
     }
 
     /// Who keeps proposals out for the time being.
-    package enum Pauser: Hashable, Sendable {
+    package enum Pauser: CaseIterable, Hashable, Sendable {
         case disk, store, leader, members
     }
 
@@ -26,6 +26,9 @@ package final class ProposalQueue: Sendable {
         var isHeld = false
         /// Why nothing is taken for the time being.
         var paused: [Pauser: DatabaseError] = [:]
+        /// Since when, and how long in all before that, in nanoseconds.
+        var pausedSince: [Pauser: Stopwatch] = [:]
+        var pausedBefore: [Pauser: Int64] = [:]
 
         var refusal: DatabaseError? { closed ?? paused[.leader] ?? paused[.members] ?? paused[.disk] ?? paused[.store] }
     }
@@ -141,7 +144,7 @@ package final class ProposalQueue: Sendable {
     /// Refuses proposals, also those that wait, with `error` until the same one resumes.
     package func pause(_ error: DatabaseError, by pauser: Pauser) {
         let waiting = state.withLock { state in
-            state.paused[pauser] = error
+            if state.paused.updateValue(error, forKey: pauser) == nil { state.pausedSince[pauser] = Stopwatch() }
             state.byteCount = 0
             defer { state.waiting = [] }
             return state.waiting
@@ -150,5 +153,19 @@ package final class ProposalQueue: Sendable {
     }
 
     /// Takes proposals again, unless another one has paused too.
-    package func resume(_ pauser: Pauser) { state.withLock { $0.paused[pauser] = nil } }
+    package func resume(_ pauser: Pauser) {
+        state.withLock { state in
+            state.paused[pauser] = nil
+            guard let since = state.pausedSince.removeValue(forKey: pauser) else { return }
+            state.pausedBefore[pauser, default: 0] += since.nanoseconds()
+        }
+    }
+
+    /// Whether it keeps proposals out, and for how many nanoseconds it has done so in all.
+    package func pauses(by pauser: Pauser) -> (isPaused: Bool, nanoseconds: Int64) {
+        state.withLock { state in
+            let since = state.pausedSince[pauser]
+            return (since != nil, state.pausedBefore[pauser, default: 0] + (since?.nanoseconds() ?? 0))
+        }
+    }
 }

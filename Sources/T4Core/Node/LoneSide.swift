@@ -97,6 +97,9 @@ final class LoneSide: NodeSide {
     // It takes the lead when it starts, and nobody takes it away.
     var leaderChanges: Int { 1 }
     var liveLeader: String? { instance }
+    var storeStatistics: StoreStatistics? { link?.statistics }
+    var clusterStatistics: ClusterStatistics? { nil }
+    var clusterStatus: ClusterStatus? { nil }
 
     func propose(
         _ kind: ProposalKind, from requester: Requester?, mayBlock: Bool, completion: @escaping Proposal.Completion

@@ -9,6 +9,8 @@ extension Node {
         public var backlogEntries: UInt64
         /// Their bytes.
         public var backlogBytes: Int
+        /// How long the first of them waits; zero where there are none.
+        public var backlogAge: Duration
         /// Why uploads fail at the moment; nil while they succeed.
         public var outage: String?
         /// Index of the last entry that the newest checkpoint covers; 0 when there is none.
@@ -23,7 +25,8 @@ extension Node {
         let (uploads, checkpoints) = (duties.uploader.status, checkpointer.status)
         return StoreStatus(
             uploadedIndex: uploads.end.index, backlogEntries: uploads.backlogCount,
-            backlogBytes: uploads.backlogSize, outage: uploads.outage, checkpointIndex: checkpoints.covered,
+            backlogBytes: uploads.backlogSize, backlogAge: uploads.backlogAge ?? .zero, outage: uploads.outage,
+            checkpointIndex: checkpoints.covered,
             checkpointFailure: checkpoints.failure)
     }
 

@@ -18,7 +18,7 @@ public final class Node: Sendable {
     private let autoCompactor: AutoCompactor?
     private let stateCheck: StateCheck
     private let ownedStore: (any ObjectStore)?
-    private let directory: DataDirectory
+    let directory: DataDirectory
     private let home: EngineHome
     private let logger: Logger
     private let applying: SystemThread
@@ -167,8 +167,8 @@ public final class Node: Sendable {
         proposals.begin(side)
         core.tokenProposals.begin(side)
         stateCheck = StateCheck(
-            every: configuration.corruptCheckInterval, logger: logger, look: { try stage.look() },
-            onDamage: raiseCorruption)
+            every: configuration.corruptCheckInterval, reads: core.longReads, logger: logger,
+            look: { try stage.look() }, onDamage: raiseCorruption)
         autoCompactor = configuration.retention.map { retention in
             AutoCompactor(retention, logger: logger, newest: { published.revision }) { target, done in
                 // In a cluster its leader does it.

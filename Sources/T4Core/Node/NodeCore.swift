@@ -7,6 +7,7 @@ struct NodeCore: Sendable {
     let engine: any LocalEngine
     let published: PublishedState
     let statistics: NodeStatistics
+    let longReads = LongReads()
     let watches: WatchHub
     let queue: ProposalQueue
     let leases: LeaseKeeper
@@ -73,6 +74,11 @@ protocol NodeSide: AnyObject, Sendable {
     var leaderChanges: Int { get }
     /// The instance that leads, as far as this node has heard of late.
     var liveLeader: String? { get }
+    /// What is counted of the work with the object store; nil where there is none.
+    var storeStatistics: StoreStatistics? { get }
+    /// What is counted of the part in a cluster, and how it stands there; nil for a node that is alone.
+    var clusterStatistics: ClusterStatistics? { get }
+    var clusterStatus: ClusterStatus? { get }
     /// Commits a proposal, wherever that is. `completion` comes once, from any thread.
     /// - Parameter mayBlock: The calling thread may make the commit itself.
     func propose(

@@ -246,7 +246,8 @@ struct NodeOpening {
         if LoneClaim.isFree(record, for: identity.instance.description) { return record }
         guard !record.address.isEmpty else {
             throw StoreLink.Failure(
-                description: "\(record.nodeID) has acknowledged writes that are not in the store: start that node; if its "
+                description:
+                    "\(record.nodeID) has acknowledged writes that are not in the store: start that node; if its "
                     + "disk is lost, see t4 recover")
         }
         let state = record.isResigned ? "has not everything in the store" : "was not ended in good order"

@@ -69,6 +69,7 @@ final class Publisher: CommitObserver {
         }
         let index = groups.last { $0.position != nil }?.position?.index
         published.publish(meta, index: index)
+        statistics.writes.committed(groups)
         if let index { checkpointer.withLock { $0 }?.applied(index) }
         if !revisions.isEmpty { watches.publish(revisions) }
         if meta.compacted > compactedBefore {

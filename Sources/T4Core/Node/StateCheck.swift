@@ -8,6 +8,7 @@ final class StateCheck: Sendable {
 
     private let interval: Duration?
     private let look: @Sendable () throws -> EngineState
+    private let reads: LongReads
     private let onDamage: @Sendable (DamagedEngine) -> Void
     private let clock: any ElapsedClock
     private let logger: Logger
@@ -18,16 +19,19 @@ final class StateCheck: Sendable {
 
     /// - Parameters:
     ///   - interval: From the end of one check to the next; nil for none at all.
+    ///   - reads: Hears that views are held.
     ///   - look: Gives a view of the engine.
     ///   - onDamage: Hears of each check that finds the rows damaged.
     init(
-        every interval: Duration?, clock: any ElapsedClock = BootClock(), logger: Logger,
+        every interval: Duration?, clock: any ElapsedClock = BootClock(), reads: LongReads = LongReads(),
+        logger: Logger,
         look: @escaping @Sendable () throws -> EngineState, onDamage: @escaping @Sendable (DamagedEngine) -> Void
     ) {
         self.interval = interval
         self.clock = clock
         self.logger = logger
         self.look = look
+        self.reads = reads
         self.onDamage = onDamage
         due = Mutex(clock.now)
     }
@@ -52,10 +56,12 @@ final class StateCheck: Sendable {
         let left = due.withLock { $0 } - clock.now
         guard left <= .zero else { return .after(left) }
         do {
-            try look().verify { rows in
-                var rows = rows
-                while try rows.next() != nil {
-                    if isStopping.load(ordering: .relaxed) { throw Stopping() }
+            try reads.hold {
+                try look().verify { rows in
+                    var rows = rows
+                    while try rows.next() != nil {
+                        if isStopping.load(ordering: .relaxed) { throw Stopping() }
+                    }
                 }
             }
             logger.debug("the rows of the engine add up to their digest")

@@ -174,10 +174,13 @@ extension Replica {
 
     // MARK: Leadership time
 
+    /// Stands for a time that does not come.
+    static let never = Duration.seconds(Int64.max / 2)
+
     /// Until when nobody else can have taken over, as far as this leader knows; nil where it may serve nothing.
     package var servesUntil: Duration? {
         guard isServing, let lead else { return nil }
-        var until = Duration.seconds(Int64.max / 2)
+        var until = Replica.never
         for member in neededSet where member != me {
             guard let promised = lead.peers[member]?.promised else { return nil }
             until = min(until, promised + configuration.reliable(configuration.electionTimeout))

@@ -71,6 +71,17 @@ public struct RestorePoint: Sendable {
         }
     }
 
+    /// Writes that state into a file. The store is only read; nodes may use it meanwhile.
+    ///
+    /// Every byte that is copied is checked. Restored, the file gives what a restore of this very state gives.
+    /// - Throws: As `plan`, a description of a damaged object, and what `output` throws; the file is of no use then.
+    public func backup(to output: @escaping Backup.Output) async throws -> Backup.Report {
+        try await SystemThread.run("t4-backup") {
+            let (restorer, database) = try open(ByteCounter())
+            return try Backup.write(restorer.course(to: target), of: database, restorer, to: output)
+        }
+    }
+
     /// - Parameter onStep: What it throws ends the restore.
     func restore(
         into destination: RestoreDestination, _ registry: BackendRegistry, _ logger: Logger,
@@ -142,6 +153,13 @@ public struct RestoreDestination: Sendable {
         self.dataDirectory = dataDirectory
         self.engine = engine
         self.engineSettings = engineSettings
+    }
+
+    /// Looks whether the directory can be made, as a restore does before anything else. Blocks.
+    /// - Throws: `RestoreError` with the code `.destination`; what the registry has against the engine's settings.
+    public func check(_ registry: BackendRegistry, logger: Logger) throws {
+        try registry.checkEngineSettings(engine, engineSettings)
+        _ = try RestoredDirectory(dataDirectory, logger: logger)
     }
 }
 

@@ -9,6 +9,8 @@ package struct StoreObservation: Sendable {
     }
 
     package var operation: Operation
+    /// That of a put.
+    package var condition = PutCondition.always
     /// Body bytes that a get returned.
     package var bytesRead: UInt64 = 0
     /// Body bytes of a put that succeeded.
@@ -54,7 +56,7 @@ package struct MeteredStore: ObjectStore {
     package func put(
         _ key: ObjectKey, _ payload: Payload, when condition: PutCondition
     ) async throws(ObjectStoreError) -> ObjectVersion {
-        try await measuring(.put) { () throws(ObjectStoreError) in
+        try await measuring(.put, condition) { () throws(ObjectStoreError) in
             try await base.put(key, payload, when: condition)
         } note: { observation, _ in
             observation.bytesWritten = MeteredStore.size(of: payload)
@@ -78,12 +80,12 @@ package struct MeteredStore: ObjectStore {
     package func close() async { await base.close() }
 
     private func measuring<Result>(
-        _ operation: StoreObservation.Operation, nameCount: Int = 0,
+        _ operation: StoreObservation.Operation, _ condition: PutCondition = .always, nameCount: Int = 0,
         _ work: () async throws(ObjectStoreError) -> Result,
         note: (inout StoreObservation, Result) -> Void = { _, _ in }
     ) async throws(ObjectStoreError) -> Result {
         let start = clock.now
-        var observation = StoreObservation(operation: operation, nameCount: nameCount)
+        var observation = StoreObservation(operation: operation, condition: condition, nameCount: nameCount)
         do throws(ObjectStoreError) {
             let result = try await work()
             note(&observation, result)

@@ -17,7 +17,7 @@ package final class LogWriter {
     /// Reads entries back, from any thread.
     package let entries: LogEntries
     /// Told how long each sync of a batch took.
-    var syncTimes: LatencyHistogram?
+    var syncTimes: Histogram?
 
     private let directory: LogDirectory
     private let databaseID: DatabaseID
@@ -99,17 +99,16 @@ package final class LogWriter {
     /// - Throws: What was appended since the last sync may or may not be kept; the writer is unusable.
     package func sync() throws(LogError) {
         try guardUsable()
+        let isMeasured = hasUnsynced
+        let stopwatch = Stopwatch()
         do { try syncOpen() } catch { throw fail(error) }
+        if isMeasured { syncTimes?.observe(stopwatch.nanoseconds()) }
     }
 
     /// `append`, then `sync`.
     package func appendAndSync(_ entries: [LogEntry]) throws(LogError) {
         try append(entries)
-        guard let syncTimes else { return try sync() }
-        let clock = BootClock()
-        let begin = clock.now
         try sync()
-        syncTimes.observe(clock.now - begin)
     }
 
     /// Cuts off everything behind the entry of that index; the next entry goes behind it, into a new segment.

@@ -45,6 +45,9 @@ struct Replay: Sendable {
     /// Hands in what was read, complete from `first` to its own last revision.
     mutating func supply(_ history: [SharedEvents]) { self.history = history }
 
+    /// Changes of what was handed in or read.
+    var changeCount: Int { history?.reduce(0) { $0 + $1.events.count } ?? 0 }
+
     /// The history must be read from the source first.
     var needsSource: Bool { history == nil }
 

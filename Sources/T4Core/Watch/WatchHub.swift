@@ -11,6 +11,8 @@ import Synchronization
 /// same time. So while something is published the thread reads nothing for a while after each portion, unless watches would
 /// fall further behind.
 package final class WatchHub: Sendable {
+    /// Readings of history.
+    package let statistics = WatchStatistics()
     private weak let source: (any WatchSource)?
     private let clock: any ElapsedClock
     private let state: Mutex<WatchHubState>
@@ -52,6 +54,9 @@ package final class WatchHub: Sendable {
 
     /// Numbers for metrics.
     package var counts: WatchCounts { state.withLock { $0.counts } }
+
+    /// Watches of more than one key, and changes that were queued for watches since the start, once for each.
+    package var totals: (ranges: Int, changes: Int) { state.withLock { ($0.rangeCount, $0.eventCount) } }
 
     /// Delivers changes that have become visible, in revision order, all with the version before loaded.
     ///
@@ -141,11 +146,13 @@ package final class WatchHub: Sendable {
             let source = source
             do throws(DatabaseError) {
                 let hasRead = replay.needsSource
+                let stopwatch = Stopwatch()
                 if hasRead {
                     guard let source else { throw DatabaseError(.stopped) }
                     try replay.read(from: source)
                 }
                 let found = replay.match()
+                if hasRead { statistics.read(replay, found, stopwatch) }
                 let end = clock.now
                 effects.add(
                     state.withLock { state in

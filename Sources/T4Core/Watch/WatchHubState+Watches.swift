@@ -76,6 +76,7 @@ extension WatchHubState {
             spec: spec, stream: stream, next: spec.startRevision == 0 ? current + 1 : spec.startRevision,
             floor: max(current, spec.startRevision))
         watchCount += 1
+        if watch.filter.range.extent != .key { rangeCount += 1 }
         self.keyBytes += watch.filter.range.byteCount
         stream.watches[id] = watch
         stream.progressFloor = max(stream.progressFloor, watch.progressFloor)
@@ -142,6 +143,7 @@ extension WatchHubState {
         }
         watch.phase = .gone
         watchCount -= 1
+        if watch.filter.range.extent != .key { rangeCount -= 1 }
         keyBytes -= watch.filter.range.byteCount
         stream.watches[watch.id] = nil
         if watch.progressFloor == stream.progressFloor, watch.progressFloor > published {

@@ -25,6 +25,10 @@ struct WatchHubState {
 
     var streams: [Int: StreamState] = [:]
     var watchCount = 0
+    /// Watches of more than one key.
+    var rangeCount = 0
+    /// Changes that were queued for watches, once for each.
+    private(set) var eventCount = 0
     /// Bytes of the keys of all watches.
     var keyBytes = 0
     var lagging: [Int: Watch] = [:]
@@ -147,8 +151,9 @@ struct WatchHubState {
 
     func hasRoom(_ stream: StreamState) -> Bool { stream.queuedBytes < settings.queueBytesMax }
 
-    func send(_ shared: SharedEvents, through revision: Int64, to watch: Watch, _ effects: inout Effects) {
+    mutating func send(_ shared: SharedEvents, through revision: Int64, to watch: Watch, _ effects: inout Effects) {
         watch.isIdle = false
+        eventCount += shared.events.count
         let events = WatchEvents(
             watchID: watch.id, revision: Revision(revision), shared: shared, previous: watch.previous,
             fragment: watch.fragment)

@@ -2,6 +2,7 @@ import EtcdAPI
 import Logging
 import RPC
 import SwiftProtobuf
+import Synchronization
 import T4Core
 
 /// Logs users in, and hashes passwords, on threads of its own.
@@ -16,6 +17,9 @@ final class Logins: Sendable {
     private let logger: Logger
     private let failures: LoginGuard
     private let queue: BackgroundQueue
+    private let successes = Atomic<Int>(0)
+    private let wrongPasswords = Atomic<Int>(0)
+    private let refusals = Atomic<Int>(0)
 
     init(context: ServiceContext, logger: Logger, failures: LoginGuard = LoginGuard()) {
         self.context = context
@@ -25,6 +29,14 @@ final class Logins: Sendable {
         // As many as event loops: the processors are theirs too.
         queue = BackgroundQueue(
             name: "t4-login", threads: context.settings.threads, waitingMax: Logins.waitingMax)
+    }
+
+    /// Passwords that were tried: right ones, wrong ones, and those of users who are locked.
+    var counts: (right: Int, wrong: Int, locked: Int) {
+        (
+            successes.load(ordering: .relaxed), wrongPasswords.load(ordering: .relaxed),
+            refusals.load(ordering: .relaxed)
+        )
     }
 
     /// Ends the threads; what waits is dropped.
@@ -46,11 +58,15 @@ final class Logins: Sendable {
 
     private func attempt(_ name: [UInt8], _ password: [UInt8], _ call: ServerCall) throws {
         guard context.isAuthOn else { throw DatabaseError(.authNotEnabled) }
-        if failures.isLocked(name) { throw DatabaseError(.userLocked) }
+        if failures.isLocked(name) {
+            refusals.add(1, ordering: .relaxed)
+            throw DatabaseError(.userLocked)
+        }
         let accounts = context.node.auth.view.accounts
         let user = accounts.users[name]
         let isRight = hashes.verify(password, user.flatMap { $0.hasNoPassword ? nil : $0.password })
         guard isRight else {
+            wrongPasswords.add(1, ordering: .relaxed)
             let isLocked = failures.failed(name)
             logger.warning(
                 isLocked ? "a login failed, and the user is locked" : "a login failed",
@@ -58,6 +74,7 @@ final class Logins: Sendable {
             throw DatabaseError(user?.hasNoPassword == true ? .noPasswordUser : .authenticationFailed)
         }
         failures.succeeded(name)
+        successes.add(1, ordering: .relaxed)
         if let signedTokens = context.settings.signedTokens {
             return try answer(call, signedTokens, name, password, accounts)
         }

@@ -3,21 +3,31 @@ import Synchronization
 import T4Core
 import T4Protocols
 
-/// `/metrics`: what the node knows of the numbers that etcd tells, under etcd's names. What it does not know is not there.
+/// `/metrics`: what the node knows of the numbers that etcd tells, under etcd's names, and those of its own. What it does not
+/// know is not there. docs/metrics.md has all of them.
 final class Metrics: Sendable {
+    /// Where the numbers come from.
+    struct Parts: Sendable {
+        var node: Node
+        var health: HealthChecks
+        var logins: Logins
+        var slowRequests: SlowRequests?
+        /// Of the program.
+        var version: String
+    }
+
     /// Not kept: the server has what has this.
     private struct Reference {
         weak var server: RPCServer?
     }
 
     private let reference = Mutex(Reference())
-    private let node: Node
-    private let health: HealthChecks
+    let parts: Parts
 
-    init(node: Node, health: HealthChecks) {
-        self.node = node
-        self.health = health
-    }
+    var node: Node { parts.node }
+    var server: RPCServer? { reference.withLock { $0.server } }
+
+    init(_ parts: Parts) { self.parts = parts }
 
     /// To be called once the server listens.
     func watch(_ server: RPCServer) { reference.withLock { $0.server = server } }
@@ -32,8 +42,13 @@ final class Metrics: Sendable {
         addServer(to: &text)
         addDatabase(to: &text)
         addSizes(to: &text)
-        addCalls(to: &text)
+        if let server { addCalls(of: server, to: &text) }
         addProcess(to: &text)
+        addNode(to: &text)
+        addWrites(to: &text)
+        addWatches(to: &text)
+        addStore(to: &text)
+        addCluster(to: &text)
         return text.text
     }
 
@@ -61,16 +76,16 @@ final class Metrics: Sendable {
         text.add(
             "etcd_server_proposals_pending", .gauge, "Proposals that wait to be committed.", node.proposalsPending)
         let id = String(node.memberID, radix: 16)
-        text.add("etcd_server_id", .gauge, "Member ID in hexadecimal.", [("{server_id=\"\(id)\"}", "1")])
+        text.add("etcd_server_id", .gauge, "Member ID in hexadecimal.", [(.init("server_id", id), 1)])
         let version = MaintenanceService.etcdVersion
         text.add(
             "etcd_server_version", .gauge, "The version of etcd that this server answers as.",
-            [("{server_version=\"\(version)\"}", "1")])
+            [(.init("server_version", version), 1)])
         let release = SnapshotFile.storageVersion.split(separator: ".").prefix(2).joined(separator: ".")
         text.add(
             "etcd_cluster_version", .gauge, "The version of etcd that the cluster answers as.",
-            [("{cluster_version=\"\(release)\"}", "1")])
-        let counts = health.counts
+            [(.init("cluster_version", release), 1)])
+        let counts = parts.health.counts
         text.add("etcd_server_health_success", .counter, "Successful health checks.", counts.successes)
         text.add("etcd_server_health_failures", .counter, "Failed health checks.", counts.failures)
         text.add(
@@ -112,67 +127,6 @@ final class Metrics: Sendable {
         } catch {
             // The engine has failed or is closed: what cannot be measured is left out.
             return
-        }
-    }
-
-    private func addCalls(to text: inout PrometheusText) {
-        guard let server = reference.withLock({ $0.server }) else { return }
-        var began: [(labels: String, value: String)] = []
-        var ended: [(labels: String, value: String)] = []
-        let kinds = Dictionary(uniqueKeysWithValues: Method.all.map { ($0.path, $0) })
-        for count in server.callCounts {
-            guard let method = kinds[count.path] else { continue }
-            let labels =
-                "grpc_method=\"\(method.name)\",grpc_service=\"\(method.service)\",grpc_type=\"\(method.type)\""
-            began.append(("{\(labels)}", "\(count.began)"))
-            for code in RPCStatus.Code.allCases {
-                // As in etcd a method has success from the beginning; other codes come with the first such end.
-                guard let number = count.ended[code], number > 0 || code == .ok else { continue }
-                ended.append(("{grpc_code=\"\(code.nameOfGo)\",\(labels)}", "\(number)"))
-            }
-        }
-        text.add("grpc_server_started_total", .counter, "Calls that began.", began)
-        text.add("grpc_server_handled_total", .counter, "Calls that ended, in whatever way.", ended)
-        let counters = server.counters
-        text.add(
-            "etcd_network_client_grpc_received_bytes_total", .counter, "Bytes received from gRPC clients.",
-            counters.bytesReceived)
-        text.add(
-            "etcd_network_client_grpc_sent_bytes_total", .counter, "Bytes sent to gRPC clients.", counters.bytesSent)
-    }
-
-    private func addProcess(to text: inout PrometheusText) {
-        let numbers = ProcessNumbers()
-        if let value = numbers.cpuSeconds {
-            text.add("process_cpu_seconds_total", .counter, "Processor time in seconds.", value)
-        }
-        if let value = numbers.openDescriptors {
-            text.add("process_open_fds", .gauge, "Open file descriptors.", value)
-            text.add("os_fd_used", .gauge, "Open file descriptors.", value)
-        }
-        if let value = numbers.descriptorsMax {
-            text.add("process_max_fds", .gauge, "File descriptors that may be open.", value)
-            text.add("os_fd_limit", .gauge, "File descriptors that may be open.", value)
-        }
-        if let value = numbers.residentBytes {
-            text.add("process_resident_memory_bytes", .gauge, "Resident memory.", value)
-        }
-        if let value = numbers.virtualBytes {
-            text.add("process_virtual_memory_bytes", .gauge, "Virtual memory.", value)
-        }
-        if let value = numbers.startTime {
-            text.add("process_start_time_seconds", .gauge, "Start of the process, in seconds since 1970.", value)
-        }
-    }
-}
-
-extension Method {
-    /// As gRPC's metrics call it.
-    fileprivate var type: String {
-        switch streaming {
-        case .none: "unary"
-        case .answers: "server_stream"
-        case .both: "bidi_stream"
         }
     }
 }

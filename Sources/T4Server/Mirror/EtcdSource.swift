@@ -4,6 +4,7 @@ package import RPC
 import SwiftProtobuf
 import Synchronization
 package import T4Core
+import T4Protocols
 
 /// An etcd that is followed: one connection at a time, made again and logged in again when it is lost.
 package final class EtcdSource: Sendable {
@@ -151,11 +152,23 @@ package final class EtcdSource: Sendable {
     }
 
     /// Starts a call for the whole database.
-    func snapshot() async throws -> SourceSnapshot {
+    func snapshot() async throws -> SourceSnapshot { try await snapshot(EtcdSource.snapshotMethod) }
+
+    /// Takes a backup from a node of t4, which begins when the call reaches it.
+    /// - Parameter output: Gets the file piece by piece, on one thread; may block.
+    /// - Returns: The revision in it.
+    /// - Throws: How the call ended, if not well; what `output` throws.
+    package func backup(to output: @escaping Backup.Output) async throws -> Revision {
+        let snapshot = try await snapshot(SnapshotService.backupMethod)
+        try await SystemThread.run("t4-backup") { try snapshot.forEach(output) }
+        return snapshot.revision
+    }
+
+    private func snapshot(_ method: String) async throws -> SourceSnapshot {
         let session = try await open()
         let snapshot = SourceSnapshot()
         let call = session.client.stream(
-            session.client.method(EtcdSource.snapshotMethod), metadata: session.metadata
+            session.client.method(method), metadata: session.metadata
         ) { _ in snapshot }
         snapshot.begin(call)
         call.send([])

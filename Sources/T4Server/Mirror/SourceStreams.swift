@@ -97,9 +97,13 @@ final class SourceSnapshot: ClientStreamHandler, Sendable {
         var waitingBytes = 0
         var isPaused = false
         var end: RPCStatus?
+        var revision = Revision.none
     }
 
     private let state = Monitor(State())
+
+    /// Of the database, once something has come.
+    var revision: Revision { state.withLock { $0.revision } }
 
     /// The call, before anything is sent on it.
     func begin(_ call: ClientCall) { state.withLock { $0.call = call } }
@@ -109,7 +113,9 @@ final class SourceSnapshot: ClientStreamHandler, Sendable {
         var blob: [UInt8] = []
         var failure: RPCStatus?
         do {
-            blob = Array(try EtcdSnapshotResponse(serializedBytes: bytes).blob)
+            let response = try EtcdSnapshotResponse(serializedBytes: bytes)
+            blob = Array(response.blob)
+            state.withLock { $0.revision = Revision(response.header.revision) }
         } catch {
             failure = RPCStatus(.internal, "a part of the snapshot cannot be read: \(error)")
         }
@@ -136,15 +142,21 @@ final class SourceSnapshot: ClientStreamHandler, Sendable {
     /// - Throws: How the call ended, if not well; of the disk.
     func save(in directory: String) throws -> any LogFile {
         var file = try TemporaryFile(in: directory)
+        try forEach { try file.append($0.span.bytes) }
+        return try file.finish()
+    }
+
+    /// Visits the pieces as they come. Blocks.
+    /// - Throws: How the call ended, if not well; what `visit` throws.
+    func forEach(_ visit: ([UInt8]) throws -> Void) throws {
         do {
             while let blobs = try take() {
-                for blob in blobs { try file.append(blob.span.bytes) }
+                for blob in blobs { try visit(blob) }
             }
         } catch {
             state.withLock { $0.call }?.cancel()
             throw error
         }
-        return try file.finish()
     }
 
     /// What has come; nil at the end.

@@ -23,6 +23,7 @@ struct KVService: Sendable {
     private func range(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             let request = try RangeRequest(protobuf: bytes)
+            call.remark = (request.key.count, request.rangeEnd.count)
             try request.validate()
             if request.serializable || context.node.isCurrent { return try range(request, call) }
             context.whenCurrent(call) { try range(request, call) }
@@ -47,6 +48,7 @@ struct KVService: Sendable {
     private func put(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             let request = try PutRequest(protobuf: bytes)
+            call.remark = (request.key.count, 0)
             try request.validate()
             try propose(.put(request), call, bytes)
         }
@@ -55,6 +57,7 @@ struct KVService: Sendable {
     private func deleteRange(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             let request = try DeleteRangeRequest(protobuf: bytes)
+            call.remark = (request.key.count, request.rangeEnd.count)
             try request.validate()
             try propose(.deleteRange(request), call, bytes)
         }
@@ -63,6 +66,7 @@ struct KVService: Sendable {
     private func txn(_ call: ServerCall, _ bytes: RawSpan) {
         call.answeringErrors {
             let request = try TxnRequest(protobuf: bytes)
+            call.remark = (request.success.count + request.failure.count, 0)
             try request.validate(operationsMax: context.settings.txnOperationsMax)
             guard request.isReadOnly else { return try propose(.txn(request), call, bytes) }
             if request.isSerializable || context.node.isCurrent { return try read(request, call) }

@@ -134,9 +134,9 @@ struct MaintenanceService: Sendable {
 
     /// Work that reads everything runs beside the event loops, one at a time.
     private func inBackground(_ call: ServerCall, _ work: @escaping @Sendable () throws -> [UInt8]) {
-        context.settings.background.run {
+        context.settings.background.run { [context] in
             do {
-                call.respond(try work())
+                call.respond(try context.node.longReads.hold(work))
             } catch {
                 call.fail(RPCStatus(describing: error))
             }

@@ -1,6 +1,15 @@
 import RPC
+import Synchronization
 import T4Core
 import T4Protocols
+
+/// What is asked for.
+enum SnapshotContent: Sendable {
+    /// A file of etcd's own engine, with its hash behind it.
+    case etcd
+    /// A backup, which has one in it.
+    case backup
+}
 
 /// One call of `Snapshot` on its thread: makes the file from one engine snapshot, lets go of that, and sends the file as
 /// fast as the client takes it.
@@ -20,11 +29,13 @@ final class SnapshotJob: Sendable {
     /// Bytes of the file in one message, as etcd has it.
     static let blobBytes = 32 * 1024
 
+    private let content: SnapshotContent
     private let call: ServerCall
     private let context: ServiceContext
     private let state = Monitor(State())
 
-    init(_ call: ServerCall, _ context: ServiceContext) {
+    init(_ content: SnapshotContent, _ call: ServerCall, _ context: ServiceContext) {
+        self.content = content
         self.call = call
         self.context = context
     }
@@ -45,7 +56,10 @@ final class SnapshotJob: Sendable {
     /// - Returns: What to finish the call with; nil after a cancellation, when it has ended.
     func run() -> RPCStatus? {
         do {
-            try send(makeFile())
+            switch content {
+            case .etcd: try send(makeFile())
+            case .backup: try send(makeBackup())
+            }
             return .ok
         } catch is CancellationError {
             return nil
@@ -64,17 +78,32 @@ final class SnapshotJob: Sendable {
         let node = context.node
         // Before the snapshot: whoever compares finds the state at this place of the log or ahead of it.
         let position = SnapshotFile.Position(term: node.term, index: node.published.appliedIndex)
-        let reader = try node.reading { $0 }
-        let file = try SnapshotFile.write(
-            reader, position: position, directory: node.temporaryFilesDirectory, checkCancellation: checkCancellation)
-        return Made(file: file, revision: reader.meta.revision)
+        return try node.longReads.hold {
+            let reader = try node.reading { $0 }
+            let file = try SnapshotFile.write(
+                reader, position: position, directory: node.temporaryFilesDirectory,
+                checkCancellation: checkCancellation)
+            return Made(file: file, revision: reader.meta.revision)
+        }
+    }
+
+    private func makeBackup() throws -> Made {
+        let node = context.node
+        let growing = Mutex<TemporaryFile?>(try TemporaryFile(in: node.temporaryFilesDirectory))
+        let report = try node.writeBackup { bytes in
+            try self.checkCancellation()
+            try growing.withLock { try $0?.append(bytes.span.bytes) }
+        }
+        guard var file = growing.withLock({ $0.take() }) else { preconditionFailure("nobody else takes it") }
+        try file.flush()
+        return Made(file: file, revision: report.revision)
     }
 
     private func checkCancellation() throws {
         if state.withLock({ $0.isCancelled }) { throw CancellationError() }
     }
 
-    /// The file in pieces, and at the end the SHA-256 of it, with which the client checks what it has.
+    /// The file in pieces; at the end of etcd's the SHA-256 of it, with which the client checks what it has.
     private func send(_ made: borrowing Made) throws {
         let total = made.file.byteCount
         let digest = SHA256()
@@ -86,6 +115,7 @@ final class SnapshotJob: Sendable {
             sent += blob.count
             send(blob, remaining: total - sent, made.revision)
         }
+        guard content == .etcd else { return }
         try waitUntilWritable()
         send(digest.digest(), remaining: 0, made.revision)
     }

@@ -14,6 +14,7 @@ final class RequestForwarder: Sendable {
         /// This node, and who leads as far as it knows.
         var me: String
         var leader: @Sendable () -> String?
+        var statistics: ClusterStatistics
         var applied: AppliedWaiters
         var clock: any ElapsedClock = BootClock()
         /// How long a request takes at most.
@@ -176,7 +177,9 @@ final class RequestForwarder: Sendable {
             proposal.encoded ?? LeaderRequest.proposal(proposal.kind, from: proposal.requester).encoded(parts.seed)
         sent.encoded = request
         let proposal = sent
+        let stopwatch = Stopwatch()
         parts.transport.ask(leader, request, timeout: left) { [self] answer in
+            if case .success = answer { parts.statistics.forwarded(proposal.kind, stopwatch) }
             do throws(PeerCallError) {
                 answered(proposal, try answer.get())
             } catch {

@@ -21,6 +21,7 @@ final class CheckpointMaker: Sendable {
     /// The folder for tables that are written anew, and the room for them.
     private let files: String
     private let space: TableFiles.Space
+    private let reads: LongReads
     private let logger: Logger
     private let onDamage: @Sendable (DamagedEngine) -> Void
     private let state: Monitor<State>
@@ -30,7 +31,7 @@ final class CheckpointMaker: Sendable {
     /// - Parameter onDamage: Hears of damage of the engine, once.
     init(
         _ writer: CheckpointWriter, stage: ApplyStage, uploader: LogUploader, trail: StateTrail, joiner: ChainJoiner,
-        files: String, space: TableFiles.Space, beginsAnew: Bool, logger: Logger,
+        files: String, space: TableFiles.Space, reads: LongReads, beginsAnew: Bool, logger: Logger,
         onDamage: @escaping @Sendable (DamagedEngine) -> Void
     ) {
         self.writer = writer
@@ -42,6 +43,7 @@ final class CheckpointMaker: Sendable {
         self.onDamage = onDamage
         self.files = files
         self.space = space
+        self.reads = reads
         state = Monitor(State(isAnewDue: beginsAnew))
     }
 
@@ -86,7 +88,8 @@ final class CheckpointMaker: Sendable {
                 logger.warning("files of tables could not be removed; the next start does it: \(error)")
             }
         }
-        guard let state = try tables(behind: newest, in: files, isEnding: isEnding) else { return nil }
+        let found = try reads.hold { try tables(behind: newest, in: files, isEnding: isEnding) }
+        guard let state = found else { return nil }
         let mark = try mark(behind: state.position)
         joiner.checkpointBegins(at: mark.position.index)
         let written = try writer.writeAnew(mark, from: state, isEnding: isEnding)

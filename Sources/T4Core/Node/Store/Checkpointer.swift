@@ -40,19 +40,21 @@ final class Checkpointer: Sendable {
     private let uploader: LogUploader
     private let published: PublishedState
     private let work: Work
+    private let statistics: StoreStatistics
     private let logger: Logger
     private let state: Monitor<State>
 
     /// - Parameter covered: The last entry of the newest checkpoint; 0 for none.
     init(
         schedule: CheckpointSchedule, timer: BackoffTimer, uploader: LogUploader, published: PublishedState,
-        covered: UInt64, logger: Logger, work: Work
+        covered: UInt64, statistics: StoreStatistics, logger: Logger, work: Work
     ) {
         self.schedule = schedule
         self.timer = timer
         self.uploader = uploader
         self.published = published
         self.work = work
+        self.statistics = statistics
         self.logger = logger
         state = Monitor(State(covered: covered))
     }
@@ -102,6 +104,7 @@ final class Checkpointer: Sendable {
 
     /// The checkpointer's thread.
     func run() {
+        statistics.checkpointsBegin()
         wakeLater()
         while true {
             let next: (isCheckpoint: Bool, requests: [Completion])? = state.wait { state in
@@ -118,8 +121,9 @@ final class Checkpointer: Sendable {
                 merge()
                 continue
             }
+            let stopwatch = Stopwatch()
             let result = Result { try checkpoint() }
-            note(result)
+            note(result, stopwatch)
             wakeLater()
             for completion in next.requests { completion(result) }
             if case .success(.some) = result { work.collect { [state] in state.withLock { $0.isStopping } } }
@@ -158,7 +162,7 @@ final class Checkpointer: Sendable {
         return written
     }
 
-    private func note(_ result: Result<CheckpointWriter.Written?, any Error>) {
+    private func note(_ result: Result<CheckpointWriter.Written?, any Error>, _ stopwatch: Stopwatch) {
         var failure: String?
         var isLasting = false
         if case .failure(let error) = result { (failure, isLasting) = ("\(error)", error is DamagedEngine) }
@@ -166,6 +170,8 @@ final class Checkpointer: Sendable {
             defer { state.failure = failure }
             return state.isStopping || isLasting && state.failure == failure
         }
+        // One that a stop has given up is no failure.
+        if failure == nil || !state.withLock({ $0.isStopping }) { statistics.checkpointed(result, stopwatch) }
         if let failure, !isSaid { logger.error("no checkpoint could be made: \(failure)") }
     }
 

@@ -6,15 +6,17 @@ final class CollectionSchedule: Sendable {
     private static let pause = Duration.seconds(5 * 60)
 
     private let clock: any ElapsedClock
+    private let statistics: StoreStatistics
     private let logger: Logger
     private let collect: @Sendable (_ isEnding: @escaping @Sendable () -> Bool) throws -> CollectionReport
     private let last = Monitor<Duration?>(nil)
 
     init(
-        clock: any ElapsedClock, logger: Logger,
+        clock: any ElapsedClock, statistics: StoreStatistics, logger: Logger,
         collect: @escaping @Sendable (_ isEnding: @escaping @Sendable () -> Bool) throws -> CollectionReport
     ) {
         self.clock = clock
+        self.statistics = statistics
         self.logger = logger
         self.collect = collect
     }
@@ -31,6 +33,7 @@ final class CollectionSchedule: Sendable {
         guard isDue, !isEnding() else { return }
         do {
             let report = try collect(isEnding)
+            statistics.collected(report)
             logger.info(
                 "garbage collection",
                 metadata: [
@@ -38,8 +41,10 @@ final class CollectionSchedule: Sendable {
                     "wal": "\(report.logObjectCount)", "bytes": "\(report.deletedSize)",
                 ])
         } catch let error as CheckpointError where error.code == .interrupted {
+            statistics.collected(nil)
             logger.info("the garbage collection was given up: \(error)")
         } catch {
+            statistics.collected(nil)
             logger.warning("the garbage collection was given up: \(error)")
         }
     }

@@ -63,7 +63,7 @@ final class StoreDuties: Sendable {
             trail: trail)
         let maker = CheckpointMaker(
             parts.writer, stage: core.stage, uploader: uploader, trail: trail, joiner: joiner,
-            files: parts.directory.tables, space: parts.space,
+            files: parts.directory.tables, space: parts.space, reads: core.longReads,
             beginsAnew: link.settings.checkpoints.beginsAnew || parts.beginsAnew, logger: logger,
             onDamage: parts.onDamage)
         // Another winner's first object must not get the name of one that was joined into others: it looks only for those that a
@@ -72,12 +72,13 @@ final class StoreDuties: Sendable {
         let collection = link.collection(parts.identity.database, clock: parts.clock)
         let checkpointer = Checkpointer(
             schedule: link.settings.checkpoints, timer: parts.timer, uploader: uploader, published: core.published,
-            covered: parts.covered, logger: logger,
+            covered: parts.covered, statistics: link.statistics, logger: logger,
             work: Checkpointer.Work(
                 write: { try maker.make(isEnding: $0) }, merge: { try joiner.join(through: joinable.withLock { $0 }) },
                 prune: { covered in
                     if parts.isShared { joinable.withLock { $0 = covered } }
                     let count = try pruner.run(covered: covered)
+                    core.statistics.pruned(count)
                     if count > 0 { parts.onPruned(parts.entries.start.index) }
                     return count
                 },

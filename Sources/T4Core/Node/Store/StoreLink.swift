@@ -15,6 +15,7 @@ final class StoreLink: Sendable {
     /// With retries, for everything but the log.
     let blocking: BlockingStore
     let trail = StateTrail()
+    let statistics = StoreStatistics()
     private let store: any ObjectStore
     private let root: any ObjectStore
     /// What `blocking` waits for.
@@ -36,8 +37,9 @@ final class StoreLink: Sendable {
         self.files = files
         self.timer = timer
         self.logger = logger
-        self.root = root
-        store = PrefixedStore(root, prefix: settings.prefix)
+        let metered = MeteredStore(root, clock: timer.clock) { [statistics] in statistics.saw($0) }
+        self.root = metered
+        store = PrefixedStore(metered, prefix: settings.prefix)
         retries = EndableTimer(timer)
         retrying = RetryingStore(store, policy: RetryPolicy(deadline: settings.startTimeout), timer: retries.timer)
         blocking = BlockingStore(retrying)
@@ -107,7 +109,7 @@ final class StoreLink: Sendable {
         uploads.inFlightMax = min(settings.uploadsInFlight, LogUploader.Settings.inFlightLimit)
         return LogUploader(
             store: store, databaseID: id, term: term, end: chain.position, endTerm: chain.term, settings: uploads,
-            timer: timer, logger: logger, trail: trail,
+            timer: timer, logger: logger, trail: trail, statistics: statistics,
             readBack: readBack(wal, id),
             onOutage: { outage?.note(isOut: $0) }, onStored: onStored, onFailure: onFailure)
     }
@@ -132,7 +134,7 @@ final class StoreLink: Sendable {
     func collection(_ id: DatabaseID, clock: Clock) -> CollectionSchedule? {
         guard let policy = settings.collection else { return nil }
         let (checkpoints, logger, clock) = (checkpoints(id), logger, clock.notAhead(of: timer.clock))
-        return CollectionSchedule(clock: timer.clock, logger: logger) { isEnding in
+        return CollectionSchedule(clock: timer.clock, statistics: statistics, logger: logger) { isEnding in
             try Collector(checkpoints, policy: policy, clock: clock, logger: logger, isEnding: isEnding).collect()
         }
     }
