@@ -1,4 +1,4 @@
-import FoundationEssentials
+import Foundation
 public import T4Protocols
 
 /// Where the object store lies, seen from the data directory.

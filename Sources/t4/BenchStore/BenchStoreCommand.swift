@@ -1,5 +1,5 @@
 import ArgumentParser
-import FoundationEssentials
+import Foundation
 import Logging
 import T4BuiltIns
 import T4Config

@@ -1,4 +1,4 @@
-import FoundationEssentials
+import Foundation
 import Logging
 import Synchronization
 import T4BuiltIns
