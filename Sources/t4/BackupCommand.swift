@@ -69,7 +69,7 @@ struct BackupCommand: AsyncParsableCommand {
             let target = try BackupOutput(output)
             let revision = try await write(to: target.write)
             let file = try target.verified()
-            let found = try await file.map { RestorePoint(store: $0, target: .end) }?.plan()
+            let found = try await file.map { RestorePoint($0) }?.plan()
             try target.finish()
             if json, let file, let found {
                 StandardOutput.writeLine(try JSONText.of(BackupReportText(found, size: file.size, output)))
@@ -109,6 +109,7 @@ struct BackupCommand: AsyncParsableCommand {
                 store: opened.root, prefix: opened.prefix, target: target.target ?? .end
             ).backup(to: output)
             await opened.close()
+            for warning in report.warnings { StandardError.write("t4: warning: \(warning)\n") }
             return report.revision
         } catch {
             await opened.close()

@@ -7,6 +7,8 @@ struct BackupOutput: ~Copyable {
     struct Failure: Error, CustomStringConvertible {
         var description: String
 
+        init(_ description: String) { self.description = description }
+
         init(_ call: String, _ path: String) { description = "\(call) \(path): \(String(cString: strerror(errno)))" }
     }
 
@@ -27,6 +29,10 @@ struct BackupOutput: ~Copyable {
             return
         }
         self.path = path
+        var info = stat()
+        if stat(path, &info) == 0, (info.st_mode & S_IFMT) != S_IFREG {
+            throw Failure("\(path) is no regular file: send the backup into a pipe with --output -")
+        }
         let unnamed = open(BackupOutput.folder(of: path), BackupOutput.unnamed | O_RDWR | O_CLOEXEC, 0o600)
         if unnamed >= 0 {
             (file, temporary) = (unnamed, nil)

@@ -134,6 +134,11 @@ struct RecoverCommand: AsyncParsableCommand {
 
     /// The leader of the record would go on acknowledging what is lost then.
     private func requireSilence(of record: LeaderRecord) async throws {
+        if record.address.isEmpty, !record.isResigned {
+            StandardError.write(
+                "t4: warning: node \(record.nodeID) ran alone, and nobody can be asked whether it still does: make sure that "
+                    + "it is stopped\n")
+        }
         guard let address = ListenAddress(record.address), !record.isResigned else { return }
         do {
             var settings = RPCClientConfiguration()
@@ -155,7 +160,8 @@ struct RecoverCommand: AsyncParsableCommand {
         }
         let end = report.begins_with == "data directory" ? report.log_on_disk : report.log_in_store
         var lines = [
-            "Leader of term \(report.leader.term): \(report.leader.node) at \(report.leader.address)",
+            "Leader of term \(report.leader.term): \(report.leader.node)"
+                + (report.leader.address.isEmpty ? ", alone" : " at \(report.leader.address)"),
             "  nodes in sync, none of which is left: \(report.in_sync.joined(separator: ", "))", "", "What is left",
             "  object store: \(line(report.log_in_store))", "  data directory: \(line(report.log_on_disk))", "",
         ]

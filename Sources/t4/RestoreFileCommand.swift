@@ -29,11 +29,15 @@ struct RestoreFileCommand: AsyncParsableCommand {
     @Option(help: "The backup; - for standard input.")
     var input = "-"
 
-    @Flag(
-        help:
-            "Go on above the revision of the backup, with all history compacted, for clients that must not see it go back."
-    )
-    var bumpRevision = false
+    @Option(
+        help: """
+            Go on so many revisions above that of the backup, with all history compacted, for clients that must not see it \
+            go back: more than the database went on after the backup, and 2 or more.
+            """)
+    var bumpRevision: Int64?
+
+    @Flag(help: "Read all of the backup, say what would be restored, and write nothing.")
+    var dryRun = false
 
     @Option(help: "The engine of the new directory; else that of the configuration.")
     var engine: String?
@@ -49,6 +53,9 @@ struct RestoreFileCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard directory == nil || dataDir == nil else { throw ValidationError("name the directory once") }
+        if let bumpRevision, !(2...(1 << 60)).contains(bumpRevision) {
+            throw ValidationError("--bump-revision must be from 2 to \(1 << 60)")
+        }
     }
 
     func run() async throws {
@@ -57,7 +64,7 @@ struct RestoreFileCommand: AsyncParsableCommand {
             let configuration = try ConfigurationSource(
                 arguments: flags.compactMap { flag, value in value.map { "--\(flag)=\($0)" } }
             ).load(.builtIn)
-            guard configuration.origins["node.data_dir"] != nil else {
+            guard dryRun || configuration.origins["node.data_dir"] != nil else {
                 throw ValidationError("name the directory to make")
             }
             guard input != "-" || isatty(0) == 0 else {
@@ -65,16 +72,21 @@ struct RestoreFileCommand: AsyncParsableCommand {
             }
             let logger = Logger(label: "t4") { LineLogHandler(label: $0, level: .warning, format: .text) }
             let destination = configuration.importDestination(engine: engine)
-            let input = input
+            let (input, makes) = (input, !dryRun)
             let file = try await SystemThread.run("t4-restore") {
                 // Before a long backup is read in vain.
-                try destination.check(.builtIn, logger: logger)
+                if makes { try destination.check(.builtIn, logger: logger) }
                 return input == "-"
                     ? try BackupFile(copying: 0, in: RestoreFileCommand.spool(destination.dataDirectory))
                     : try BackupFile(input)
             }
-            var point = RestorePoint(store: file, target: .end)
-            point.bumpsRevision = bumpRevision
+            var point = RestorePoint(file)
+            if let bumpRevision { (point.bumpsRevision, point.bump) = (true, bumpRevision) }
+            guard makes else {
+                let plan = try await point.plan()
+                return StandardOutput.writeLine(
+                    json ? try JSONText.of(RestoreReportText(plan)) : RestoreTexts.dryRun(plan))
+            }
             let progress = ProgressLine()
             let report: RestoreReport
             do {

@@ -19,6 +19,8 @@ public enum Backup {
         public var end: LogPosition
         /// Bytes of the file.
         public var size: Int
+        /// What an operator should know, one sentence each: damaged checkpoints that were passed over, for instance.
+        public var warnings: [String] = []
     }
 
     /// Writes the file from rows. Blocks.
@@ -26,15 +28,27 @@ public enum Backup {
         _ mark: StateTrail.Mark, from reader: StateReader, of database: DatabaseID, lineage: Manifest.Lineage?,
         author: CheckpointWriter.Author, clock: Clock, to output: @escaping Output
     ) throws -> Report {
-        let writer = try BackupWriter(output)
-        let store = BlockingStore(writer)
-        try put(DatabaseObject(database, lineage: lineage, created: clock.wall()), in: store)
-        _ = try CheckpointWriter(
-            CheckpointStore(store, databaseID: database), databaseID: database, lineage: lineage, author: author,
-            clock: clock, readLog: { _, _ in }
-        ).seed(mark, from: reader)
-        return Report(
-            databaseID: "\(database)", revision: mark.meta.revision, end: mark.position, size: try writer.finish())
+        let size = try file(isCut: false, output) { store in
+            try put(DatabaseObject(database, lineage: lineage, created: clock.wall()), in: store)
+            _ = try CheckpointWriter(
+                CheckpointStore(store, databaseID: database), databaseID: database, lineage: lineage, author: author,
+                clock: clock, readLog: { _, _ in }
+            ).seed(mark, from: reader)
+        }
+        return Report(databaseID: "\(database)", revision: mark.meta.revision, end: mark.position, size: size)
+    }
+
+    /// Writes what `fill` puts into a store. What `output` throws comes out as it is.
+    private static func file(
+        isCut: Bool, _ output: @escaping Output, _ fill: (BlockingStore) throws -> Void
+    ) throws -> Int {
+        let writer = try BackupWriter(isCut: isCut, output)
+        do {
+            try fill(BlockingStore(writer))
+        } catch {
+            throw writer.failure ?? error
+        }
+        return try writer.finish()
     }
 
     private static func put(_ object: DatabaseObject, in store: BlockingStore) throws {
@@ -45,18 +59,39 @@ public enum Backup {
     static func write(
         _ course: Restorer.Course, of database: DatabaseObject, _ restorer: Restorer, to output: @escaping Output
     ) throws -> Report {
-        let writer = try BackupWriter(output)
-        let store = BlockingStore(writer)
-        try put(DatabaseObject(database.id, lineage: database.lineage, created: database.created), in: store)
-        var last = LogPosition.zero
-        if let file = course.file {
-            try copy(file, restorer.checkpoints, to: CheckpointStore(store, databaseID: database.id))
-            last = file.checkpoint.position
+        // A table that is damaged may make way for an older checkpoint, as long as nothing is written.
+        if let file = course.file, let key = course.plan.checkpoint?.key {
+            do {
+                for table in file.checkpoint.tables { _ = try read(table, of: file, restorer.checkpoints) }
+            } catch let error where course.mayFallBack && CheckpointCatalog.isDamage(error) {
+                throw Restorer.Unloadable(
+                    damage: CheckpointCatalog.Damage(key: key, cause: error, manifest: file.checkpoint))
+            }
         }
-        let end = course.plan.end
-        if last != end { try copyLog(restorer.chain, after: last, through: end, to: store) }
+        let plan = course.plan
+        let size = try file(isCut: !plan.keepsDatabase, output) { store in
+            try put(DatabaseObject(database.id, lineage: database.lineage, created: database.created), in: store)
+            var last = LogPosition.zero
+            if let file = course.file {
+                try copy(file, restorer.checkpoints, to: CheckpointStore(store, databaseID: database.id))
+                last = file.checkpoint.position
+            }
+            if last != plan.end { try copyLog(restorer.chain, after: last, through: plan.end, to: store) }
+        }
         return Report(
-            databaseID: "\(database.id)", revision: course.plan.revision, end: end, size: try writer.finish())
+            databaseID: "\(database.id)", revision: plan.revision, end: plan.end, size: size, warnings: plan.warnings)
+    }
+
+    /// The bytes of a table, whose rows are those that the checkpoint means.
+    private static func read(
+        _ table: Manifest.TableEntry, of file: ManifestFile, _ source: CheckpointStore
+    ) throws -> [UInt8] {
+        let stored = try source.fetch(table, of: file).wait()
+        var rows = try TableReader(
+            name: stored.info.key.rawValue, bytes: stored.bytes, id: TableID(hex: table.id)
+        ).rows()
+        while try rows.next() != nil {}
+        return stored.bytes
     }
 
     /// Copies a checkpoint, with tables that lie elsewhere, as a branch has them.
@@ -66,13 +101,10 @@ public enum Backup {
         var places: [String: ManifestFile.Place] = [:]
         for table in file.checkpoint.tables {
             guard places[table.id] == nil, let id = TableID(hex: table.id) else { continue }
-            let stored = try source.fetch(table, of: file).wait()
-            // Says whether these are the rows that the checkpoint means.
-            var rows = try TableReader(name: stored.info.key.rawValue, bytes: stored.bytes, id: id).rows()
-            while try rows.next() != nil {}
+            let bytes = try read(table, of: file, source)
             let key = StoreLayout.table(id, epoch: 0)
-            _ = try target.store.put(key, stored.bytes, when: .absent)
-            places[table.id] = ManifestFile.Place(key: key, size: UInt64(stored.bytes.count))
+            _ = try target.store.put(key, bytes, when: .absent)
+            places[table.id] = ManifestFile.Place(key: key, size: UInt64(bytes.count))
         }
         var envelope = file.envelope
         (envelope.previous, envelope.places) = (nil, places)
@@ -142,12 +174,15 @@ extension Node {
     /// The same for a thread that may block.
     package func writeBackup(to output: @escaping Backup.Output) throws -> Backup.Report {
         guard let identity = directory.identity else { preconditionFailure("a node has a directory with an identity") }
-        let state = try core.stage.look()
-        let mark = StateTrail.Mark(position: state.position, meta: state.meta, time: Clock.system.wall())
-        return try Backup.write(
-            mark, from: StateReader(state.snapshot), of: identity.database, lineage: identity.lineage,
-            author: CheckpointWriter.Author(
-                node: configuration.name, engine: configuration.engine, software: configuration.software),
-            clock: .system, to: output)
+        return try longReads.hold {
+            let state = try core.stage.look()
+            // Not before the time of the last entry.
+            let mark = StateTrail.Mark(position: state.position, meta: state.meta, time: Clock.system.wall())
+            return try Backup.write(
+                mark, from: StateReader(state.snapshot), of: identity.database, lineage: identity.lineage,
+                author: CheckpointWriter.Author(
+                    node: configuration.name, engine: configuration.engine, software: configuration.software),
+                clock: .system, to: output)
+        }
     }
 }

@@ -12,6 +12,8 @@ public final class BackupFile: ObjectStore {
 
     private let descriptor: Int32
     private let places: [ObjectKey: Place]
+    /// The state is an earlier one of a database that goes on behind it: what is restored from it is a new database.
+    public let isCut: Bool
     private let names: [ObjectKey]
     /// Bytes of the file.
     public let size: Int
@@ -57,7 +59,7 @@ public final class BackupFile: ObjectStore {
                 throw BackupError(.notABackup, "\(name) is no regular file; pipe it in with --input -")
             }
             size = Int(info.st_size)
-            places = try Reading(file, size, name).places()
+            (places, isCut) = try Reading(file, size, name).run()
         } catch {
             // Stored properties are missing, so that `deinit` does not run.
             Glibc.close(file)
@@ -137,7 +139,7 @@ public final class BackupFile: ObjectStore {
             (self.file, self.size, self.name) = (file, size, name)
         }
 
-        func places() throws(BackupError) -> [ObjectKey: Place] {
+        func run() throws(BackupError) -> (places: [ObjectKey: Place], isCut: Bool) {
             let hash = SHA256()
             var offset = 0
             func take(_ count: Int) throws(BackupError) -> [UInt8] {
@@ -178,7 +180,8 @@ public final class BackupFile: ObjectStore {
                         throw BackupError(
                             .damaged, "\(name) is damaged: what is in it is not what was written, by its SHA-256")
                     }
-                    return places
+                    let flags: UInt16 = header.littleEndian(at: BackupFormat.magic.count + 2)
+                    return (places, flags & BackupFormat.cutFlag != 0)
                 default: throw corrupted()
                 }
             }

@@ -5,7 +5,7 @@ import T4Protocols
 enum BackupFormat {
     static let magic = Array("T4BACKUP".utf8)
     static let version: UInt16 = 1
-    /// Magic, version, six bytes of zero.
+    /// Magic, version, flags (2), four bytes of zero.
     static let headerSize = 16
     /// Kind, length of the name, length of the body.
     static let objectHeaderSize = 11
@@ -13,10 +13,13 @@ enum BackupFormat {
     static let endSize = 9 + SHA256.byteCount
     static let objectKind: UInt8 = 1
     static let endKind: UInt8 = 2
+    /// The state is an earlier one of a database that goes on behind it.
+    static let cutFlag: UInt16 = 1
 
-    static func header() -> [UInt8] {
+    static func header(isCut: Bool) -> [UInt8] {
         var bytes = magic
         bytes.appendLittleEndian(version)
+        bytes.appendLittleEndian(isCut ? cutFlag : 0)
         bytes += [UInt8](repeating: 0, count: headerSize - bytes.count)
         return bytes
     }

@@ -8,6 +8,8 @@ import T4Protocols
 struct LoneClaim {
     private let election: StoreElection
     private let held: Leadership
+    /// What it replaced.
+    private let found: LeaderRecord
 
     /// Who may go on alone: nobody leads, and this node lacks nothing.
     static func isFree(_ record: LeaderRecord, for instance: String) -> Bool {
@@ -18,17 +20,18 @@ struct LoneClaim {
     /// Replaces the record that was found before the log was read: nobody has led since, or this throws. Blocks.
     /// - Parameters:
     ///   - term: In which the node is about to lead.
-    ///   - waits: Whether it acknowledges what is in the store alone.
+    ///   - isComplete: Whether all it has acknowledged, and will, is in the store.
     static func take(
-        _ store: any ObjectStore, from found: LeaderRecord, term: UInt64, node: String, instance: String, waits: Bool
+        _ store: any ObjectStore, from found: LeaderRecord, term: UInt64, node: String, instance: String,
+        isComplete: Bool
     ) throws -> LoneClaim {
         let record = LeaderRecord(
-            term: term, nodeID: node, instanceID: instance, address: "", inSyncSet: [instance], storeComplete: waits,
-            sequence: 1, nonce: .random(in: 0...(.max)))
+            term: term, nodeID: node, instanceID: instance, address: "", inSyncSet: [instance],
+            storeComplete: isComplete, sequence: 1, nonce: .random(in: 0...(.max)))
         return try BlockingCall.wait {
             let election = try await StoreElection.open(store)
             switch try await election.campaign(with: record, replacing: found) {
-            case .won(let held): return LoneClaim(election: election, held: held)
+            case .won(let held): return LoneClaim(election: election, held: held, found: found)
             case .lost(let other):
                 throw StoreLink.Failure(
                     description: "another node, \(other.nodeID), took the lead while this one started, in term "
@@ -39,10 +42,15 @@ struct LoneClaim {
 
     /// The node ends. Blocks.
     /// - Parameter isComplete: Everything it has acknowledged is in the store.
-    func release(isComplete: Bool) throws {
+    func release(isComplete: Bool) throws { try resign(isComplete: held.record.storeComplete || isComplete) }
+
+    /// The node could not start, and has acknowledged nothing. Blocks.
+    func giveBack() throws { try resign(isComplete: found.storeComplete) }
+
+    private func resign(isComplete: Bool) throws {
         var record = held.record
         record.isResigned = true
-        record.storeComplete = record.storeComplete || isComplete
+        record.storeComplete = isComplete
         record.sequence += 1
         record.nonce = .random(in: 0...(.max))
         let (election, held, last) = (election, held, record)

@@ -22,6 +22,11 @@ struct OpenedNode {
 
     /// Lets go of everything, after a start that failed.
     func close(_ logger: Logger) {
+        do {
+            try claim?.giveBack()
+        } catch {
+            logger.warning("that this node did not start could not be noted in the election record: \(error)")
+        }
         log.close()
         do { try engine.close() } catch { logger.warning("the engine did not close: \(error)") }
         directory.unlock()
@@ -286,7 +291,8 @@ struct NodeOpening {
             if let link, let record {
                 opened.claim = try LoneClaim.take(
                     link.retrying, from: record, term: first.position.term, node: configuration.name,
-                    instance: identity.instance.description, waits: link.waits)
+                    instance: identity.instance.description,
+                    isComplete: link.waits && (record.storeComplete || recovered.tail.isEmpty))
             }
             opened.writer = link?.writer(
                 database, lineage: identity.lineage, wal: directory.wal, author: author, clock: clock)

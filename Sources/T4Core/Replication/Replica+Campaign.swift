@@ -141,7 +141,7 @@ extension Replica {
             lead?.fenced = through
             actions.append(.readHead(attempt: newAttempt()))
         case .taken: replay()
-        case .deposed(let other): hear(of: other, now)
+        case .deposed(let other): deposed(by: other, now)
         }
     }
 

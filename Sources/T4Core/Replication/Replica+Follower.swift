@@ -198,7 +198,10 @@ extension Replica {
     /// Where the leader should be.
     private var greetable: String? {
         if let heirAddress { return heirAddress }
-        guard let record, !record.isResigned, record.address != configuration.address else { return nil }
+        // A node alone has none.
+        guard let record, !record.isResigned, record.address != configuration.address, !record.address.isEmpty else {
+            return nil
+        }
         return record.address
     }
 

@@ -49,7 +49,8 @@ package struct Replica: Sendable {
     var isReadingRecord = false
     var nextRecordRead: Duration
     /// A term of a node alone, which leads without an election: the record, read after it was found, knows nothing of it. 0: none.
-    let unelectedTerm: UInt64
+    /// Or one that the chain told of: if somebody was elected for it, a swap of the older record is refused.
+    var unelectedTerm: UInt64
     /// Everything up to here was in the chain when the node started.
     let chainEnd: UInt64
     /// The own swap whose outcome is not known.
@@ -146,7 +147,7 @@ package struct Replica: Sendable {
         case .fenced(let outcome, let attempt): fenced(outcome, attempt, now)
         case .head(let covered, let attempt): headRead(covered, attempt, now)
         case .stored(let through, let term): stored(through, term)
-        case .deposed(let other): hear(of: other, now)
+        case .deposed(let other): deposed(by: other, now)
         case .forgotten(let through): log.forget(through: min(through, applied))
         case .clientURLs(let urls): advertise(urls)
         case .handOver(let heir): begin(handOver: heir, now)
@@ -200,6 +201,12 @@ package struct Replica: Sendable {
         begin(term: other)
         // A leader of that term replaced the version that the own swap is against.
         if let swap, swap.record.term <= other { abandonSwap() }
+    }
+
+    /// The chain has an object of a higher term.
+    mutating func deposed(by other: UInt64, _ now: Duration) {
+        unelectedTerm = max(unelectedTerm, other)
+        hear(of: other, now)
     }
 
     /// Nothing is known yet of the leader of that term.

@@ -32,6 +32,15 @@ public struct RestorePoint: Sendable {
     /// compacted: clients never see a revision go back, and each watch from before ends as compacted. It is then always
     /// a database of its own.
     public var bumpsRevision = false
+    /// How far above the last revision that is known the bumped one is to be: 2 or more, for watches that begin right behind it must
+    /// find it compacted.
+    public var bump: Int64 = 2
+
+    /// The state that a backup holds.
+    public init(_ backup: BackupFile) {
+        // Of a cut nothing is whole, and there is nothing behind its end.
+        self.init(store: backup, target: backup.isCut ? .time(.max) : .end)
+    }
 
     /// A state of the database under a prefix of a store.
     public init(store: any ObjectStore, prefix: String = "", target: Target = .latestCheckpoint) {
@@ -73,12 +82,13 @@ public struct RestorePoint: Sendable {
 
     /// Writes that state into a file. The store is only read; nodes may use it meanwhile.
     ///
-    /// Every byte that is copied is checked. Restored, the file gives what a restore of this very state gives.
+    /// Every byte that is copied is checked. A `BackupFile` of it says whether a restore of this very state gives a new database; for
+    /// what is restored from the file, `isCut` decides the same.
     /// - Throws: As `plan`, a description of a damaged object, and what `output` throws; the file is of no use then.
     public func backup(to output: @escaping Backup.Output) async throws -> Backup.Report {
         try await SystemThread.run("t4-backup") {
             let (restorer, database) = try open(ByteCounter())
-            return try Backup.write(restorer.course(to: target), of: database, restorer, to: output)
+            return try restorer.restore(to: target) { try Backup.write($0, of: database, restorer, to: output) }
         }
     }
 
@@ -132,9 +142,10 @@ public struct RestorePoint: Sendable {
             throw RestoreError(
                 .notKept, "there is no database under the prefix \"\(prefix)\": no object \(StoreLayout.database)")
         }
-        let restorer = Restorer(own, databaseID: database.id) { prefix in
+        var restorer = Restorer(own, databaseID: database.id) { prefix in
             BlockingStore(PrefixedStore(store, prefix: prefix))
         }
+        restorer.bump = min(max(bump, 2), 1 << 60)
         return (restorer, database)
     }
 }

@@ -16,8 +16,8 @@ struct Restorer {
     }
 
     /// Watches that begin right behind the last revision of the database before must find it compacted, so that the new
-    /// one has to stand two above.
-    static let bump: Int64 = 2
+    /// one has to stand two above at least.
+    var bump: Int64 = 2
 
     let checkpoints: CheckpointStore
     let chain: LogChain
@@ -70,7 +70,7 @@ struct Restorer {
         course.plan.keepsDatabase = target.isWhole && !bumpsRevision
         if bumpsRevision {
             course.plan.bumpedRevision = Revision(
-                max(try lastRevision(&catalog), course.plan.revision).rawValue + Restorer.bump)
+                max(try lastRevision(&catalog), course.plan.revision).rawValue + bump)
         }
         course.plan.warnings = catalog.warnings + course.plan.warnings
         return course

@@ -45,9 +45,10 @@ import Testing
                 #expect(report.revision == state.revision && report.end == state.position)
                 let file = try sink.file()
                 #expect(report.size == file.size)
+                #expect(file.isCut == !course.plan.keepsDatabase)
                 let restorer = fixture.restorer(on: file)
-                let engine = try restorer.restore(to: .end) { course in
-                    #expect(course.plan.end == state.position && course.plan.keepsDatabase)
+                let engine = try restorer.restore(to: RestorePoint(file).target) { course in
+                    #expect(course.plan.end == state.position && course.plan.keepsDatabase == !file.isCut)
                     withLog.insert(course.plan.entryCount > 0)
                     let engine = try CheckpointHistory.makeEngine()
                     _ = try restorer.fill(engine, course)

@@ -73,6 +73,23 @@ import Testing
         return (replica.handle(.chain(chain, attempt: replica.attempt), at: now), now)
     }
 
+    /// A node alone may have taken the same term without an election: then this one wins a later one, without a new start.
+    @Test func aTermThatIsTakenIsGivenUpForALaterOne() throws {
+        let chain = ChainView(log: log((1, 1)), headerTerm: 1)
+        var replica = replica(log((1, 1)), nil)
+        var (_, now) = try win(&replica, chain: chain)
+        let term = replica.term
+        #expect(replica.role == .fencing)
+        var actions = replica.handle(.fenced(.deposed(by: term + 1), attempt: replica.attempt), at: now)
+        #expect(replica.role == .follower)
+        for _ in 0..<100 where swap(in: actions) == nil {
+            now = try #require(replica.nextDeadline)
+            actions = replica.handle(.tick, at: now)
+            if actions.contains(.readRecord) { actions += replica.handle(.recordUnavailable, at: now) }
+        }
+        #expect(swap(in: actions)?.term == term + 2)
+    }
+
     private func lead(_ replica: inout Replica, chain: ChainView) throws -> Duration {
         let (_, now) = try win(&replica, chain: chain)
         let name = chain.log.last.index + 1

@@ -28,6 +28,7 @@ extension SimulatedNode {
     /// The election: the outcome is unknown where the answer is lost; the same record again is the same swap.
     func swap(_ record: LeaderRecord, _ old: LeaderRecord?) {
         world.store.electionRequests += 1
+        world.store.swaps.append((old, record))
         world.tempt(self)
         enum Answer { case won, refused(LeaderRecord?) }
         let put: () -> Answer = { [world] in

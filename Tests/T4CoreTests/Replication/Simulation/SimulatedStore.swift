@@ -36,6 +36,8 @@ struct SimulatedHead: Hashable {
 /// The content of the object store: what is read is what was written.
 struct SimulatedStore {
     var record: LeaderRecord?
+    /// Swaps that were ever sent: each may land as long as the record is there that it replaces.
+    var swaps: [(replaced: LeaderRecord?, record: LeaderRecord)] = []
     var objects: [UInt64: SimulatedObject] = [:]
     var head = SimulatedHead()
     /// Requests of the election so far.

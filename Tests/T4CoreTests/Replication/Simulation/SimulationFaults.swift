@@ -94,8 +94,11 @@ extension Simulation {
     /// Whether everything committed survives the loss of this disk: it is in the store, or on another member's disk.
     private func mayLose(_ node: SimulatedNode) -> Bool {
         guard let record = store.record else { return false }
-        if record.storeComplete { return true }
-        return record.inSyncSet.contains { $0 != node.disk.instance && number(of: $0) != nil }
+        // Also as a swap that is on its way may say.
+        let possible = [record] + store.swaps.filter { $0.replaced == record }.map(\.record)
+        return possible.allSatisfy { record in
+            record.storeComplete || record.inSyncSet.contains { $0 != node.disk.instance && number(of: $0) != nil }
+        }
     }
 
     /// Everything is mended.
