@@ -59,7 +59,7 @@ struct ManualTests {
                 }
             }
             for (line, wanted) in [
-                ("t4 restore ''", "list checkpoint"), ("t4 run --data-d", "--data-dir"), ("t4 config sh", "show"),
+                ("t4 restore ''", "file list checkpoint"), ("t4 run --data-d", "--data-dir"), ("t4 config sh", "show"),
                 ("t4 run --log-format ''", "text json"), ("t4 run --log-format = j", "json"),
                 ("t4 recover --acc", "--accept-data-loss"),
             ] {
