@@ -158,7 +158,8 @@ struct StatusCommand: AsyncParsableCommand {
         if let leader = report.leader {
             lines += [
                 "", "Leader", "  node: \(leader.node)" + (leader.resigned ? " (resigned)" : ""),
-                "  address: \(leader.address.isEmpty ? "(alone)" : leader.address)", "  term: \(leader.term)", "  in sync: \(leader.in_sync)",
+                "  address: \(leader.address.isEmpty ? "(alone)" : leader.address)", "  term: \(leader.term)",
+                "  in sync: \(leader.in_sync)",
             ]
         }
         lines += [
