@@ -133,6 +133,8 @@ extension Replica {
         case .restore:
             log = chain
             durable = chain.base.index
+            // In a checkpoint is what is committed.
+            committed = max(committed, chain.base.index)
             cuts += 1
             actions.append(.restore(chain.base))
             if chain.last.index > chain.base.index {
