@@ -90,6 +90,28 @@ import Testing
         #expect(swap(in: actions)?.term == term + 2)
     }
 
+    /// What a checkpoint covers is committed, also where nobody has said so to the node that is filled from it: entries before its end
+    /// are no news.
+    @Test func whatACheckpointCoversIsCommitted() {
+        var replica = replica(log((1, 1)), record(term: 2, leader: "b", set: ["b"]))
+        _ = replica.handle(
+            append(2, from: "b", previous: LogPosition(term: 1, index: 12), at: .zero), at: Self.second)
+        let asked = replica.handle(
+            .message(ReplicaMessage(sender: "b", term: 2, body: .readChain)), at: Self.second)
+        #expect(asked.contains(.readChain(attempt: replica.attempt)))
+        var chain = TermLog(base: LogPosition(term: 1, index: 10))
+        chain.append(term: 1, count: 2)
+        let read = replica.handle(
+            .chain(ChainView(log: chain, headerTerm: 1), attempt: replica.attempt), at: Self.second)
+        #expect(read.contains(.restore(LogPosition(term: 1, index: 10))))
+        // From a leader that has the whole log.
+        _ = replica.handle(
+            append(
+                2, from: "b", previous: LogPosition(term: 1, index: 1), [TermRun(term: 1, count: 13)], at: .zero),
+            at: Self.second * 2)
+        #expect(replica.log.last == LogPosition(term: 1, index: 14) && replica.log.base.index == 10)
+    }
+
     private func lead(_ replica: inout Replica, chain: ChainView) throws -> Duration {
         let (_, now) = try win(&replica, chain: chain)
         let name = chain.log.last.index + 1

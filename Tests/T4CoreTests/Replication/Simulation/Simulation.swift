@@ -100,7 +100,7 @@ final class Simulation {
         scheduleClient()
         runUntil(plan.duration)
         calmDown()
-        runUntil(plan.duration + .seconds(20))
+        runUntil(plan.duration + .seconds(36))
         checkAgreement()
         if let failure { throw failure }
     }

@@ -113,10 +113,11 @@ extension Simulation {
             if node.isPaused { node.resume() }
             if !node.isUp { node.start() }
         }
-        after(.seconds(12)) { [self] in
+        // Records of the dead may land yet: whoever meets one waits, and longer each time.
+        after(.seconds(28)) { [self] in
             for node in nodes { node.write(1) }
         }
-        after(.seconds(14)) { [self] in
+        after(.seconds(30)) { [self] in
             readsBefore = history.readCount
             for node in nodes { node.read() }
         }
