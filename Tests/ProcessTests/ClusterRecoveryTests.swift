@@ -111,7 +111,7 @@ struct ClusterRecoveryTests {
                     #expect(try await stranger.wait() == .code(1))
                     #expect(stranger.errors.value.description.contains("start the node with --peer-listen"))
                     try await Self.put("a", "still", on: cluster.node(2))
-                    for number in [1, 2] { #expect(try await cluster.stop(number) == .code(0)) }
+                    try await Self.stopBoth(cluster)
 
                     let alone = try await ServerUnderTest.start(
                         .t4(engine: nil), dataDirectory: cluster.directory(2), options: cluster.store(of: nil))
@@ -134,7 +134,7 @@ struct ClusterRecoveryTests {
             try await withTemporaryDirectory { folder in
                 try await ClusterUnderTest.with(2, in: folder, options: Self.quick) { cluster in
                     try await cluster.untilInSync(2)
-                    for number in [1, 2] { #expect(try await cluster.stop(number) == .code(0)) }
+                    try await Self.stopBoth(cluster)
 
                     let alone = try await ServerUnderTest.start(
                         .t4(engine: nil), dataDirectory: cluster.directory(2),
@@ -155,7 +155,7 @@ struct ClusterRecoveryTests {
                     for number in [1, 2] {
                         #expect(try await Self.value("a", on: cluster.node(number)) == "on one disk")
                     }
-                    for number in [1, 2] { #expect(try await cluster.stop(number) == .code(0)) }
+                    try await Self.stopBoth(cluster)
 
                     let other = try await ServerUnderTest.start(
                         .t4(engine: nil), dataDirectory: folder.appending(path: "other"),
@@ -222,7 +222,7 @@ struct ClusterRecoveryTests {
                     for count in 0..<50 { try await Self.put("b", "\(count)", on: cluster.node(2)) }
                     node.process.signal(SIGCONT)
                     #expect(try await Self.value("b", on: node) == "49")
-                    for number in [1, 2] { #expect(try await cluster.stop(number) == .code(0)) }
+                    try await Self.stopBoth(cluster)
                     // The two others have left everything in the store: any other node would lead now.
                     let last = try await EtcdClient.connect(to: node)
                     await #expect {
@@ -274,6 +274,13 @@ struct ClusterRecoveryTests {
     }
 
     // MARK: Help
+
+    /// In good order: the second one only once it leads, or led before.
+    private static func stopBoth(_ cluster: ClusterUnderTest) async throws {
+        #expect(try await cluster.stop(1) == .code(0))
+        try await cluster.untilInSync(1)
+        #expect(try await cluster.stop(2) == .code(0))
+    }
 
     private static func put(_ key: String, _ value: String, on node: ServerUnderTest) async throws {
         let client = try await EtcdClient.connect(to: node)

@@ -19,6 +19,8 @@ final class ObservedStore: ObjectStore {
         /// Last name of the latest page, by prefix.
         var ends: [ObjectKey: ObjectKey] = [:]
         var putTime = Duration.zero
+        /// Others are under way still.
+        var putsDone = 0
     }
 
     private let base: any ObjectStore
@@ -36,10 +38,7 @@ final class ObservedStore: ObjectStore {
 
     /// From call to answer of a put, on average.
     var meanPutTime: Duration {
-        state.withLock { state in
-            let count = state.calls.values.reduce(0) { $0 + $1.puts }
-            return count == 0 ? .zero : state.putTime / count
-        }
+        state.withLock { $0.putsDone == 0 ? .zero : $0.putTime / $0.putsDone }
     }
 
     /// Forgets the calls so far.
@@ -68,7 +67,12 @@ final class ObservedStore: ObjectStore {
         }
         let clock = ContinuousClock()
         let begin = clock.now
-        defer { state.withLock { $0.putTime += clock.now - begin } }
+        defer {
+            state.withLock { state in
+                state.putTime += clock.now - begin
+                state.putsDone += 1
+            }
+        }
         await pause()
         return try await base.put(key, payload, when: condition)
     }
