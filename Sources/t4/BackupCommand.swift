@@ -76,9 +76,6 @@ struct BackupCommand: AsyncParsableCommand {
             } else {
                 StandardError.write("backed up revision \(revision)\n")
             }
-        } catch let error as RestoreError {
-            for line in RestoreTexts.lines(of: error) { StandardError.write("t4: \(line)\n") }
-            throw ExitCode.failure
         } catch let error as ValidationError {
             throw error
         } catch {

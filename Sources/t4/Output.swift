@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import T4Config
+import T4Core
 
 /// Standard error, for messages; results go to standard output.
 enum StandardError {
@@ -24,9 +25,13 @@ enum StandardOutput {
     }
 }
 
-/// Prints an error as `t4: ...`, each problem of a configuration on a line of its own, and says with which code the
+/// Prints an error as `t4: ...`, each problem of a configuration, and what could be restored instead, on a line of its own, and says with which code the
 /// command ends: 64 for a wrong configuration, wherever it comes from, as for any other misuse of a command; else 1.
 func fail(_ error: any Error) -> ExitCode {
+    if let error = error as? RestoreError {
+        for line in RestoreTexts.lines(of: error) { StandardError.write("t4: \(line)\n") }
+        return .failure
+    }
     guard let error = error as? ConfigurationError else {
         StandardError.write("t4: \(error)\n")
         return .failure

@@ -106,24 +106,12 @@ struct RestoreCheckpointCommand: AsyncParsableCommand {
             warn(plan)
             return json ? try JSONText.of(RestoreReportText(plan)) : RestoreTexts.dryRun(plan)
         }
-        let type = engine ?? configuration.engine.type
-        let directory = configuration.node.dataDirectory
-        let destination = RestoreDestination(
-            dataDirectory: directory, engine: type, engineSettings: configuration.engine.settings(of: type))
-        let progress = ProgressLine()
+        let destination = configuration.importDestination(engine: engine)
         let clock = ContinuousClock()
         let start = clock.now
-        let report: RestoreReport
-        do {
-            report = try await point.restore(
-                into: destination, registry: .builtIn, logger: logger, progress: progress.show)
-        } catch {
-            progress.end()
-            throw error
-        }
-        progress.end()
+        let report = try await point.restoreWithProgress(into: destination, logger)
         warn(report.plan)
-        guard json else { return RestoreTexts.restored(report, directory) }
+        guard json else { return RestoreTexts.restored(report, destination.dataDirectory) }
         var text = RestoreReportText(report, destination)
         text.seconds = (clock.now - start) / .seconds(1)
         return try JSONText.of(text)
@@ -131,6 +119,15 @@ struct RestoreCheckpointCommand: AsyncParsableCommand {
 
     private func warn(_ plan: RestorePlan) {
         for warning in plan.warnings { StandardError.write("t4: warning: \(warning)\n") }
+    }
+}
+
+extension RestorePoint {
+    /// Restores, and says on a terminal how far it is.
+    func restoreWithProgress(into destination: RestoreDestination, _ logger: Logger) async throws -> RestoreReport {
+        let progress = ProgressLine()
+        defer { progress.end() }
+        return try await restore(into: destination, registry: .builtIn, logger: logger, progress: progress.show)
     }
 }
 

@@ -87,23 +87,11 @@ struct RestoreFileCommand: AsyncParsableCommand {
                 return StandardOutput.writeLine(
                     json ? try JSONText.of(RestoreReportText(plan)) : RestoreTexts.dryRun(plan))
             }
-            let progress = ProgressLine()
-            let report: RestoreReport
-            do {
-                report = try await point.restore(
-                    into: destination, registry: .builtIn, logger: logger, progress: progress.show)
-            } catch {
-                progress.end()
-                throw error
-            }
-            progress.end()
+            let report = try await point.restoreWithProgress(into: destination, logger)
             StandardOutput.writeLine(
                 json
                     ? try JSONText.of(RestoreReportText(report, destination))
                     : RestoreTexts.restored(report, destination.dataDirectory))
-        } catch let error as RestoreError {
-            for line in RestoreTexts.lines(of: error) { StandardError.write("t4: \(line)\n") }
-            throw ExitCode.failure
         } catch let error as ValidationError {
             throw error
         } catch {

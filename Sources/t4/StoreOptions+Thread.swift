@@ -39,9 +39,6 @@ extension StoreOptions {
                 throw opened.explained(error)
             }
             await opened.close()
-        } catch let error as RestoreError {
-            for line in RestoreTexts.lines(of: error) { StandardError.write("t4: \(line)\n") }
-            throw ExitCode.failure
         } catch {
             throw fail(error)
         }
