@@ -40,6 +40,8 @@ package actor RawPeer {
     /// Bytes of `received` that frames were made of.
     private var taken = 0
     private var isAtEnd = false
+    /// Of the last read that brought nothing; 0 where the server had closed in good order.
+    private var readError: Int32 = 0
     private var inflater: OpaquePointer?
 
     /// - Parameter patienceSeconds: How long a read waits.
@@ -99,7 +101,7 @@ package actor RawPeer {
     /// Reads until the server closes; the frames that come meanwhile are dropped.
     package func drainToEnd() throws {
         while fill() { forget() }
-        guard isAtEnd else { throw Failure(text: "the server has not closed the connection") }
+        guard isAtEnd else { throw Failure(text: "the server has not closed the connection: \(end)") }
     }
 
     /// Reads what has come without waiting and drops it; false once the server has closed.
@@ -107,6 +109,9 @@ package actor RawPeer {
         while fill(Int32(MSG_DONTWAIT)) { forget() }
         return !isAtEnd
     }
+
+    /// What a read ended with.
+    private var end: String { readError == 0 ? "the server closed" : String(cString: strerror(readError)) }
 
     private func forget() {
         received.removeAll(keepingCapacity: true)
@@ -122,7 +127,8 @@ package actor RawPeer {
         var count: Int
         repeat { count = recv(descriptor, &buffer, buffer.count, flags) } while count < 0 && errno == EINTR
         guard count > 0 else {
-            isAtEnd = count == 0 || errno == ECONNRESET
+            readError = count == 0 ? 0 : errno
+            isAtEnd = count == 0 || readError == ECONNRESET
             return false
         }
         received += buffer[..<count]
@@ -211,7 +217,7 @@ package actor RawPeer {
             if frame.type == type { return frame }
             if frame.type == FrameType.headers { _ = fields(frame) }
         }
-        throw Failure(text: "the server closed before a frame of type \(type) came")
+        throw Failure(text: "no frame of type \(type) came: \(end)")
     }
 
     /// The fields of header frames of a stream up to its end.
