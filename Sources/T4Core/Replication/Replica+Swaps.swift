@@ -105,8 +105,8 @@ extension Replica {
         case .follower:
             if let leader { send(.goodbye, to: leader) }
             finish()
-        // Whatever is under way is as if the node had died now.
-        case .candidate, .replaying, .fencing: finish()
+        // Its record is the newest, or may become it: it takes over, and leaves as a leader does. Nobody is to wait for it.
+        case .candidate, .replaying, .fencing: return
         case .leading: leave(now)
         }
     }

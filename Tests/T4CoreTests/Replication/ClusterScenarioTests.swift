@@ -68,6 +68,26 @@ import Testing
         #expect(cluster.failure == nil)
     }
 
+    /// Otherwise the others would wait for a leader that is gone, and a node alone could not tell that the cluster has ended.
+    @Test(arguments: [Replica.Role.candidate, .replaying, .fencing], [1, 3])
+    func aNodeThatIsToEndWhileItTakesOverLeavesInGoodOrder(role: Replica.Role, count: Int) throws {
+        let cluster = try cluster(of: count)
+        let leader = try #require(cluster.leader)
+        leader.crash()
+        if count == 1 { leader.start() }
+        _ = try #require(
+            cluster.run(atMost: .seconds(10)) { $0.nodes.contains { $0.replica?.role == role } }, "none is \(role)")
+        let node = try #require(cluster.nodes.first { $0.replica?.role == role })
+        let term = cluster.store.record?.term ?? 0
+        node.restarts = false
+        node.handle(.stop)
+        _ = try #require(cluster.run(atMost: .seconds(5)) { _ in !node.isUp }, "it does not end")
+        let record = try #require(cluster.store.record)
+        #expect(record.term >= term && record.isResigned == (count == 1), "\(record)")
+        if count > 1 { #expect(try timeToWrite(cluster) < .milliseconds(300)) }
+        #expect(cluster.failure == nil)
+    }
+
     @Test(arguments: 1...2 as ClosedRange<UInt64>)
     func aDeadFollowerStopsWritesForLessThanHalfTheElectionTimeout(seed: UInt64) throws {
         let cluster = try cluster(seed: seed)
