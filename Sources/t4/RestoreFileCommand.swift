@@ -80,6 +80,11 @@ struct RestoreFileCommand: AsyncParsableCommand {
                     ? try BackupFile(copying: 0, in: RestoreFileCommand.spool(destination.dataDirectory))
                     : try BackupFile(input)
             }
+            guard !file.isLog else {
+                throw CommandFailure(
+                    description:
+                        "the file is a piece of the log: t4 replay takes it into a directory that a backup made")
+            }
             var point = RestorePoint(file)
             if let bumpRevision { (point.bumpsRevision, point.bump) = (true, bumpRevision) }
             guard makes else {
@@ -100,7 +105,7 @@ struct RestoreFileCommand: AsyncParsableCommand {
     }
 
     /// A folder on the disk that the data goes to.
-    private static func spool(_ directory: String) -> String {
+    static func spool(_ directory: String) -> String {
         var folder = URL(filePath: directory).standardizedFileURL.deletingLastPathComponent().path
         while !FileManager.default.fileExists(atPath: folder), folder != "/" {
             folder = URL(filePath: folder).deletingLastPathComponent().path

@@ -6,29 +6,6 @@ import Testing
 /// servers under load, killed in the middle.
 @Suite(.enabled(if: TestEnvironment.subject != .etcd, "about t4 itself"), .timeLimit(.minutes(20)))
 struct BackupTests {
-    private struct Outcome {
-        var status: ExitStatus
-        var output: [UInt8]
-        var errors: String
-    }
-
-    private func run(_ arguments: [String], input: [UInt8]? = nil) async throws -> Outcome {
-        let process = try ChildProcess(
-            TestEnvironment.t4Binary(), arguments, environment: TestEnvironment.forChildren)
-        if let input { process.write(input) }
-        process.closeInput()
-        let status = try await process.wait()
-        return Outcome(
-            status: status, output: process.output.value.bytes, errors: process.errors.value.description)
-    }
-
-    private func expect(_ arguments: [String], endsWith code: Int32, saying text: String) async throws {
-        let outcome = try await run(arguments)
-        #expect(
-            outcome.status == .code(code) && outcome.output.isEmpty && outcome.errors.contains(text),
-            "\(arguments): \(outcome.errors)")
-    }
-
     private struct Report: Decodable {
         var revision: Int64
         var database: String
@@ -65,7 +42,8 @@ struct BackupTests {
                         group.addTask {
                             defer { isOver.update { $0 = true } }
                             _ = try await written.wait(for: "writes") { $0 >= 300 ? true : nil }
-                            let outcome = try await self.run(["backup"] + source + ["--output", file.path, "--json"])
+                            let outcome = try await CommandRun.run(
+                                ["backup"] + source + ["--output", file.path, "--json"])
                             #expect(outcome.status == .code(0), "\(outcome.errors)")
                             return try JSONDecoder().decode(Report.self, from: Data(outcome.output))
                         }
@@ -79,7 +57,7 @@ struct BackupTests {
 
                     let other = engines[(number + 1) % engines.count]
                     let restored = folder.appending(path: "restored-\(engine)")
-                    let outcome = try await run([
+                    let outcome = try await CommandRun.run([
                         "restore", restored.path, "--input", file.path, "--engine", other, "--json",
                     ])
                     #expect(outcome.status == .code(0), "\(outcome.errors)")
@@ -106,17 +84,20 @@ struct BackupTests {
                 let state = try await client.all()
                 await client.close()
                 for source in [["--data-dir", data.path], ["--endpoint", server.endpoint]] {
-                    let backup = try await run(["backup"] + source)
+                    let backup = try await CommandRun.run(["backup"] + source)
                     #expect(backup.status == .code(0) && backup.errors == "backed up revision \(state.revision)\n")
                     let restored = folder.appending(path: "restored-\(source.count)-\(source[0])")
-                    let outcome = try await run(["restore", restored.path], input: backup.output)
+                    let outcome = try await CommandRun.run(["restore", restored.path], input: backup.output)
                     #expect(outcome.status == .code(0), "\(outcome.errors)")
-                    let shown = try await run(["inspect", "count", "--data-dir", restored.path, "--prefix", ""])
+                    let shown = try await CommandRun.run([
+                        "inspect", "count", "--data-dir", restored.path, "--prefix", "",
+                    ])
                     #expect(String(decoding: shown.output, as: UTF8.self).contains("20"))
                     // Not over it, whatever comes.
-                    let again = try await run(["restore", restored.path], input: backup.output)
+                    let again = try await CommandRun.run(["restore", restored.path], input: backup.output)
                     #expect(again.status == .code(1) && again.errors.contains("is not empty"), "\(again.errors)")
-                    let cut = try await run(["restore", restored.path + "-cut"], input: backup.output.dropLast())
+                    let cut = try await CommandRun.run(
+                        ["restore", restored.path + "-cut"], input: backup.output.dropLast())
                     #expect(cut.status == .code(1) && cut.errors.contains("cut off"), "\(cut.errors)")
                 }
                 #expect(try await server.stop() == .code(0))
@@ -143,28 +124,23 @@ struct BackupTests {
                 var random = SeededGenerator(seed: TestEnvironment.seed)
                 for source in [["--data-dir", data.path], ["--endpoint", server.address]] {
                     for _ in 0..<6 {
-                        let process = try ChildProcess(
-                            TestEnvironment.t4Binary(), ["backup"] + source + ["--output", file.path],
-                            environment: TestEnvironment.forChildren)
-                        try await killed(process, &random)
+                        _ = try await CommandRun.killed(["backup"] + source + ["--output", file.path], &random)
                         #expect(try FileManager.default.contentsOfDirectory(atPath: target.path) == ["kept.t4bak"])
                         let content = try Data(contentsOf: file)
                         #expect(content == Data("was there".utf8) || content.starts(with: Data("T4BACKUP".utf8)))
                         try Data("was there".utf8).write(to: file)
                     }
                 }
-                let backup = try await run(["backup", "--data-dir", data.path, "--output", file.path])
+                let backup = try await CommandRun.run(["backup", "--data-dir", data.path, "--output", file.path])
                 #expect(backup.status == .code(0))
                 let restored = target.appending(path: "restored")
                 for _ in 0..<6 {
-                    let process = try ChildProcess(
-                        TestEnvironment.t4Binary(), ["restore", restored.path, "--input", file.path],
-                        environment: TestEnvironment.forChildren)
-                    let status = try await killed(process, &random)
+                    let status = try await CommandRun.killed(
+                        ["restore", restored.path, "--input", file.path], &random)
                     if status == .code(0) { try FileManager.default.removeItem(at: restored) }
                     #expect(!FileManager.default.fileExists(atPath: restored.path))
                 }
-                let last = try await run(["restore", restored.path, "--input", file.path])
+                let last = try await CommandRun.run(["restore", restored.path, "--input", file.path])
                 #expect(last.status == .code(0), "\(last.errors)")
                 #expect(
                     try FileManager.default.contentsOfDirectory(atPath: target.path).sorted() == [
@@ -177,48 +153,31 @@ struct BackupTests {
         }
     }
 
-    /// Ends a process somewhere on its way, told by what it has read or written by then.
-    @discardableResult
-    private func killed(_ process: ChildProcess, _ random: inout SeededGenerator) async throws -> ExitStatus {
-        let goal = UInt64.random(in: 0...12_000_000, using: &random)
-        while FileManager.default.fileExists(atPath: "/proc/\(process.pid)/io"), moved(process) < goal {
-            await Task.yield()
-        }
-        process.signal(SIGKILL)
-        return try await process.wait()
-    }
-
-    private func moved(_ process: ChildProcess) -> UInt64 {
-        let text = (try? String(contentsOfFile: "/proc/\(process.pid)/io", encoding: .utf8)) ?? ""
-        let numbers = text.split(separator: "\n").filter { $0.hasPrefix("rchar") || $0.hasPrefix("wchar") }
-            .compactMap { $0.split(separator: " ").last.flatMap { UInt64($0) } }
-        return numbers.isEmpty ? .max : numbers.reduce(0, +)
-    }
-
     @Test func whatIsInTheWayIsSaid() async throws {
         try await Slots.servers.use {
             try await withTemporaryDirectory { folder in
                 let nowhere = folder.appending(path: "nowhere").path
-                try await expect(["backup"], endsWith: 64, saying: "say what to back up")
-                try await expect(["backup", "--endpoint", "nothing"], endsWith: 64, saying: "nothing is no address")
-                try await expect(
+                try await CommandRun.expect(["backup"], endsWith: 64, saying: "say what to back up")
+                try await CommandRun.expect(
+                    ["backup", "--endpoint", "nothing"], endsWith: 64, saying: "nothing is no address")
+                try await CommandRun.expect(
                     ["backup", "--endpoint", "127.0.0.1:1", "--to-end"], endsWith: 64, saying: "goes with no target")
-                try await expect(
+                try await CommandRun.expect(
                     ["backup", "--data-dir", nowhere, "--json"], endsWith: 64, saying: "--json needs --output FILE")
-                try await expect(
+                try await CommandRun.expect(
                     ["backup", "--data-dir", nowhere, "--output", "\(nowhere)/file"], endsWith: 1, saying: "nowhere")
                 let etcd = try await ServerUnderTest.start(.etcd, dataDirectory: folder.appending(path: "etcd"))
-                try await expect(
+                try await CommandRun.expect(
                     ["backup", "--endpoint", etcd.address], endsWith: 1,
                     saying: "is no node of t4; etcdctl snapshot save")
                 _ = try await etcd.stop()
                 let text = folder.appending(path: "text")
                 try Data("no backup".utf8).write(to: text)
-                try await expect(
+                try await CommandRun.expect(
                     ["restore", nowhere, "--input", text.path], endsWith: 1, saying: "\(text.path) is no backup of t4")
-                try await expect(
+                try await CommandRun.expect(
                     ["restore", nowhere, "--input", nowhere], endsWith: 1, saying: "No such file or directory")
-                try await expect(
+                try await CommandRun.expect(
                     ["restore", nowhere, "--data-dir", nowhere, "--input", text.path], endsWith: 64,
                     saying: "name the directory once")
                 #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted() == ["etcd", "text"])

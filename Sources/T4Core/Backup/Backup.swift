@@ -28,7 +28,7 @@ public enum Backup {
         _ mark: StateTrail.Mark, from reader: StateReader, of database: DatabaseID, lineage: Manifest.Lineage?,
         author: CheckpointWriter.Author, clock: Clock, to output: @escaping Output
     ) throws -> Report {
-        let size = try file(isCut: false, output) { store in
+        let size = try file(.whole, output) { store in
             try put(DatabaseObject(database, lineage: lineage, created: clock.wall()), in: store)
             _ = try CheckpointWriter(
                 CheckpointStore(store, databaseID: database), databaseID: database, lineage: lineage, author: author,
@@ -39,10 +39,10 @@ public enum Backup {
     }
 
     /// Writes what `fill` puts into a store. What `output` throws comes out as it is.
-    private static func file(
-        isCut: Bool, _ output: @escaping Output, _ fill: (BlockingStore) throws -> Void
+    static func file(
+        _ content: BackupFormat.Content, _ output: @escaping Output, _ fill: (BlockingStore) throws -> Void
     ) throws -> Int {
-        let writer = try BackupWriter(isCut: isCut, output)
+        let writer = try BackupWriter(content, output)
         do {
             try fill(BlockingStore(writer))
         } catch {
@@ -51,7 +51,7 @@ public enum Backup {
         return try writer.finish()
     }
 
-    private static func put(_ object: DatabaseObject, in store: BlockingStore) throws {
+    static func put(_ object: DatabaseObject, in store: BlockingStore) throws {
         _ = try store.put(StoreLayout.database, object.encoded(), when: .absent)
     }
 
@@ -69,7 +69,7 @@ public enum Backup {
             }
         }
         let plan = course.plan
-        let size = try file(isCut: !plan.keepsDatabase, output) { store in
+        let size = try file(plan.keepsDatabase ? .whole : .cut, output) { store in
             try put(DatabaseObject(database.id, lineage: database.lineage, created: database.created), in: store)
             var last = LogPosition.zero
             if let file = course.file {
@@ -113,28 +113,18 @@ public enum Backup {
         try target.swapHead(key, written, previous: nil, random: &random)
     }
 
-    private static let logObjectSize = 4 << 20
-
     private static func copyLog(
         _ chain: LogChain, after start: LogPosition, through end: LogPosition, to store: BlockingStore
     ) throws {
-        var (previous, entries, size) = (start, [LogEntry](), 0)
-        func flush() throws {
-            guard let last = entries.last else { return }
-            let bytes = LogObject.encode(
-                entries, databaseID: chain.databaseID, term: last.position.term, previous: previous)
-            _ = try store.put(StoreLayout.log(firstIndex: previous.index + 1), bytes, when: .absent)
-            (previous, entries, size) = (last.position, [], 0)
-        }
+        var piece = LogPiece(of: chain.databaseID, behind: start, in: store)
         _ = try chain.read(after: start) { entry in
-            entries.append(entry)
-            size += LogFormat.frameSize(entry)
-            if size >= logObjectSize { try flush() }
+            try piece.add(entry)
             return entry.position.index == end.index ? .stop : .next
         }
-        try flush()
-        guard previous == end else {
-            throw RestoreError(.damaged, "the log ends at entry \(previous), not at \(end): it was changed meanwhile")
+        try piece.finish()
+        guard piece.end == end else {
+            throw RestoreError(
+                .damaged, "the log ends at entry \(piece.end), not at \(end): it was changed meanwhile")
         }
     }
 }

@@ -1,7 +1,8 @@
 import Glibc
 public import T4Protocols
 
-/// A backup in a file, as a store that can only be read: a `RestorePoint` restores from it.
+/// What `Backup` or `Shipment` wrote into a file, as a store that can only be read: a `RestorePoint` restores from a backup, a
+/// `ShipmentReplay` takes the entries of a piece of the log.
 ///
 /// Every byte of it has been compared with the hash at its end. It must not change while it is in use.
 public final class BackupFile: ObjectStore {
@@ -12,8 +13,7 @@ public final class BackupFile: ObjectStore {
 
     private let descriptor: Int32
     private let places: [ObjectKey: Place]
-    /// The state is an earlier one of a database that goes on behind it: what is restored from it is a new database.
-    public let isCut: Bool
+    private let content: BackupFormat.Content
     private let names: [ObjectKey]
     /// Bytes of the file.
     public let size: Int
@@ -59,7 +59,7 @@ public final class BackupFile: ObjectStore {
                 throw BackupError(.notABackup, "\(name) is no regular file; pipe it in with --input -")
             }
             size = Int(info.st_size)
-            (places, isCut) = try Reading(file, size, name).run()
+            (places, content) = try Reading(file, size, name).run()
         } catch {
             // Stored properties are missing, so that `deinit` does not run.
             Glibc.close(file)
@@ -69,6 +69,12 @@ public final class BackupFile: ObjectStore {
     }
 
     deinit { Glibc.close(descriptor) }
+
+    /// The state is an earlier one of a database that goes on behind it: what is restored from it is a new database.
+    public var isCut: Bool { content == .cut }
+
+    /// It is a piece of the log: nothing that can be restored by itself.
+    public var isLog: Bool { content == .log }
 
     /// No conditions: nothing can be written.
     public var capabilities: ObjectStoreCapabilities {
@@ -139,7 +145,7 @@ public final class BackupFile: ObjectStore {
             (self.file, self.size, self.name) = (file, size, name)
         }
 
-        func run() throws(BackupError) -> (places: [ObjectKey: Place], isCut: Bool) {
+        func run() throws(BackupError) -> (places: [ObjectKey: Place], content: BackupFormat.Content) {
             let hash = SHA256()
             var offset = 0
             func take(_ count: Int) throws(BackupError) -> [UInt8] {
@@ -180,8 +186,11 @@ public final class BackupFile: ObjectStore {
                         throw BackupError(
                             .damaged, "\(name) is damaged: what is in it is not what was written, by its SHA-256")
                     }
-                    let flags: UInt16 = header.littleEndian(at: BackupFormat.magic.count + 2)
-                    return (places, flags & BackupFormat.cutFlag != 0)
+                    let number: UInt16 = header.littleEndian(at: BackupFormat.magic.count + 2)
+                    guard let content = BackupFormat.Content(rawValue: number) else {
+                        throw BackupError(.laterVersion, "\(name) holds what a later version of t4 writes")
+                    }
+                    return (places, content)
                 default: throw corrupted()
                 }
             }

@@ -13,13 +13,20 @@ enum BackupFormat {
     static let endSize = 9 + SHA256.byteCount
     static let objectKind: UInt8 = 1
     static let endKind: UInt8 = 2
-    /// The state is an earlier one of a database that goes on behind it.
-    static let cutFlag: UInt16 = 1
+    /// What a file holds.
+    enum Content: UInt16 {
+        /// All of a database.
+        case whole = 0
+        /// An earlier state of a database that goes on behind it.
+        case cut = 1
+        /// A piece of the log.
+        case log = 2
+    }
 
-    static func header(isCut: Bool) -> [UInt8] {
+    static func header(_ content: Content) -> [UInt8] {
         var bytes = magic
         bytes.appendLittleEndian(version)
-        bytes.appendLittleEndian(isCut ? cutFlag : 0)
+        bytes.appendLittleEndian(content.rawValue)
         bytes += [UInt8](repeating: 0, count: headerSize - bytes.count)
         return bytes
     }

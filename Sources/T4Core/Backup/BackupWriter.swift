@@ -32,11 +32,10 @@ package final class BackupWriter: ObjectStore {
     private let state = Mutex(State())
 
     /// Begins the file. Blocks.
-    /// - Parameter isCut: The state is an earlier one of a database that goes on behind it.
     /// - Throws: What `output` throws.
-    package init(isCut: Bool, _ output: @escaping Output) throws {
+    init(_ content: BackupFormat.Content, _ output: @escaping Output) throws {
         self.output = output
-        try state.withLock { try $0.append(BackupFormat.header(isCut: isCut), to: output) }
+        try state.withLock { try $0.append(BackupFormat.header(content), to: output) }
     }
 
     /// What `output` threw.

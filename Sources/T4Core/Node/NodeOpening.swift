@@ -110,13 +110,43 @@ struct NodeOpening {
                 parent: { prefix in
                     guard let link else { preconditionFailure("a branch belongs to a store") }
                     return try link.parent(prefix)
-                }, clock: clock
+                }, clock: clock, gather: { try gather(directory, $0) }
             ).run()
             return try open(directory, identity)
         } catch {
             directory.unlock()
             throw error
         }
+    }
+
+    /// A directory that was restored becomes a database of its own: what pieces of the log brought it goes into the engine, and the log,
+    /// which is that of the database it comes from, goes. A start that is cut off in between does it again.
+    private func gather(
+        _ directory: DataDirectory, _ identity: DataDirectory.Identity
+    ) throws -> DataDirectory.Identity {
+        let home = makeHome(directory)
+        let recovery = try Recovery(
+            directory: directory, identity: identity, home: home, files: configuration.logFiles,
+            configuration: configuration.log, logger: logger)
+        let recovered = try recovery.run(nil)
+        var identity = identity
+        do {
+            let meta = try StateReader(recovered.engine.snapshot()).meta
+            try recovered.engine.sync()
+            identity.origin = Manifest.Lineage(
+                database: identity.database.description, term: recovered.end.term, index: recovered.end.index,
+                revision: meta.revision.rawValue)
+        } catch {
+            recovered.writer.close()
+            do { try recovered.engine.close() } catch { logger.warning("the engine did not close: \(error)") }
+            throw error
+        }
+        recovered.writer.close()
+        try recovered.engine.close()
+        try home.markClean()
+        try directory.setIdentity(identity)
+        if !recovery.isLogEmpty { try DurableFile.removeTree(directory.setLogAside()) }
+        return identity
     }
 
     /// A node that serves makes revisions of its own.

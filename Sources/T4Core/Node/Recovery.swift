@@ -125,7 +125,8 @@ final class Recovery {
     /// A restore left an engine and no log: the log begins behind it.
     func beginBehindRestore() throws {
         let applied = try engine.appliedPosition
-        guard isLogEmpty, applied != .zero, identity.lineage?.index == applied.index else { return }
+        let restored = identity.tie == .restored ? identity.origin : identity.lineage
+        guard isLogEmpty, applied != .zero, restored?.index == applied.index else { return }
         try beginLog(behind: applied)
     }
 

@@ -87,7 +87,7 @@ public struct RestorePoint: Sendable {
     /// - Throws: As `plan`, a description of a damaged object, and what `output` throws; the file is of no use then.
     public func backup(to output: @escaping Backup.Output) async throws -> Backup.Report {
         try await SystemThread.run("t4-backup") {
-            let (restorer, database) = try open(ByteCounter())
+            let (restorer, database) = try open()
             return try restorer.restore(to: target) { try Backup.write($0, of: database, restorer, to: output) }
         }
     }
@@ -135,6 +135,8 @@ public struct RestorePoint: Sendable {
     }
 
     /// What is under the prefix.
+    func open() throws -> (restorer: Restorer, database: DatabaseObject) { try open(ByteCounter()) }
+
     private func open(_ read: ByteCounter) throws -> (restorer: Restorer, database: DatabaseObject) {
         let store = MeteredStore(RetryingStore(store)) { read.add($0.bytesRead) }
         let own = BlockingStore(PrefixedStore(store, prefix: prefix))

@@ -11,6 +11,8 @@ struct StoreTie {
     let branch: BranchPoint?
     let parent: (_ prefix: String) throws -> BranchParent
     let clock: Clock
+    /// Makes the engine of a restored directory all that there is of it, and says where it stands.
+    var gather: (DataDirectory.Identity) throws -> DataDirectory.Identity = { $0 }
 
     /// A directory and a store that do not belong together; nothing has been changed.
     struct Failure: Error, CustomStringConvertible {
@@ -42,7 +44,7 @@ struct StoreTie {
         case .restored:
             // Anywhere but on its own prefix it is another database. Written here first: a start that is cut off then
             // goes on like one of a directory that never had a store.
-            identity = try derived(identity)
+            identity = try derived(gather(identity))
             try directory.setIdentity(identity)
         case .none, .inside: break
         }
