@@ -107,6 +107,14 @@ public struct Configuration: Sendable {
         public var pointTime: Timestamp?
     }
 
+    /// A copy of a database that is written elsewhere.
+    public struct Replica: Hashable, Sendable {
+        /// Whether the node serves one.
+        public var isEnabled = false
+        /// How often it looks into the store: 10 ms ... 1 h.
+        public var interval = Duration.seconds(1)
+    }
+
     /// What clients may ask of the node.
     public struct Server: Hashable, Sendable {
         /// Largest encoded request: 1 KiB ... 32 MiB, so that every value fits every engine.
@@ -288,6 +296,8 @@ public struct Configuration: Sendable {
     public var peerTLS = PeerTLS()
     /// Who leads a cluster.
     public var election = Election()
+    /// A copy of a database that is written elsewhere.
+    public var replica = Replica()
     /// Watches.
     public var watch = Watch()
     /// Leases.

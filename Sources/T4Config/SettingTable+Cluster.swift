@@ -33,6 +33,18 @@ extension SettingDefinition {
             "CAs in PEM format, of which one has signed the certificate of each node."),
     ]
 
+    static let replica = [
+        SettingDefinition(
+            "replica.enabled", flag: "read-replica", \.replica.isEnabled,
+            "The node serves a copy of a database that is written elsewhere: it follows the object store, which it only reads, "
+                + "answers reads and watches from what it has, and refuses writes. Without an object store the copy is what "
+                + "`t4 restore` and `t4 replay` made of the data directory. Start it without this to write to it."),
+        SettingDefinition(
+            "replica.interval", flag: "read-replica-interval", \.replica.interval,
+            check: within(.milliseconds(10)...(.seconds(3600))),
+            "How often a read replica looks into the object store for what was written."),
+    ]
+
     static let election = [
         SettingDefinition(
             "election.type", flag: "election", \.election.type, placeholder: "NAME", check: isText,

@@ -1,7 +1,8 @@
 extension SettingDefinition {
     /// Every setting, in the order in which help and documents show them.
     public static let all: [SettingDefinition] =
-        node + log + engine + store + wal + checkpoint + branch + restore + server + clientTLS + peer + election + watch
+        node + log + engine + store + wal + checkpoint + branch + restore + server + clientTLS + peer + election
+        + replica + watch
         + lease
         + compaction + auth + commit
 

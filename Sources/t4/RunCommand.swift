@@ -277,6 +277,11 @@ extension NodeConfiguration {
         name = configuration.node.id
         software = "t4 \(Version.text)"
         store = NodeStore(configuration, choice)
+        if configuration.replica.isEnabled {
+            replicaInterval = configuration.replica.interval
+            // A store inside of the directory would be its own.
+            if configuration.storePlace != .outside { (store, durability) = (nil, .local) }
+        }
         self.onFailure = onFailure
     }
 }

@@ -46,6 +46,25 @@ extension Loader {
         }
     }
 
+    /// What a read replica cannot be besides.
+    mutating func checkReplica() {
+        guard configuration.replica.isEnabled else {
+            if configuration.origins["replica.interval"] != nil {
+                conflict("replica.interval", with: "replica.enabled", wanted: "is of no use without")
+            }
+            return
+        }
+        if configuration.peer.address != nil {
+            conflict("replica.enabled", with: "peer.listen", wanted: "cannot be had with")
+        }
+        if !configuration.branch.checkpoint.isEmpty {
+            conflict("branch.checkpoint", with: "replica.enabled", wanted: "cannot be had with")
+        }
+        if configuration.restore.pointTime != nil {
+            conflict("restore.point_time", with: "replica.enabled", wanted: "cannot be had with")
+        }
+    }
+
     /// A node alone has nobody to talk to.
     private mutating func refuseClusterSettings() {
         if configuration.wal.durability == .replicated {

@@ -139,6 +139,7 @@ struct Loader {
         checkCompaction()
         checkStore()
         checkCluster()
+        checkReplica()
     }
 
     private mutating func checkClientTLS() {

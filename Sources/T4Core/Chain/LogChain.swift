@@ -14,6 +14,8 @@ package struct LogChain: Sendable {
         package var time: UInt64
         /// Objects read.
         package var objectCount = 0
+        /// The last object read; nil when none was.
+        package var lastObject: ObjectInfo?
 
         /// Whether an object with this header is the next one of the chain.
         package func isContinued(by header: SegmentHeader) -> Bool {
@@ -88,13 +90,13 @@ package struct LogChain: Sendable {
             if next.index <= end.position.index { continue }
             guard next.index == end.position.index + 1 else { return end }
             let key = StoreLayout.log(firstIndex: next.index)
-            let bytes: [UInt8]
+            let stored: StoredBytes
             do throws(ObjectStoreError) {
-                bytes = try next.pending.wait().bytes
+                stored = try next.pending.wait()
             } catch {
                 throw error.code == .notFound ? Vanished(cause: error) : error
             }
-            let object = try LogObject(bytes, key: key, databaseID: databaseID)
+            let object = try LogObject(stored.bytes, key: key, databaseID: databaseID)
             guard end.isContinued(by: object.header) else { return end }
             for entry in object.entries where entry.position.index > visited {
                 visited = entry.position.index
@@ -102,7 +104,7 @@ package struct LogChain: Sendable {
             }
             end = End(
                 position: object.end, term: object.header.term, time: object.footer.tally.lastTime,
-                objectCount: end.objectCount + 1)
+                objectCount: end.objectCount + 1, lastObject: stored.info)
             if end.position.index > firstNew { try objectDone(end) }
         }
     }

@@ -96,6 +96,18 @@ public final class Node: Sendable {
                 opened.close(logger)
                 throw error
             }
+        } else if let interval = configuration.replicaInterval {
+            let opened = try opening.run(following: store)
+            do {
+                try self.init(
+                    configuration, Base(opened), logger: logger, clock: clock, timer: timer, owned: owned
+                ) { core, _ in
+                    ReadReplicaSide(opened, core, every: interval, clock: timer.clock, logger: logger)
+                }
+            } catch {
+                opened.close(logger)
+                throw error
+            }
         } else {
             let opened = try opening.run(store)
             do {
@@ -131,6 +143,13 @@ public final class Node: Sendable {
             index = opened.first.position.index
             replayed = opened.recovered.replayed
             durability = opened.link?.waits ?? false ? "object-store" : "local"
+        }
+
+        init(_ opened: OpenedReadReplica) {
+            (directory, identity, home, engine) = (opened.directory, opened.identity, opened.home, opened.engine)
+            index = opened.end.index
+            replayed = opened.replayed
+            durability = "read-replica"
         }
 
         init(_ opened: OpenedReplica) throws {
@@ -184,7 +203,8 @@ public final class Node: Sendable {
         watches.start()
         leases.start()
         // What expires in the database that is followed is deleted by it.
-        if configuration.mirroredCluster == nil, configuration.cluster == nil { leases.promote() }
+        let decides = configuration.cluster == nil && configuration.replicaInterval == nil
+        if configuration.mirroredCluster == nil, decides { leases.promote() }
         autoCompactor?.start()
         stateCheck.start()
         auth.start()
@@ -273,7 +293,12 @@ public final class Node: Sendable {
     package var isOneOfSeveral: Bool { configuration.cluster != nil }
 
     /// Whether it only follows, and takes no writes.
-    package var isReadOnly: Bool { configuration.cluster?.isReadOnly ?? false }
+    package var isReadOnly: Bool {
+        configuration.cluster?.isReadOnly ?? (configuration.replicaInterval != nil)
+    }
+
+    /// How long ago a read replica had everything that was in the store; nil before that, and for other nodes.
+    package var staleness: Duration? { (side as? ReadReplicaSide)?.staleness }
 
     /// How often somebody took the lead since the start, as far as this node knows.
     package var leaderChanges: Int { side.leaderChanges }

@@ -47,6 +47,10 @@ public struct NodeConfiguration: Sendable {
     /// The cluster that the node follows, by etcd's number: its leases stand still, and only what `ProposalKind.mirror`
     /// brings may be written. The data directory must be a mirror of it. Nil for a node that serves.
     package var mirroredCluster: UInt64?
+    /// Makes the node a read replica: it serves a copy of a database that is written elsewhere, looks so often into the store for what
+    /// was written, 10 ms or more, and refuses writes. Without a store the copy stays as it is. The store is only read. Nil for a node
+    /// that serves.
+    public var replicaInterval: Duration?
     /// Name of the node, for people; stands in the checkpoints that it writes.
     public var name = ""
     /// Version of the program, for people; stands in the checkpoints that it writes.

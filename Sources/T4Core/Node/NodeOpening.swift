@@ -35,9 +35,9 @@ struct OpenedNode {
 
 /// Opens what a node works on: the first part of its start, after which the store has to take its first entry.
 struct NodeOpening {
-    private let configuration: NodeConfiguration
-    private let registry: BackendRegistry
-    private let logger: Logger
+    let configuration: NodeConfiguration
+    let registry: BackendRegistry
+    let logger: Logger
     private let clock: Clock
     private let timer: BackoffTimer
 
@@ -61,6 +61,10 @@ struct NodeOpening {
             return opened
         }
     }
+
+    /// Opens what a read replica works on.
+    /// - Parameter store: What the configuration names, open.
+    func run(following store: (any ObjectStore)?) throws -> OpenedReadReplica { try runReadReplica(makeLink(store)) }
 
     /// Opens what a node of a cluster works on, and connects it to the others.
     /// - Parameter store: What the configuration names, open.
@@ -162,7 +166,7 @@ struct NodeOpening {
 
     /// A start copies the end of the log, and engines write files when they are opened; not all of them fail in good order
     /// where that is impossible.
-    private func requireSpace() throws {
+    func requireSpace() throws {
         let path = configuration.dataDirectory
         let (free, needed) = (try configuration.logFiles.freeBytes(path), 4 * configuration.log.preallocationSizeMin)
         guard free < needed else { return }
@@ -199,7 +203,7 @@ struct NodeOpening {
         return try BranchBeginning(parent, point, writer)
     }
 
-    private func makeHome(_ directory: DataDirectory) -> EngineHome {
+    func makeHome(_ directory: DataDirectory) -> EngineHome {
         let (registry, settings, type) = (registry, configuration.engineSettings, configuration.engine)
         return EngineHome(directory, type: type, logger: logger) { context in
             try registry.makeEngine(type, settings: settings, context: context)

@@ -3,6 +3,11 @@ import T4Core
 // The part in a cluster.
 extension Metrics {
     func addCluster(to text: inout PrometheusText) {
+        if let staleness = node.staleness {
+            text.add(
+                "t4_replica_staleness_seconds", .gauge,
+                "Time since this read replica had everything that was in the object store.", staleness / .seconds(1))
+        }
         // A node that is alone takes the lead when it starts.
         let elections = node.clusterStatistics?.elections ?? (won: 1, lost: 0)
         text.add(

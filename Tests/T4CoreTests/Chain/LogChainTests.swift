@@ -39,7 +39,11 @@ import Testing
             for number in 0..<30 { try fixture.put(number * 3 + 1...number * 3 + 3) }
             let (all, end) = try fixture.read()
             #expect(all == Array(1...90))
-            #expect(end == LogChain.End(position: .init(term: 1, index: 90), term: 1, time: 1090, objectCount: 30))
+            #expect(
+                end
+                    == LogChain.End(
+                        position: .init(term: 1, index: 90), term: 1, time: 1090, objectCount: 30,
+                        lastObject: end.lastObject))
             let (rest, _) = try fixture.read(after: LogPosition(term: 1, index: 84))
             #expect(rest == Array(85...90))
             let (none, same) = try fixture.read(after: LogPosition(term: 1, index: 90))
