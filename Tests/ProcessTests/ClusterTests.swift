@@ -86,6 +86,10 @@ struct ClusterTests {
                     ) { try await shell.run(step) }
 
                     try await cluster.untilInSync(3)
+                    for step in GuideShell.steps(
+                        (1...3).map { "$ etcdctl --endpoints=node-\($0):3379 endpoint status --cluster | wc -l\n3\n" }
+                            .joined()
+                    ) { try await shell.run(step) }
                     let leader = try await probedLeader(cluster)
                     let heir = try #require(cluster.numbers.first { $0 != leader })
                     let client = try await EtcdClient.connect(to: cluster.node(leader))

@@ -6,6 +6,8 @@ extension Replica {
         guard lead == nil else { return }
         leader = sender
         hearLeader(append, now)
+        // They became known after the node had said hello.
+        if toldURLs != clientURLs { send(.hello(hello()), to: sender) }
         guard agrees(with: append) else { return }
         if let known = known(of: append) {
             let hasMore = take(append, known)
@@ -173,7 +175,7 @@ extension Replica {
         guard role == .follower, !isStopping, attempt == 0, !hearsLeader(now) else { return }
         if let address = greetable, now >= nextHello {
             nextHello = now + configuration.heartbeatInterval
-            actions.append(.greet(address: address, message(.hello(hello))))
+            actions.append(.greet(address: address, message(.hello(hello()))))
         }
         // Its own swap may win yet: one at a time.
         if swap == nil, let time = campaignTime, now >= time {
@@ -185,8 +187,9 @@ extension Replica {
         }
     }
 
-    private var hello: ReplicaMessage.Hello {
-        ReplicaMessage.Hello(
+    private mutating func hello() -> ReplicaMessage.Hello {
+        toldURLs = clientURLs
+        return ReplicaMessage.Hello(
             nodeID: configuration.nodeID, address: configuration.address, last: log.last, clientURLs: clientURLs,
             isReadOnly: configuration.isReadOnly)
     }
@@ -194,7 +197,7 @@ extension Replica {
     /// The leader is to know where clients reach this node.
     mutating func advertise(_ urls: [String]) {
         clientURLs = urls
-        if lead == nil, let leader { send(.hello(hello), to: leader) }
+        if lead == nil, let leader { send(.hello(hello()), to: leader) }
     }
 
     /// Where the leader should be.

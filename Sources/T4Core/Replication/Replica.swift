@@ -38,6 +38,8 @@ package struct Replica: Sendable {
     private var applied: UInt64
     /// Where clients reach this node.
     var clientURLs: [String] = []
+    /// Those that the last hello named.
+    var toldURLs: [String] = []
     /// When `handle(.tick)` has something to do; nil: never. Always after the time of the last event.
     package private(set) var nextDeadline: Duration?
 

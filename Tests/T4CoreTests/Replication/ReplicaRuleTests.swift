@@ -343,6 +343,30 @@ import Testing
         }
     }
 
+    /// A node greets the leader before clients can reach it anywhere.
+    @Test func theLeaderHearsWhereClientsReachAFollower() throws {
+        var replica = replica(log((1, 1)), record(term: 1, leader: "b", set: ["a", "b"]))
+        func urls(_ actions: [ReplicaAction]) -> [[String]] {
+            actions.compactMap { action in
+                let message: ReplicaMessage
+                switch action {
+                case .send(_, let sent): message = sent
+                case .greet(_, let sent): message = sent
+                default: return nil
+                }
+                guard case .hello(let hello) = message.body else { return nil }
+                return hello.clientURLs
+            }
+        }
+        #expect(urls(replica.handle(.tick, at: .zero)) == [[]])
+        #expect(urls(replica.handle(.clientURLs(["http://a"]), at: .zero)) == [])
+        let heartbeat = append(1, from: "b", previous: LogPosition(term: 1, index: 1), at: .zero)
+        #expect(urls(replica.handle(heartbeat, at: .zero)) == [["http://a"]])
+        #expect(urls(replica.handle(heartbeat, at: .zero)) == [])
+        #expect(urls(replica.handle(.clientURLs(["http://other"]), at: .zero)) == [["http://other"]])
+        #expect(urls(replica.handle(heartbeat, at: .zero)) == [])
+    }
+
     /// A leader that hands over turns to its heir at once, leads no more, and lets it go first.
     @Test func handingOver() throws {
         var replica = replica(log((1, 1)), record(term: 1, leader: "a", set: ["a", "b"]))
