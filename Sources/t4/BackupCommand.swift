@@ -130,6 +130,9 @@ struct BackupCommand: AsyncParsableCommand {
             await source.close()
             throw CommandFailure(
                 description: "\(address) is no node of t4; etcdctl snapshot save makes a backup of an etcd")
+        } catch let status as RPCStatus {
+            await source.close()
+            throw SourceLogin.explained(status, address)
         } catch {
             await source.close()
             throw error
@@ -194,6 +197,18 @@ struct SourceLogin: ParsableArguments {
 
     @Option(help: "File with the password of --user; other users of the machine can read flags.")
     var passwordFile: String?
+
+    /// What a server has answered, with what to do about it.
+    static func explained(_ status: RPCStatus, _ address: String) -> CommandFailure {
+        let hint =
+            switch status.message {
+            case "etcdserver: user name is empty":
+                "; it wants a login: name a user with the role root with --user"
+            case "etcdserver: permission denied": "; the user has to have the role root"
+            default: ""
+            }
+        return CommandFailure(description: "\(address): \(status.message)\(hint)")
+    }
 
     func validate() throws {
         guard passwordFile == nil || user != nil else { throw ValidationError("--password-file needs --user") }

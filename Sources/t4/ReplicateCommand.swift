@@ -90,6 +90,8 @@ struct ReplicateCommand: AsyncParsableCommand {
             StandardOutput.writeLine("The mirror stands at revision \(revision).")
         } catch let error as ValidationError {
             throw error
+        } catch let status as RPCStatus {
+            throw fail(SourceLogin.explained(status, from))
         } catch {
             throw fail(error)
         }

@@ -142,7 +142,8 @@ struct RunCommand: AsyncParsableCommand {
         if !configuration.auth.isEnforced {
             logger.warning("auth.enabled is false: the node serves everybody, whatever the database says")
         }
-        let host = server.host == "0.0.0.0" ? "127.0.0.1" : server.host == "::" ? "[::1]" : server.host
+        let reachable = server.host == "0.0.0.0" ? "127.0.0.1" : server.host == "::" ? "::1" : server.host
+        let host = reachable.contains(":") ? "[\(reachable)]" : reachable
         let (scheme, flags) = configuration.clientTLS.clientUse
         StandardOutput.writeLine("t4 is ready: etcd endpoint \(scheme)://\(host):\(server.port)")
         let endpoint = tls == nil ? "" : "\(scheme)://"

@@ -53,6 +53,7 @@ struct FullDiskTests {
         _ = try await client.delete("b")
         expected["b"] = nil
         try await isReadable()
+        #expect(try await mount.pauses() == ["disk_nearly_full"])
 
         // Not a byte.
         try await mount.fill(leaving: 0)
@@ -69,6 +70,7 @@ struct FullDiskTests {
             if ContinuousClock.now > deadline { throw TimedOut(description: "writes are still refused: \(refusal)") }
         }
         try await isReadable()
+        #expect(try await mount.pauses() == [])
 
         try await mount.fill(leaving: 0)
         await client.close()
@@ -101,6 +103,7 @@ private final class SmallMount: Sendable {
     private let shell: ChildProcess
     private let folder: URL
     private let steps = Observed(0)
+    private let port = Observed(0)
 
     /// Whether namespaces and mounts in them are permitted.
     static func isPermitted() async throws -> Bool {
@@ -150,7 +153,15 @@ private final class SmallMount: Sendable {
             let ready = /t4 is ready: etcd endpoint http:\/\/127\.0\.0\.1:(?<port>[0-9]+)\n/
             return said.description.dropFirst(before).firstMatch(of: ready).flatMap { Int($0.port) }
         }
+        self.port.update { $0 = port }
         return try await EtcdClient.connect(port: port)
+    }
+
+    /// Why writes are refused just now, as the metrics say.
+    func pauses() async throws -> Set<String> {
+        let text = try await WebClient(port: port.value).answer("GET", "/metrics").body
+        let reason = /t4_writes_paused\{reason="(?<reason>[a-z_]+)"\} 1/
+        return Set(text.matches(of: reason).map { String($0.reason) })
     }
 
     /// Starts t4 where it cannot start.

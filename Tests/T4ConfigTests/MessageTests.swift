@@ -29,7 +29,7 @@ import Testing
         Mistake(
             "[cache]",
             "t4.toml:1:2: cache: unknown table; known: auth, branch, checkpoint, client_tls, commit, compaction, election, "
-                + "engine, lease, log, node, peer, peer_tls, restore, server, store, wal, watch"),
+                + "engine, lease, log, node, peer, peer_tls, replica, restore, server, store, wal, watch"),
         Mistake(
             "listen = \"x\"", "t4.toml:1:1: listen: unknown key outside of any table; it belongs below [node] or [peer]"
         ),

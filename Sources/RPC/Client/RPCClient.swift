@@ -57,7 +57,8 @@ public final class RPCClient: Sendable {
             if configuration.tls != nil { try await client.finishHandshake() }
             return client
         } catch {
-            throw RPCError(.cannotConnect, "cannot connect to \(authority): \(error)", cause: error)
+            throw RPCError(
+                .cannotConnect, "cannot connect to \(authority): \(SystemReason.text(error))", cause: error)
         }
     }
 

@@ -236,6 +236,6 @@ public final class RPCServer: Sendable {
                 "cannot listen on \(address): another process uses the address; stop it or choose another port",
                 cause: error)
         }
-        return RPCError(.cannotListen, "cannot listen on \(address): \(error)", cause: error)
+        return RPCError(.cannotListen, "cannot listen on \(address): \(SystemReason.text(error))", cause: error)
     }
 }

@@ -49,7 +49,7 @@ extension Loader {
     /// What a read replica cannot be besides.
     mutating func checkReplica() {
         guard configuration.replica.isEnabled else {
-            if configuration.origins["replica.interval"] != nil {
+            if configuration.replica.interval != Configuration.Replica().interval {
                 conflict("replica.interval", with: "replica.enabled", wanted: "is of no use without")
             }
             return

@@ -56,14 +56,15 @@ extension Duration: SettingValue {
         case .string(let text): try self.init(text: text)
         case .integer(let number):
             throw Refusal(
-                "expected \(Duration.wanted), found \(toml.summary)", hint: "write the unit: \"\(number)s\"")
+                "expected \(Duration.wanted), found \(toml.summary)",
+                hint: number < 0 ? nil : "write the unit: \"\(number)s\"")
         default: throw .expected(Duration.wanted, found: toml)
         }
     }
 
     init(text: String) throws(Refusal) {
         guard let duration = Duration(parsing: text) else {
-            let hint = Int(text) == nil ? nil : "write the unit: \"\(text)s\""
+            let hint = Duration(parsing: text + "s") == nil ? nil : "write the unit: \"\(text)s\""
             throw Refusal(Refusal.expected(Duration.wanted, foundText: text).reason, hint: hint)
         }
         self = duration

@@ -11,7 +11,7 @@ package final class ProposalQueue: Sendable {
 
     /// Who keeps proposals out for the time being.
     package enum Pauser: CaseIterable, Hashable, Sendable {
-        case disk, store, leader, members
+        case disk, room, store, leader, members
     }
 
     private struct State {
@@ -150,6 +150,13 @@ package final class ProposalQueue: Sendable {
             return state.waiting
         }
         for proposal in waiting { proposal.complete(.failure(error)) }
+    }
+
+    /// The same to those who ask for pauses, but what comes is taken: who decides it refuses what must not be, one by one.
+    package func notePause(by pauser: Pauser) {
+        state.withLock { state in
+            if state.pausedSince[pauser] == nil { state.pausedSince[pauser] = Stopwatch() }
+        }
     }
 
     /// Takes proposals again, unless another one has paused too.

@@ -90,6 +90,7 @@ final class Publisher: CommitObserver {
     }
 
     func roomChanged(isShort: Bool) {
+        if isShort { queue.notePause(by: .room) } else { queue.resume(.room) }
         if isShort {
             logger.error("the disk is nearly full; reads go on, writes are refused until it has space again")
         } else {

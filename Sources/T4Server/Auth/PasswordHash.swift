@@ -10,6 +10,8 @@ struct PasswordHash: Sendable {
 
     /// A hash as bcrypt writes it has so many bytes.
     private static let byteCount = 60
+    /// So many bytes of a password count.
+    private static let passwordMax = 72
     /// Somebody who may set hashes must not be able to keep a thread for hours.
     private static let costMax = 20
     /// Compared with where there is no hash, so that it takes as long; no password has this hash.
@@ -71,7 +73,7 @@ struct PasswordHash: Sendable {
 
     private static func hash(_ password: [UInt8], _ setting: [UInt8]) -> [UInt8]? {
         var output = [CChar](repeating: 0, count: Int(CRYPT_OUTPUT_SIZE))
-        let isMade = t4_crypt(terminated(password), terminated(setting), &output) != 0
+        let isMade = t4_crypt(terminated(Array(password.prefix(passwordMax))), terminated(setting), &output) != 0
         return isMade ? bytes(output) : nil
     }
 

@@ -162,6 +162,7 @@ extension ProposalQueue.Pauser {
     fileprivate var name: String {
         switch self {
         case .disk: "disk_full"
+        case .room: "disk_nearly_full"
         case .store: "store_outage"
         case .leader: "not_leader"
         case .members: "too_few_in_sync"

@@ -1,3 +1,4 @@
+import Glibc
 package import Logging
 package import T4Core
 package import T4Protocols
@@ -30,6 +31,8 @@ package struct EtcdImport: Sendable {
 
     /// Opens the file; may make it, as a temporary one in the directory that it is given.
     private let open: @Sendable (_ directory: String) throws -> any LogFile
+    /// What the file is called in errors.
+    private let name: String
     private let checksHash: Bool
     private let mirroredCluster: UInt64?
 
@@ -37,7 +40,14 @@ package struct EtcdImport: Sendable {
     ///   - path: A file of `etcdctl snapshot save`, or of `member/snap/db` of a stopped etcd.
     ///   - checksHash: Refuses a file without the hash that `snapshot save` appends, or with a wrong one.
     package init(_ path: String, checksHash: Bool = true) {
-        open = { _ in try POSIXFileSystem().open(path) }
+        open = { _ in
+            var info = stat()
+            if stat(path, &info) == 0, (info.st_mode & S_IFMT) != S_IFREG {
+                throw BoltDatabase.Failure("it is no regular file")
+            }
+            return try POSIXFileSystem().open(path)
+        }
+        name = path
         self.checksHash = checksHash
         mirroredCluster = nil
     }
@@ -45,6 +55,7 @@ package struct EtcdImport: Sendable {
     /// A directory that is to follow a cluster, from what its call `Snapshot` gives.
     init(mirroring cluster: UInt64, open: @escaping @Sendable (_ directory: String) throws -> any LogFile) {
         self.open = open
+        name = "the snapshot of the source"
         checksHash = true
         mirroredCluster = cluster
     }
@@ -60,14 +71,22 @@ package struct EtcdImport: Sendable {
     ) throws -> Report {
         let database = try ForeignDatabase(destination, registry: registry, logger: logger)
         let made = try database.make { engine, directory in
-            let snapshot = try EtcdSnapshot(open(directory), checksHash: checksHash)
-            let report = try EtcdImport.load(snapshot, into: engine, directory)
-            if let mirroredCluster { try MirrorMark.write(mirroredCluster, directory) }
-            return (report, ForeignDatabase.Origin(digest: snapshot.digest, revision: snapshot.revision))
+            do {
+                return try make(engine, directory)
+            } catch let failure as BoltDatabase.Failure {
+                throw BoltDatabase.Failure("\(name): \(failure)")
+            }
         }
         var report = made.result
         report.databaseID = made.databaseID
         return report
+    }
+
+    private func make(_ engine: any LocalEngine, _ directory: String) throws -> (Report, ForeignDatabase.Origin) {
+        let snapshot = try EtcdSnapshot(open(directory), checksHash: checksHash)
+        let report = try EtcdImport.load(snapshot, into: engine, directory)
+        if let mirroredCluster { try MirrorMark.write(mirroredCluster, directory) }
+        return (report, ForeignDatabase.Origin(digest: snapshot.digest, revision: snapshot.revision))
     }
 
     private static func load(

@@ -71,7 +71,8 @@ struct EtcdSnapshot {
         }
         let digest = hash.digest()
         if checksHash, try file.read(SHA256.byteCount, at: byteCount) != digest {
-            throw BoltDatabase.Failure("the file is damaged: the hash at its end is that of other bytes")
+            throw BoltDatabase.Failure(
+                "the file is damaged: the hash at its end is that of other bytes; take the snapshot again")
         }
         return (byteCount, digest)
     }

@@ -66,6 +66,11 @@ package enum PeerRefusal: Error, Hashable, Sendable, CustomStringConvertible {
     /// From what a stream ended with before anything was said.
     init?(_ status: RPCStatus) {
         guard status.code != .aborted else { return nil }
-        self = .other(status.code == .failedPrecondition ? "it refuses: \(status.message)" : status.description)
+        switch status.code {
+        case .failedPrecondition: self = .other("it refuses: \(status.message)")
+        case .unavailable:
+            self = .other("\(status.message): it has ended, or only one of the two nodes has --peer-tls-cert")
+        default: self = .other(status.description)
+        }
     }
 }

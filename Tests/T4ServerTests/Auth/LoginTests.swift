@@ -34,6 +34,14 @@ struct LoginTests {
             #expect(hashes.verify(Array("U*U".utf8), known), "\(prefix)")
             #expect(!hashes.verify(Array("U*V".utf8), known))
         }
+        // The first 72 bytes count, as in etcd, however many there are.
+        let long = [UInt8](repeating: 112, count: 72)
+        for count in [73, 511, 512, 513, 100_000] {
+            let longer = [UInt8](repeating: 112, count: count)
+            #expect(
+                try hashes.verify(long, hashes.make(longer)) && hashes.verify(longer, hashes.make(long)), "\(count)")
+        }
+        #expect(try !hashes.verify(Array(long.dropLast()), hashes.make(long)))
         let empty = try hashes.make([])
         #expect(hashes.verify([], empty) && !hashes.verify([0], empty))
     }
