@@ -187,7 +187,7 @@ struct ReadReplicaTests {
                     endsWith: code, saying: text)
             }
             try await expect(["--read-replica"], 1, "a read replica needs a database to follow")
-            try await expect(["--read-replica-interval", "1s"], 64, "is of no use without replica.enabled")
+            try await expect(["--read-replica-interval", "5s"], 64, "is of no use without replica.enabled")
             try await expect(
                 ["--read-replica", "--peer-listen", "127.0.0.1:0"] + place.store, 64, "cannot be had with peer.listen")
             try FileManager.default.createDirectory(

@@ -22,8 +22,7 @@ struct ChainFollower {
         }
     }
 
-    private let chain: LogChain
-    private let checkpoints: CheckpointStore
+    private let restorer: Restorer
     /// The last entry that was handed out, or that the copy had before.
     private(set) var end: LogPosition
     /// Where a reading begins: the end of an object, or of a checkpoint. Nil where that has to be looked for.
@@ -34,9 +33,8 @@ struct ChainFollower {
     private var orphans: [ObjectInfo] = []
 
     /// - Parameter end: The last entry that the copy has.
-    init(_ chain: LogChain, _ checkpoints: CheckpointStore, behind end: LogPosition) {
-        self.chain = chain
-        self.checkpoints = checkpoints
+    init(_ restorer: Restorer, behind end: LogPosition) {
+        self.restorer = restorer
         self.end = end
     }
 
@@ -46,7 +44,9 @@ struct ChainFollower {
         guard let anchor else { return try lookFromCheckpoint(take) }
         var (isThere, listed) = (anchorObject == nil, [ObjectInfo]())
         let before = anchorObject.flatMap { StoreLayout.firstIndex($0.key) } ?? anchor.index + 1
-        try chain.store.list(StoreLayout.log, after: before <= 1 ? nil : StoreLayout.log(firstIndex: before - 1)) {
+        try restorer.chain.store.list(
+            StoreLayout.log, after: before <= 1 ? nil : StoreLayout.log(firstIndex: before - 1)
+        ) {
             object in
             if object.key == anchorObject?.key {
                 isThere = object.version == anchorObject?.version
@@ -64,11 +64,15 @@ struct ChainFollower {
     }
 
     private mutating func lookFromCheckpoint(_ take: ([LogEntry]) throws -> Void) throws {
-        let head = try checkpoints.headOrStandIn()?.head.position ?? .zero
-        guard head.index <= end.index else { throw Failure.behind(head) }
-        guard head.index < end.index || head == end else { throw Failure.diverged(at: end.index) }
-        (anchor, anchorObject, orphans) = (head, nil, [])
-        _ = try read(after: head, take)
+        var base = LogPosition.zero
+        if let found = try restorer.base(upTo: end) {
+            base = found
+        } else if let head = try restorer.checkpoints.headOrStandIn()?.head {
+            throw Failure.behind(head.position)
+        }
+        guard base.index < end.index || base == end else { throw Failure.diverged(at: end.index) }
+        (anchor, anchorObject, orphans) = (base, nil, [])
+        _ = try read(after: base, take)
     }
 
     /// - Returns: Whether there was an object that goes on.
@@ -82,7 +86,7 @@ struct ChainFollower {
             next.end = last.position
         }
         defer { self = next }
-        _ = try chain.read(
+        _ = try restorer.chain.read(
             after: start,
             objectDone: { read in
                 isFound = true

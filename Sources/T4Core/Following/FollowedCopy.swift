@@ -32,7 +32,8 @@ final class FollowedCopy: Sendable {
         self.checkpoints = checkpoints
         newestTerm = Atomic(opened.end.term)
         let follower = opened.link.map { link in
-            ChainFollower(link.chain(database), link.checkpoints(database), behind: opened.end)
+            ChainFollower(
+                Restorer(link.blocking, databaseID: database, foreign: { link.other($0) }), behind: opened.end)
         }
         state = Monitor(
             State(

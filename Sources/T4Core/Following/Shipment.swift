@@ -208,20 +208,26 @@ extension Restorer {
         }
     }
 
+    /// The newest place, up to the last entry of a copy, from which the log can be read; nil where none is kept.
+    /// - Parameter revision: Of the copy, if it is known: then fewer manifests are read.
+    func base(upTo end: LogPosition, revision: Revision? = nil) throws -> LogPosition? {
+        var catalog = try CheckpointCatalog(checkpoints)
+        var count =
+            revision.map { revision in catalog.names.prefix { $0.revision <= revision }.count } ?? catalog.names.count
+        while let newest = try catalog.newest(ofFirst: count) {
+            let position = newest.file.checkpoint.position
+            if position.index <= end.index { return position }
+            count = newest.place
+        }
+        return try hasBeginning(catalog) ? .zero : nil
+    }
+
     /// Visits the entries behind one that a copy of the database ends with.
     /// - Parameter revision: Of the copy.
     /// - Returns: False where the store does not keep the log so far back.
     func visit(after end: LogPosition, revision: Revision, _ visit: (LogEntry) throws -> LogStep) throws -> Bool {
-        var catalog = try CheckpointCatalog(checkpoints)
-        var count = catalog.names.prefix { $0.revision <= revision }.count
-        var base: LogPosition?
-        while base == nil, let newest = try catalog.newest(ofFirst: count) {
-            if newest.file.checkpoint.index <= end.index { base = newest.file.checkpoint.position }
-            count = newest.place
-        }
-        if base == nil, try hasBeginning(catalog) { base = .zero }
-        guard let base else { return false }
-        var isKnown = base.index == end.index ? base == end : false
+        guard let base = try base(upTo: end, revision: revision) else { return false }
+        var isKnown = base == end
         guard base.index < end.index || isKnown else { throw ShipmentReplay.diverged(at: end.index) }
         _ = try chain.read(after: base) { entry in
             if entry.position.index < end.index { return .next }

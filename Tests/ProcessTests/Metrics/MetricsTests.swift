@@ -10,15 +10,25 @@ struct MetricsTests {
     private static let deploy = TestEnvironment.root.appending(path: "deploy")
     private static let rules = deploy.appending(path: "prometheus/t4-alerts.yaml")
 
-    /// Two nodes that have done something of everything.
-    private func withCluster(_ body: @Sendable (ClusterUnderTest, URL) async throws -> Void) async throws {
+    /// Two nodes that have done something of everything, and a read replica.
+    private func withCluster(
+        _ body: @Sendable (_ nodes: [ServerUnderTest], _ folder: URL) async throws -> Void
+    ) async throws {
         try await Slots.servers.use {
             try await withTemporaryDirectory { folder in
                 let options = { @Sendable (_: Int) in ["--quota-backend-bytes", "1GiB", "--checkpoint-entries", "2"] }
                 try await ClusterUnderTest.with(2, in: folder, options: options) { cluster in
                     try await cluster.untilInSync(2)
                     for node in cluster.nodes { try await use(WebClient(port: node.port)) }
-                    try await body(cluster, folder)
+                    let replica = try await ServerUnderTest.start(
+                        .t4(engine: nil), dataDirectory: folder.appending(path: "replica"),
+                        options: cluster.store(of: nil) + ["--read-replica"])
+                    let web = WebClient(port: replica.port)
+                    while try await !web.answer("GET", "/metrics").body.contains("t4_replica_staleness_seconds") {
+                        await Task.yield()
+                    }
+                    try await body(cluster.nodes + [replica], folder)
+                    #expect(try await replica.stop() == .code(0))
                 }
             }
         }
@@ -67,9 +77,9 @@ struct MetricsTests {
     }
 
     @Test func theDocumentHasEveryMetricAndNoOther() async throws {
-        try await withCluster { cluster, _ in
+        try await withCluster { nodes, _ in
             var exposed = Exposition("")
-            for node in cluster.nodes {
+            for node in nodes {
                 let answer = try await WebClient(port: node.port).answer("GET", "/metrics")
                 exposed.add(Exposition(answer.body))
             }
@@ -121,11 +131,11 @@ struct MetricsTests {
     @Test func everyQueryFindsWhatItAsksFor() async throws {
         let dashboard = try dashboard()
         #expect(dashboard.count > 50)
-        try await withCluster { cluster, folder in
-            try await PrometheusUnderTest.with(in: folder, targets: cluster.nodes.map(\.address), rules: Self.rules) {
+        try await withCluster { nodes, folder in
+            try await PrometheusUnderTest.with(in: folder, targets: nodes.map(\.address), rules: Self.rules) {
                 prometheus in
                 // Rates need several looks.
-                while try await prometheus.count("count_over_time(t4_build_info[1h]) >= 4") < 2 { await Task.yield() }
+                while try await prometheus.count("count_over_time(t4_build_info[1h]) >= 4") < 3 { await Task.yield() }
                 var rules = try await prometheus.rules()
                 while rules.contains(where: { $0.health == "unknown" }) { rules = try await prometheus.rules() }
                 #expect(rules.count > 20)

@@ -10,6 +10,8 @@ final class StoreNode {
     let directory: String
     let engine: String
     var durability: Durability
+    /// Makes the node a read replica.
+    var replicaInterval: Duration?
     /// The objects, without any wrapper.
     let base: any ObjectStore
     /// What nodes get.
@@ -55,6 +57,7 @@ final class StoreNode {
         configuration.segmentSizeMax = 64 << 10
         configuration.store = settings
         configuration.durability = durability
+        configuration.replicaInterval = replicaInterval
         configuration.name = "node"
         let failures = failures
         configuration.onFailure = { error in
