@@ -1,3 +1,4 @@
+import EtcdAPI
 import Foundation
 import RPC
 import T4Conformance
@@ -60,6 +61,13 @@ struct FullDiskTests {
         #expect(await refusal { _ = try await client.put("a", "x") } == noSpace)
         #expect(await refusal { _ = try await client.delete("a") } == noSpace)
         #expect(await refusal { try await client.compact(to: 2) } == noSpace)
+        if try await mount.pauses().contains("disk_full") {
+            let defragment = EtcdDefragmentRequest()
+            #expect(
+                await refusal {
+                    _ = try await client.call("Maintenance/Defragment", defragment, EtcdDefragmentResponse.self)
+                } == noSpace)
+        }
         try await isReadable()
 
         // Once there is space, in the same process. An engine that met the full disk itself looks for it now and then.

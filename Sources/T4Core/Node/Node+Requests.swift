@@ -133,8 +133,12 @@ extension Node {
         return disarmed != nil
     }
 
-    /// Has the engine write out everything applied so far. `completion` comes once, from the applying thread.
+    /// Has the engine write out everything applied so far. `completion` comes once, from the applying thread, or at once while the
+    /// engine has no space.
     package func flush(_ completion: @escaping @Sendable (Result<Void, DatabaseError>) -> Void) {
+        if stage.isFull {
+            return completion(.failure(DatabaseError(.noSpace, "the disk of the local engine is full")))
+        }
         stage.sync { result in completion(result.mapError { DatabaseError(engine: $0) }) }
     }
 
