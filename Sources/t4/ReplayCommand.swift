@@ -18,9 +18,9 @@ struct ReplayCommand: AsyncParsableCommand {
             was written. A replay that is killed leaves the directory whole, and is made again with the same file.
 
             Where entries are missing before the first one of the file, they are taken from the object store, if one is named; \
-            else nothing is changed, and the exit code is 3.
+            else nothing of the file is taken, and the exit code is 3.
 
-            Exit codes: 0 when the directory has what was asked for, 1 when not, 3 when entries are missing in between, 64 when the \
+            Exit codes: 0 when the directory has all of the file, up to --until, 1 when not, 3 when entries are missing in between, 64 when the \
             command line or the configuration is wrong.
             """)
 

@@ -148,7 +148,8 @@ struct RunCommand: AsyncParsableCommand {
         StandardOutput.writeLine("t4 is ready: etcd endpoint \(scheme)://\(host):\(server.port)")
         let endpoint = tls == nil ? "" : "\(scheme)://"
         StandardOutput.writeLine(
-            "  try: etcdctl --endpoints=\(endpoint)\(host):\(server.port)\(flags) put /hello world")
+            "  try: etcdctl --endpoints=\(endpoint)\(host):\(server.port)\(flags) \(configuration.replica.isEnabled ? "get --prefix /" : "put /hello world")"
+        )
         let manager = ServiceManager()
         manager.ready(logger)
 

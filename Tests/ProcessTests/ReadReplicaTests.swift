@@ -106,8 +106,10 @@ struct ReadReplicaTests {
         }
     }
 
-    /// Longer away than the store keeps the log: it takes a checkpoint, and a running one starts anew by itself.
-    @Test func itComesBackWhenTheLogIsGone() async throws {
+    /// Longer away than the store keeps the log: it takes a checkpoint, and a running one starts anew by itself. Also where the
+    /// checkpoint that it knows is still there, for a branch.
+    @Test(arguments: [false, true])
+    func itComesBackWhenTheLogIsGone(hasBranch: Bool) async throws {
         try await withPlace { place in
             let primary = try await place.primary(
                 "primary", ["--checkpoint-entries", "20", "--checkpoint-keep", "1", "--checkpoint-retain", "0s"])
@@ -117,6 +119,11 @@ struct ReadReplicaTests {
             let reader = try await EtcdClient.connect(to: replica)
             try await expectEqual(reader, client)
             await reader.close()
+            let known = try await client.all().revision
+            if hasBranch {
+                let fork = try await CommandRun.run(["branch", "fork", "--branch-id", "kept"] + place.store)
+                #expect(fork.status == .code(0), "\(fork.errors)")
+            }
             replica.process.signal(SIGSTOP)
             var number = 0
             // The first object of a term stays.
@@ -134,6 +141,11 @@ struct ReadReplicaTests {
                 #expect(gc.status == .code(0), "\(gc.errors)")
                 try #require(number < 3000)
             }
+            // What is not there any more is not shipped either.
+            let piece = place.folder.appending(path: "piece").path
+            try await CommandRun.expect(
+                ["ship", "--after", "\(known)", "--output", piece] + place.store, endsWith: 1,
+                saying: "behind revision \(known)")
             replica.process.signal(SIGCONT)
             try await replica.process.errors.untilSaid("the node starts anew")
             _ = try await replica.process.output.wait(for: "the second start") { output in

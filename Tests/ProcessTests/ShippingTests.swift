@@ -224,22 +224,55 @@ struct ShippingTests {
         }
     }
 
+    /// A restored copy has its state in its engine alone: one that was open when the machine went down is refused, not taken for an
+    /// empty one, and a refused replay leaves it closed.
+    @Test func whatAMachineLostIsNoticed() async throws {
+        try await pair(options: ["--store-type", "none"]) { pair in
+            for number in 0..<5 { _ = try await pair.client.put("a\(number)", "x") }
+            let late = try await pair.ship(after: pair.revision + 2, as: "late")
+            let piece = try await pair.ship(after: pair.revision, as: "piece")
+            let state = pair.copy.appending(path: "engine/state")
+            /// The machine is started again.
+            func reboot() throws {
+                let text = try String(contentsOf: state, encoding: .utf8)
+                let lines = text.split(separator: "\n").map { $0.hasPrefix("boot ") ? "boot another" : String($0) }
+                try Data((lines.joined(separator: "\n") + "\n").utf8).write(to: state)
+            }
+            let gap = try await CommandRun.run(["replay", pair.copy.path, "--input", late.path])
+            #expect(gap.status == .code(3), "\(gap.errors)")
+            try reboot()
+            #expect(try await pair.replay(piece.path).revision == piece.report.revision)
+            try reboot()
+            // The engine, but for the log.
+            try FileManager.default.removeItem(at: pair.copy.appending(path: "wal"))
+            let text = try String(contentsOf: state, encoding: .utf8)
+            try Data(text.replacingOccurrences(of: "closed clean", with: "closed open").utf8).write(to: state)
+            let run = ["run", "--data-dir", pair.copy.path, "--listen", "127.0.0.1:0", "--store-type", "none"]
+            try await CommandRun.expect(run + ["--read-replica"], endsWith: 1, saying: "restore it again")
+            try await CommandRun.expect(run, endsWith: 1, saying: "restore it again")
+            try await CommandRun.expect(
+                ["replay", pair.copy.path, "--input", piece.path], endsWith: 1, saying: "restore it again")
+        }
+    }
+
     /// Two histories of one database.
     @Test func anotherHistoryIsRefused() async throws {
         try await Slots.servers.use {
             try await withTemporaryDirectory { folder in
                 let (first, second) = (folder.appending(path: "first"), folder.appending(path: "second"))
+                let third = folder.appending(path: "third")
                 let options = ["--store-type", "none"]
-                func write(_ data: URL, _ key: String) async throws {
+                func write(_ data: URL, _ key: String, count: Int = 4) async throws {
                     let server = try await ServerUnderTest.start(
                         .t4(engine: nil), dataDirectory: data, options: options)
                     let client = try await EtcdClient.connect(to: server)
-                    for number in 0..<4 { _ = try await client.put("\(key)\(number)", "x") }
+                    for number in 0..<count { _ = try await client.put("\(key)\(number)", "x") }
                     await client.close()
                     #expect(try await server.stop() == .code(0))
                 }
                 try await write(first, "common")
                 try FileManager.default.copyItem(at: first, to: second)
+                try FileManager.default.copyItem(at: first, to: third)
                 try await write(first, "mine")
                 try await write(second, "yours")
                 try await write(second, "more")
@@ -250,6 +283,24 @@ struct ShippingTests {
                         ["ship", "--data-dir", second.path, "--after", after, "--output", piece])
                     try await CommandRun.expect(
                         ["replay", first.path, "--input", piece], endsWith: 1, saying: "is another one here")
+                }
+                // A restored copy has no log to compare with, and knows the term of its last entry.
+                try await write(third, "none", count: 0)
+                try await write(third, "others")
+                try await write(third, "more")
+                let backup = folder.appending(path: "backup").path
+                let restored = folder.appending(path: "restored").path
+                for arguments in [
+                    ["backup", "--data-dir", first.path, "--output", backup], ["restore", restored, "--input", backup],
+                ] {
+                    let outcome = try await CommandRun.run(arguments)
+                    #expect(outcome.status == .code(0), "\(outcome.errors)")
+                }
+                for after in ["0", "2", "6"] {
+                    let _: Shipped = try await CommandRun.report(
+                        ["ship", "--data-dir", third.path, "--after", after, "--output", piece])
+                    try await CommandRun.expect(
+                        ["replay", restored, "--input", piece], endsWith: 1, saying: "is another one here")
                 }
                 let piece2: Shipped = try await CommandRun.report(
                     ["ship", "--data-dir", second.path, "--output", piece])

@@ -25,6 +25,8 @@ struct ChainFollower {
     private let restorer: Restorer
     /// The last entry that was handed out, or that the copy had before.
     private(set) var end: LogPosition
+    /// Whether the last entry is in the store, with everything before it.
+    var isInStore: Bool { anchor == end }
     /// Where a reading begins: the end of an object, or of a checkpoint. Nil where that has to be looked for.
     private var anchor: LogPosition?
     /// The object that ends there, as it was read.
@@ -56,23 +58,39 @@ struct ChainFollower {
         }
         // An object that is not as it was has been joined with its neighbours, or collected.
         if isThere {
-            guard listed != orphans else { return }
+            guard listed != orphans else {
+                // Behind a checkpoint there may be nothing any more.
+                if listed.isEmpty, anchorObject == nil { try checkIsNewest() }
+                return
+            }
             guard try !read(after: anchor, take) else { return }
         }
         try lookFromCheckpoint(take)
         orphans = listed.filter { StoreLayout.firstIndex($0.key) ?? 0 > end.index }
     }
 
+    private func checkIsNewest() throws {
+        let head = try restorer.checkpoints.headOrStandIn()?.head.position ?? .zero
+        guard end.index >= head.index else { throw Failure.behind(head) }
+    }
+
     private mutating func lookFromCheckpoint(_ take: ([LogEntry]) throws -> Void) throws {
+        // In this order: what a checkpoint covers that is there now is in the log, or gone from it.
+        let head = try restorer.checkpoints.headOrStandIn()?.head.position ?? .zero
         var base = LogPosition.zero
         if let found = try restorer.base(upTo: end) {
             base = found
-        } else if let head = try restorer.checkpoints.headOrStandIn()?.head {
-            throw Failure.behind(head.position)
+        } else if head.index > end.index {
+            throw Failure.behind(head)
+        } else if head != .zero {
+            throw RestoreError(
+                .damaged, "no checkpoint up to entry \(end.index) can be read, and the log before it is gone")
         }
         guard base.index < end.index || base == end else { throw Failure.diverged(at: end.index) }
         (anchor, anchorObject, orphans) = (base, nil, [])
         _ = try read(after: base, take)
+        // Checkpoints may be kept whose log is not.
+        guard end.index >= head.index else { throw Failure.behind(head) }
     }
 
     /// - Returns: Whether there was an object that goes on.

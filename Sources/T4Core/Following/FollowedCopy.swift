@@ -1,3 +1,4 @@
+import Logging
 import Synchronization
 import T4Protocols
 
@@ -20,13 +21,17 @@ final class FollowedCopy: Sendable {
     private static let pruneInterval = Duration.seconds(60)
 
     private let state: Monitor<State>
+    private let directory: DataDirectory
+    private let logger: Logger
     private let checkpoints: CheckpointStore?
     private let newestTerm: Atomic<UInt64>
 
     /// Of the last entry.
     var term: UInt64 { newestTerm.load(ordering: .relaxed) }
 
-    init(_ opened: OpenedReadReplica, _ stage: ApplyStage) {
+    init(_ opened: OpenedReadReplica, _ stage: ApplyStage, _ logger: Logger) {
+        directory = opened.directory
+        self.logger = logger
         let (database, writer) = (opened.identity.database, opened.log.writer)
         let checkpoints = opened.link?.checkpoints(database)
         self.checkpoints = checkpoints
@@ -43,11 +48,18 @@ final class FollowedCopy: Sendable {
     }
 
     /// Takes what has come, and now and then removes what a checkpoint covers from the local log. Blocks.
-    /// - Throws: `ChainFollower.Failure` and `LocalFailure`, after which it is of no use; else what the store answered.
-    func look(at now: Duration) throws {
+    /// - Returns: Whether all that came is visible.
+    /// - Throws: `ChainFollower.Failure` and `LocalFailure`, after which it is of no use; else what the store answered, or that the disk
+    ///   has no room for more.
+    func look(at now: Duration) throws -> Bool {
         try state.withLock { state in
             let (applier, writer) = (state.applier, state.writer)
             try state.follower?.look { entries in
+                let size = entries.reduce(0) { $0 + LogFormat.frameSize($1) }
+                do throws(LogError) { try writer.measureRoom() } catch { throw LocalFailure(cause: error) }
+                guard writer.hasRoom(forBytes: size) else {
+                    throw DatabaseError(.noSpace, "the disk of the local log is nearly full")
+                }
                 do {
                     // The log first: an engine is never ahead of it.
                     try writer.appendAndSync(entries)
@@ -57,14 +69,32 @@ final class FollowedCopy: Sendable {
                     throw LocalFailure(cause: error)
                 }
             }
-            guard let checkpoints, now >= state.pruneAt else { return }
+            let isShown = !applier.stage.isFull && applier.stage.applied >= applier.number
+            guard let checkpoints, now >= state.pruneAt else { return isShown }
             state.pruneAt = now + FollowedCopy.pruneInterval
-            guard writer.entries.hasOlderSegments else { return }
+            note(state.follower)
+            guard writer.entries.hasOlderSegments else { return isShown }
             _ = try state.pruner.run(covered: checkpoints.headOrStandIn()?.head.position.index ?? 0)
+            return isShown
         }
     }
 
-    func close() { state.withLock { $0.writer.close() } }
+    func close() {
+        state.withLock { state in
+            note(state.follower)
+            state.writer.close()
+        }
+    }
+
+    /// A node that serves the directory later, and finds more in the store, can then tell that this one lacks nothing.
+    private func note(_ follower: ChainFollower?) {
+        guard let follower, follower.isInStore else { return }
+        do {
+            try directory.setUploadedMark(follower.end)
+        } catch {
+            logger.warning("what is in the object store could not be noted: \(error)")
+        }
+    }
 
     private static func apply(_ entries: [LogEntry], _ applier: EntryApplier) throws(EngineError) {
         while true {

@@ -16,6 +16,8 @@ struct Follower {
     private var piece: [LogEntry] = []
     private var pieceBytes = 0
     private var report: ShipmentReplay.Report
+    /// Commit time of the last entry that was there before; 0 where that is not known.
+    private let begunAt: UInt64
 
     /// Brings the engine up to the end of the log.
     init(_ directory: DataDirectory, _ identity: DataDirectory.Identity, _ home: EngineHome, _ logger: Logger) throws {
@@ -26,6 +28,7 @@ struct Follower {
         (database, self.home, self.logger) = (identity.database, home, logger)
         (engine, writer, terms) = (recovered.engine, recovered.writer, recovery.log.terms)
         replay = try EngineReplay(on: engine)
+        begunAt = recovered.lastTime
         let revision = try StateReader(engine.snapshot()).meta.revision
         report = ShipmentReplay.Report(
             databaseID: "\(database)", revision: revision, end: recovered.end, shippedRevision: revision)
@@ -66,15 +69,24 @@ struct Follower {
         try home.markClean()
     }
 
-    /// Lets go of everything, after an error: what was taken before it stays.
+    /// Lets go of everything, after an error: what was taken before it stays, and the engine outlives a restart of the machine.
     func abandon() {
         writer.close()
-        do { try engine.close() } catch { logger.warning("the engine did not close: \(error)") }
+        do {
+            try engine.sync()
+            try engine.close()
+            try home.markClean()
+        } catch {
+            logger.warning("the engine did not close: \(error)")
+        }
     }
 
     private func hasReached(_ limit: ShipmentReplay.Limit) -> Bool {
-        if case .revision(let revision) = limit { return report.revision >= revision }
-        return false
+        switch limit {
+        case .end: false
+        case .revision(let revision): report.revision >= revision
+        case .time(let time): begunAt > time
+        }
     }
 
     /// The first entry of a piece is the one behind `previous`.
@@ -87,6 +99,8 @@ struct Follower {
             return false
         }
         if let source, try heal(through: previous, limit, source) { return hasReached(limit) || report.end != previous }
+        // What the store had is as good as what comes in a file.
+        try flush()
         throw ReplayError(
             .gap,
             "entries \(report.end.index + 1) to \(previous.index) are missing: the directory ends with revision \(report.revision), and "
@@ -126,6 +140,9 @@ struct Follower {
     /// Looks whether the directory has those of the entries that it has at all: copies that went on by themselves may have given the same
     /// positions to other entries.
     private func compare(_ entries: [LogEntry]) throws {
+        if let first = entries.first(where: { $0.position.index == terms.base.index }), first.position != terms.base {
+            throw ShipmentReplay.diverged(at: first.position.index)
+        }
         var rest = entries.drop { $0.position.index <= terms.base.index }.prefix {
             $0.position.index <= terms.last.index
         }
@@ -144,7 +161,10 @@ struct Follower {
 
     private mutating func add(_ entry: LogEntry, _ limit: ShipmentReplay.Limit) throws -> LogStep {
         guard entry.position.index > report.end.index else { return .next }
-        guard entry.position.term >= report.end.term else { throw ShipmentReplay.diverged(at: entry.position.index) }
+        let goesOn = entry.revision == .none || entry.revision == report.revision.next
+        guard goesOn, entry.position.term >= report.end.term else {
+            throw ShipmentReplay.diverged(at: entry.position.index)
+        }
         if case .time(let time) = limit, entry.time > time { return .stop }
         piece.append(entry)
         pieceBytes += LogFormat.frameSize(entry)

@@ -87,7 +87,12 @@ extension Recovery {
     /// Brings log and engine to the end of the local log, and not before the newest checkpoint.
     func runReadReplica(_ store: Store?) throws {
         do {
-            if let store { _ = try reachCheckpoint(store) } else { try beginBehindRestore() }
+            if let store {
+                _ = try reachCheckpoint(store)
+            } else {
+                try checkRestored()
+                try beginBehindRestore()
+            }
             try checkReach()
             try replayLog(through: .max)
         } catch {

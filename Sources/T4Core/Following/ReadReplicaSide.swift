@@ -13,6 +13,9 @@ final class ReadReplicaSide: NodeSide {
     private let thread = Monitor<SignalledThread?>(nil)
     private let status: Mutex<Status>
 
+    /// From one look to the next while something is wrong, at least.
+    private static let troubleInterval = Duration.seconds(1)
+
     private struct Status {
         /// When the copy last had everything that was in the store; nil before that.
         var currentAt: Duration?
@@ -30,7 +33,7 @@ final class ReadReplicaSide: NodeSide {
         link = opened.link
         liveLeader = opened.identity.database.description
         status = Mutex(Status())
-        copy = FollowedCopy(opened, core.stage)
+        copy = FollowedCopy(opened, core.stage, logger)
         guard opened.link != nil else { return }
         thread.withLock { thread in
             thread = SignalledThread(name: "t4-follow") { [weak self] in self?.step() ?? .whenWoken }
@@ -40,10 +43,10 @@ final class ReadReplicaSide: NodeSide {
     private func step() -> SignalledThread.Next {
         do {
             let now = clock.now
-            try copy.look(at: now)
+            let isShown = try copy.look(at: now)
             let trouble = status.withLock { status in
                 defer { status.trouble = nil }
-                status.currentAt = now
+                if isShown { status.currentAt = now }
                 return status.trouble
             }
             if trouble != nil { logger.notice("the read replica follows again") }
@@ -60,8 +63,8 @@ final class ReadReplicaSide: NodeSide {
                 defer { status.trouble = "\(error)" }
                 return status.trouble == nil
             }
-            if isNew { logger.warning("the read replica cannot look into the object store: \(error)") }
-            return .after(interval)
+            if isNew { logger.warning("the read replica cannot follow: \(error)") }
+            return .after(max(interval, ReadReplicaSide.troubleInterval))
         }
     }
 

@@ -6,7 +6,7 @@ public struct ReplayError: Error, Sendable, CustomStringConvertible {
         private let value: Value
         private init(_ value: Value) { self.value = value }
 
-        /// Entries are missing between the directory's last one and the first of the piece: nothing was changed.
+        /// Entries are missing between the directory's last one and the first of the piece: of that nothing was taken.
         public static let gap = Code(.gap)
         /// The directory has another entry where the piece has one: it went on by itself, or has what was given up.
         public static let diverged = Code(.diverged)

@@ -44,33 +44,50 @@ public enum Shipment {
     public static func write(
         dataDirectory: String, after revision: Revision?, to output: @escaping Backup.Output
     ) throws -> Report {
+        try write(dataDirectory: dataDirectory, after: revision, through: .max, to: output)
+    }
+
+    /// - Parameter last: Nothing behind that entry is taken.
+    fileprivate static func write(
+        dataDirectory: String, after revision: Revision?, through last: UInt64, to output: @escaping Backup.Output
+    ) throws -> Report {
         guard DurableFile.isDirectory(dataDirectory), let identity = try DataDirectory.readIdentity(dataDirectory)
         else {
             throw Failure(description: "\(dataDirectory) is not a data directory of t4: it has no file named database")
         }
         let reader = LogReader(directory: dataDirectory + "/wal", databaseID: identity.database)
         let object = try DatabaseObject(identity.database, lineage: identity.lineage, created: 0)
-        guard let first = try reader.segments().first?.header.previous else {
-            throw Failure(description: "\(dataDirectory) has no log")
+        let search = try whilePruned {
+            guard let first = try reader.segments().first?.header.previous else {
+                throw Failure(description: "\(dataDirectory) has no log", isTooFarBack: true)
+            }
+            return try Search(revision, behind: first) { try read(reader, from: 0, through: last, $0) }
         }
-        let search = try Search(revision, behind: first) { try read(reader, from: 0, $0) }
         guard let start = search.start else { throw search.failure(dataDirectory) }
         return try write(
             Source(database: object, start: start, revision: search.revision) { visit in
                 var previous = search.previous
-                try read(reader, from: max(start.index, previous.index + 1)) { entry in
+                try read(reader, from: max(start.index, previous.index + 1), through: last) { entry in
                     defer { previous = entry.position }
                     return try visit(entry, previous)
                 }
             }, to: output)
     }
 
+    /// A node may remove the oldest segments meanwhile.
+    private static func whilePruned<Result>(_ body: () throws -> Result) throws -> Result {
+        for _ in 0..<16 {
+            do { return try body() } catch let error as LogError where error.code == .notFound {}
+        }
+        return try body()
+    }
+
     /// Reads a log; an error of the visitor comes as it is.
     private static func read(
-        _ reader: LogReader, from index: UInt64, _ visit: (LogEntry) throws -> LogStep
+        _ reader: LogReader, from index: UInt64, through last: UInt64, _ visit: (LogEntry) throws -> LogStep
     ) throws {
         do {
-            _ = try reader.read(from: index, visit: visit)
+            _ = try reader.read(from: index) { $0.position.index > last ? .stop : try visit($0) }
         } catch {
             if error.code == .stopped, let cause = error.cause { throw cause }
             throw error
@@ -82,7 +99,8 @@ public enum Shipment {
         _ restorer: Restorer, of database: DatabaseObject, after revision: Revision?, to output: @escaping Backup.Output
     ) throws -> Report {
         let (base, start, revision) = try restorer.beginning(after: revision)
-        return try write(
+        let known = try restorer.knownEnd()
+        let report = try write(
             Source(database: database, start: start, revision: revision) { visit in
                 var previous = base
                 _ = try restorer.chain.read(after: base) { entry in
@@ -90,6 +108,14 @@ public enum Shipment {
                     return entry.position.index >= start.index ? try visit(entry, previous) : .next
                 }
             }, to: output)
+        // Checkpoints may be kept whose log is not.
+        guard report.end.index >= known else {
+            throw Failure(
+                description:
+                    "the store does not keep the log behind revision \(report.revision) any more: begin with a new backup",
+                isTooFarBack: true)
+        }
+        return report
     }
 
     private static func write(_ source: Source, to output: @escaping Backup.Output) throws -> Report {
@@ -169,6 +195,18 @@ public enum Shipment {
     }
 }
 
+extension Node {
+    /// Writes what is visible and came behind a revision into a file, as far as the local log reaches back. Reads and writes go on.
+    /// - Parameter revision: Nil for all of the log.
+    /// - Throws: `Shipment.Failure`, with `isTooFarBack` where the store may have it; what `output` throws. The file is of no use then.
+    public func ship(after revision: Revision?, to output: @escaping Backup.Output) async throws -> Shipment.Report {
+        try await SystemThread.run("t4-ship") {
+            try Shipment.write(
+                dataDirectory: self.directory.path, after: revision, through: self.published.appliedIndex, to: output)
+        }
+    }
+}
+
 extension RestorePoint {
     /// Writes what the store holds of the log behind a revision into a file: as `Shipment` does for a data directory. The store is only
     /// read; nodes may use it meanwhile.
@@ -191,7 +229,13 @@ extension Restorer {
         guard let revision, revision > .initial else {
             var catalog = try CheckpointCatalog(checkpoints)
             if try hasBeginning(catalog) { return (.zero, .zero, .initial) }
-            guard revision == nil, let start = try catalog.oldest(from: 0)?.file.start else {
+            var place = 0
+            var oldest: ManifestFile?
+            while revision == nil, oldest == nil, let next = try catalog.oldest(from: place) {
+                if next.file.checkpoint.index >= catalog.collectedIndex { oldest = next.file }
+                place = next.place + 1
+            }
+            guard let start = oldest?.start else {
                 throw Shipment.Failure(
                     description:
                         "the store does not keep the log from its beginning: begin with a backup, and name its revision"
@@ -206,6 +250,12 @@ extension Restorer {
             throw Shipment.Failure(
                 description: "there is nothing behind revision \(revision) to take: \(error.message)")
         }
+    }
+
+    /// The log led so far for certain.
+    func knownEnd() throws -> UInt64 {
+        let catalog = try CheckpointCatalog(checkpoints)
+        return max(catalog.head?.index ?? 0, catalog.collectedIndex)
     }
 
     /// The newest place, up to the last entry of a copy, from which the log can be read; nil where none is kept.

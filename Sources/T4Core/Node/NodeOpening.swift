@@ -135,6 +135,12 @@ struct NodeOpening {
         let recovered = try recovery.run(nil)
         var identity = identity
         do {
+            guard !recovered.engine.capabilities.isVolatile else {
+                throw StoreTie.Failure(
+                    description:
+                        "\(directory.path) is a copy whose engine keeps nothing on disk: start it with the store and the "
+                        + "prefix of its database, or make another one with t4 restore")
+            }
             let meta = try StateReader(recovered.engine.snapshot()).meta
             try recovered.engine.sync()
             identity.origin = Manifest.Lineage(

@@ -93,6 +93,7 @@ final class Recovery {
     }
 
     private func runAlone() throws -> Recovered {
+        try checkRestored()
         try beginBehindRestore()
         try checkReach()
         try replayLog(through: .max)
@@ -128,6 +129,17 @@ final class Recovery {
         let restored = identity.tie == .restored ? identity.origin : identity.lineage
         guard isLogEmpty, applied != .zero, restored?.index == applied.index else { return }
         try beginLog(behind: applied)
+    }
+
+    /// What was restored is in the engine alone until the log begins.
+    func checkRestored() throws {
+        guard let restored = identity.tie == .restored ? identity.origin : identity.lineage, isLogEmpty else { return }
+        let applied = try engine.appliedPosition
+        guard applied.index < restored.index else { return }
+        throw Failure(
+            description:
+                "the engine in \(directory.path) does not have what was restored, up to entry \(restored.index), any more: it "
+                + "was open when the machine went down; restore it again")
     }
 
     /// The local log holds everything that the engine lacks, and the entry that it applied last.
