@@ -41,6 +41,21 @@ import Testing
         }
     }
 
+    /// The lines of other systems' guides name tests, and they exist.
+    @Test func theTestsOfGuidesExist() throws {
+        let document = repositoryRoot.appending(path: "docs/guides.md")
+        let rows = try String(contentsOf: document, encoding: .utf8).split(separator: "\n").filter {
+            $0.hasPrefix("| ")
+        }
+        let tests = try repositoryFiles.get().filter { $0.path.hasPrefix("Tests/") }.flatMap(\.code).joined(
+            separator: "\n")
+        let names = rows.flatMap { row in
+            (row.split(separator: "|").last ?? "").matches(of: /`(?<name>\w+)`/).map { String($0.name) }
+        }
+        try #require(names.count > 25)
+        for name in names { #expect(tests.contains("func \(name)("), "no test \(name)") }
+    }
+
     @Test(arguments: [
         ("import A", "A"), ("public import A", "A"), ("@testable import A", "A"),
         ("@_exported public import struct A.B", "A"), ("  internal import A.B", "A"),

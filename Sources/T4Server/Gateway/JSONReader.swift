@@ -7,8 +7,8 @@ struct JSONFailure: Error {
 /// numbers also as strings, bytes as base64 or as an array of numbers, enumerations by name or number, `null` for what is
 /// not there; what it does not know it passes over, and of two values of a field the last one counts.
 struct JSONReader {
-    /// Messages within each other.
-    private static let depthMax = 100
+    /// Messages within each other: two for each of the nested transactions that a request may have, and some.
+    private static let depthMax = 300
 
     private enum Kind: String {
         case null

@@ -136,7 +136,9 @@ struct JSONScanner {
     }
 
     private mutating func begin(_ container: Container, _ next: State) -> Step {
-        guard containers.count < Self.depthMax else { return .failed("exceeded max depth") }
+        guard containers.count < Self.depthMax else {
+            return Self.failure(container == .array ? UInt8(ascii: "[") : UInt8(ascii: "{"), "exceeded max depth")
+        }
         containers.append(container)
         state = next
         return .goesOn

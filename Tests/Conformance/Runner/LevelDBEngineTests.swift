@@ -314,12 +314,18 @@ struct LevelDBEngineTests {
             let writer = try Self.open(directory, Self.smallBuffer)
             try Self.apply(1, to: writer)
             let isDone = Flag()
+            // So many for each inspection: they take the longer the more there is.
+            let wanted = Count()
             // A copy that is put together wrongly shows in one of some hundred inspections.
             let count = ProcessInfo.processInfo.environment["T4_TEST_SLOW"] == "1" ? 200 : 40
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
                     var index = 1
                     while !isDone.isSet {
+                        guard index < wanted.value.withLock({ $0 }) else {
+                            await Task.yield()
+                            continue
+                        }
                         index += 1
                         try Self.apply(index, to: writer, valueBytes: 4000)
                     }
@@ -327,6 +333,7 @@ struct LevelDBEngineTests {
                 group.addTask {
                     defer { isDone.set() }
                     for _ in 0..<count {
+                        wanted.value.withLock { $0 += 1000 }
                         let before = Int(try writer.appliedPosition.index)
                         let reader = try Self.inspection(directory)
                         #expect(try Self.check(reader) >= before)
@@ -450,4 +457,8 @@ private struct CountedRows: SortedRows {
         visit(key.span.bytes, value.span.bytes)
         return true
     }
+}
+
+private final class Count: Sendable {
+    let value = Mutex(0)
 }

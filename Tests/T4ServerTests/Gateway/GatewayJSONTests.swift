@@ -93,8 +93,11 @@ struct GatewayJSONTests {
             _ = try Self.read(deeper.utf8, as: "etcdserverpb.TxnRequest")
             Issue.record("it is read")
         } catch let failure as JSONFailure {
-            #expect(failure.text == "exceeded max depth")
+            #expect(failure.text == "invalid character '[' exceeded max depth")
         }
+        let nested = String(repeating: #"{"success":[{"request_txn":"#, count: 127)
+        let whole = nested + "{}" + String(repeating: "}]}", count: 127)
+        #expect(try !Self.read(whole.utf8, as: "etcdserverpb.TxnRequest").isEmpty)
     }
 
     @Test(arguments: 0..<30 as Range<UInt64>) func base64IsThatOfOthers(_ seed: UInt64) throws {
