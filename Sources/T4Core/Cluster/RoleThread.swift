@@ -215,17 +215,6 @@ final class RoleThread: Sendable {
         /// The last one passed.
         var index: UInt64
 
-        /// - Returns: False where nothing of them is applied, for the engine had no space.
-        private func apply(_ found: [LogEntry]) throws(EngineError) -> Bool {
-            do throws(EngineError) {
-                try applier.apply(found)
-                return true
-            } catch {
-                guard error.code == .noSpace, applier.stage.waitForSpace() else { throw error }
-                return false
-            }
-        }
-
         mutating func apply(through last: UInt64) throws {
             while index < last {
                 guard
@@ -237,7 +226,8 @@ final class RoleThread: Sendable {
                         .corrupted, "entry \(index + 1) is committed, and the engine does not have it, nor does the log"
                     )
                 }
-                if try apply(found) { index = end.position.index }
+                try applier.applyOnceThereIsSpace(found)
+                index = end.position.index
             }
         }
     }

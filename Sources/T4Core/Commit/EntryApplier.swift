@@ -35,4 +35,15 @@ package final class EntryApplier {
         stage.pass(
             CommittedGroup(number: number, entries: changes, position: last.position, time: last.time), inline: true)
     }
+
+    /// The same, and waits as long as the engine has no space.
+    package func applyOnceThereIsSpace(_ entries: [LogEntry]) throws(EngineError) {
+        while true {
+            do throws(EngineError) {
+                return try apply(entries)
+            } catch {
+                guard error.code == .noSpace, stage.waitForSpace() else { throw error }
+            }
+        }
+    }
 }

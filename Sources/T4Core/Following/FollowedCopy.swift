@@ -63,7 +63,7 @@ final class FollowedCopy: Sendable {
                 do {
                     // The log first: an engine is never ahead of it.
                     try writer.appendAndSync(entries)
-                    try FollowedCopy.apply(entries, applier)
+                    try applier.applyOnceThereIsSpace(entries)
                     if let last = entries.last { newestTerm.store(last.position.term, ordering: .relaxed) }
                 } catch {
                     throw LocalFailure(cause: error)
@@ -93,16 +93,6 @@ final class FollowedCopy: Sendable {
             try directory.setUploadedMark(follower.end)
         } catch {
             logger.warning("what is in the object store could not be noted: \(error)")
-        }
-    }
-
-    private static func apply(_ entries: [LogEntry], _ applier: EntryApplier) throws(EngineError) {
-        while true {
-            do throws(EngineError) {
-                return try applier.apply(entries)
-            } catch {
-                guard error.code == .noSpace, applier.stage.waitForSpace() else { throw error }
-            }
         }
     }
 }

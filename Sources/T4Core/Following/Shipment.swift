@@ -82,16 +82,10 @@ public enum Shipment {
         return try body()
     }
 
-    /// Reads a log; an error of the visitor comes as it is.
     private static func read(
         _ reader: LogReader, from index: UInt64, through last: UInt64, _ visit: (LogEntry) throws -> LogStep
     ) throws {
-        do {
-            _ = try reader.read(from: index) { $0.position.index > last ? .stop : try visit($0) }
-        } catch {
-            if error.code == .stopped, let cause = error.cause { throw cause }
-            throw error
-        }
+        try reader.visit(from: index) { $0.position.index > last ? .stop : try visit($0) }
     }
 
     /// Writes what the store holds behind a revision.

@@ -180,13 +180,8 @@ final class Recovery {
 
     /// Reads the local log. An error of the visitor comes as it is.
     func readLog(from index: UInt64, visit: (LogEntry) throws -> LogStep) throws {
-        do {
-            _ = try LogReader(directory: directory.wal, databaseID: identity.database, fileSystem: files)
-                .read(from: index, visit: visit)
-        } catch {
-            if error.code == .stopped, let cause = error.cause { throw cause }
-            throw error
-        }
+        try LogReader(directory: directory.wal, databaseID: identity.database, fileSystem: files)
+            .visit(from: index, visit)
     }
 
     /// The term of an entry of the local log; nil when the log does not hold it.

@@ -79,6 +79,17 @@ package struct LogReader: Sendable {
 
     private enum Outcome { case sealed, open, stopped }
 
+    /// As `read`, but an error of the visitor comes as it is.
+    @discardableResult
+    func visit(from index: UInt64, _ visit: (LogEntry) throws -> LogStep) throws -> Summary {
+        do {
+            return try read(from: index, visit: visit)
+        } catch {
+            if error.code == .stopped, let cause = error.cause { throw cause }
+            throw error
+        }
+    }
+
     private func read(
         _ cursor: inout SegmentCursor, from index: UInt64, isLast: Bool, _ summary: inout Summary,
         _ visit: (LogEntry) throws -> LogStep

@@ -168,14 +168,9 @@ final class StoreLink: Sendable {
         _ visit: (LogEntry) throws -> LogStep
     ) throws -> Bool {
         var reachesBack: Bool?
-        do {
-            _ = try LogReader(directory: wal, databaseID: id, fileSystem: files).read(from: after.index + 1) { entry in
-                if reachesBack == nil { reachesBack = entry.position.index == after.index + 1 }
-                return reachesBack == true ? try visit(entry) : .stop
-            }
-        } catch {
-            if error.code == .stopped, let cause = error.cause { throw cause }
-            throw error
+        try LogReader(directory: wal, databaseID: id, fileSystem: files).visit(from: after.index + 1) { entry in
+            if reachesBack == nil { reachesBack = entry.position.index == after.index + 1 }
+            return reachesBack == true ? try visit(entry) : .stop
         }
         return reachesBack ?? false
     }
